@@ -1,0 +1,284 @@
+"""The rules of a live English auction with proxy bidding: the specification, pure and small.
+
+`decide` says what a bid does to an auction and `seal` how it ends. Nothing here reads a clock or does I/O.
+`store/lua/place_bid.lua` and `store/lua/seal_auction.lua` decide in production and must agree with this module
+on every sequence of bids; `tests/store/test_scripts_agree.py` drives both side by side.
+
+Amounts are integers in minor units of the currency, 1 to `MAX_AMOUNT`. Times are integers, ms since the epoch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+MAX_AMOUNT = 2**53 - 1
+"""The largest integer that Lua and JavaScript represent exactly."""
+
+
+class Code(StrEnum):
+    """Why a bid is refused. The codes are part of the protocol."""
+
+    UNKNOWN_AUCTION = "unknown_auction"
+    UNAVAILABLE = "unavailable"
+    REF_REUSED = "ref_reused"
+    CLOSED = "closed"
+    STALE_EPOCH = "stale_epoch"
+    NOT_OPEN = "not_open"
+    OWN_AUCTION = "own_auction"
+    NO_PADDLE = "no_paddle"
+    OVER_LIMIT = "over_limit"
+    NOT_ABOVE_OWN_MAXIMUM = "not_above_own_maximum"
+    BELOW_MINIMUM = "below_minimum"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From the price `from_price` on, the increment is `increment`."""
+
+    from_price: int
+    increment: int
+
+
+@dataclass(frozen=True, slots=True)
+class SoftClose:
+    """A bid within `window_ms` of the end moves the end to `extension_ms` after the bid, never past `latest_end`."""
+
+    window_ms: int
+    extension_ms: int
+    latest_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Paddle:
+    """The right to bid up to `limit` under `number`. A limit of 0 means that the paddle was given back."""
+
+    number: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Who leads, and the hidden maximum that defends the lead."""
+
+    bidder: str
+    paddle: int
+    maximum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """An offer to pay at most `maximum`. A plain bid of an amount is a maximum of that amount.
+
+    `ref` is the bidder's own name for this bid: sent again, it gets the first answer again. `epoch` is the epoch of
+    the auction that the bidder has seen, or 0 for any.
+    """
+
+    bidder: str
+    ref: str
+    maximum: int
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What an accepted bid did: the record that goes into the log, is published and answers the bidder.
+
+    `outbid` is the bidder who lost the lead by it, or "". `leader_maximum` and `maximum` are secret.
+    """
+
+    epoch: int
+    seq: int
+    at: int
+    bidder: str
+    paddle: int
+    ref: str
+    maximum: int
+    price: int
+    leader: str
+    leader_paddle: int
+    leader_maximum: int
+    outbid: str
+    next_minimum: int
+    ends_at: int
+    extended: bool
+    bids: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A refused bid. It changed nothing, in particular not the end of the auction."""
+
+    code: Code
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The end of an auction. `price` is the hammer price and `leader` the winner; 0 and "" when nobody bid."""
+
+    epoch: int
+    seq: int
+    at: int
+    ends_at: int
+    price: int
+    leader: str
+    leader_paddle: int
+    bids: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """The auction may not be sealed before `ends_at`."""
+
+    ends_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A running auction. `price` is 0 while nobody has bid; `decided_at` is the time of the last decision."""
+
+    epoch: int
+    seller: str
+    opens_at: int
+    ends_at: int
+    start_price: int
+    steps: tuple[Step, ...]
+    soft_close: SoftClose
+    seq: int = 0
+    price: int = 0
+    lead: Lead | None = None
+    bids: int = 0
+    decided_at: int = 0
+    sealed: Sealed | None = None
+    paddles: Mapping[str, Paddle] = field(default_factory=dict)
+    answers: Mapping[tuple[str, str], Accepted] = field(default_factory=dict)
+
+
+def increment(steps: tuple[Step, ...], price: int) -> int:
+    """The increment at `price`: that of the last step that starts at or below it. The first step starts at 0."""
+    return [step.increment for step in steps if step.from_price <= price][-1]
+
+
+def next_minimum(state: State) -> int:
+    """The least maximum with which a challenger may bid now."""
+    if state.lead is None:
+        return state.start_price
+    return min(state.price + increment(state.steps, state.price), MAX_AMOUNT)
+
+
+def decide(state: State, bid: Bid, now: int) -> Accepted | Rejected:
+    """What `bid` does at `now`. A `ref` that was accepted before gets the same answer, whatever happened since."""
+    if answer := state.answers.get((bid.bidder, bid.ref)):
+        return answer if answer.maximum == bid.maximum else Rejected(Code.REF_REUSED)
+    now = max(now, state.decided_at)  # a clock that steps back must not reorder the log
+    if code := _refusal(state, bid, now):
+        return Rejected(code)
+
+    paddle = state.paddles[bid.bidder]
+    challenger = Lead(bid.bidder, paddle.number, bid.maximum)
+    price, lead = _contest(state, challenger)
+    ends_at = _soft_close(state, now)
+    after = replace(state, price=price, lead=lead)
+    return Accepted(
+        epoch=state.epoch,
+        seq=state.seq + 1,
+        at=now,
+        bidder=bid.bidder,
+        paddle=paddle.number,
+        ref=bid.ref,
+        maximum=bid.maximum,
+        price=price,
+        leader=lead.bidder,
+        leader_paddle=lead.paddle,
+        leader_maximum=lead.maximum,
+        outbid=state.lead.bidder if state.lead and state.lead.bidder != lead.bidder else "",
+        next_minimum=next_minimum(after),
+        ends_at=ends_at,
+        extended=ends_at > state.ends_at,
+        bids=state.bids + 1,
+    )
+
+
+def _refusal(state: State, bid: Bid, now: int) -> Code | None:
+    if state.sealed or now >= state.ends_at:
+        return Code.CLOSED
+    if bid.epoch not in (0, state.epoch):
+        return Code.STALE_EPOCH
+    if now < state.opens_at:
+        return Code.NOT_OPEN
+    if bid.bidder == state.seller:
+        return Code.OWN_AUCTION
+    paddle = state.paddles.get(bid.bidder)
+    if paddle is None or paddle.limit == 0:
+        return Code.NO_PADDLE
+    if bid.maximum > paddle.limit:
+        return Code.OVER_LIMIT
+    if state.lead and state.lead.bidder == bid.bidder:
+        return None if bid.maximum > state.lead.maximum else Code.NOT_ABOVE_OWN_MAXIMUM
+    if bid.maximum < next_minimum(state):
+        return Code.BELOW_MINIMUM
+    return None
+
+
+def _contest(state: State, challenger: Lead) -> tuple[int, Lead]:
+    """Price and leader after a valid bid."""
+    leader = state.lead
+    if leader is None:
+        return state.start_price, challenger
+    if leader.bidder == challenger.bidder:
+        return state.price, challenger
+    step = increment(state.steps, state.price)
+    if challenger.maximum > leader.maximum:
+        return min(leader.maximum + step, challenger.maximum), challenger
+    # At equal maxima this is the leader's maximum: the earlier bid stays ahead.
+    return min(challenger.maximum + step, leader.maximum), leader
+
+
+def _soft_close(state: State, now: int) -> int:
+    """The end of the auction after a bid accepted at `now`."""
+    soft = state.soft_close
+    if state.ends_at - now > soft.window_ms:
+        return state.ends_at
+    return max(state.ends_at, min(now + soft.extension_ms, soft.latest_end))
+
+
+def apply(state: State, accepted: Accepted) -> State:
+    """The auction after a decision of `decide`; unchanged when it answered a repeated `ref`."""
+    key = (accepted.bidder, accepted.ref)
+    if key in state.answers:
+        return state
+    return replace(
+        state,
+        seq=accepted.seq,
+        price=accepted.price,
+        lead=Lead(accepted.leader, accepted.leader_paddle, accepted.leader_maximum),
+        bids=accepted.bids,
+        ends_at=accepted.ends_at,
+        decided_at=accepted.at,
+        answers={**state.answers, key: accepted},
+    )
+
+
+def seal(state: State, now: int) -> Sealed | NotYet:
+    """End the auction if its time has come. Sealing again gives the same seal."""
+    if state.sealed:
+        return state.sealed
+    now = max(now, state.decided_at)
+    if now < state.ends_at:
+        return NotYet(state.ends_at)
+    return Sealed(
+        epoch=state.epoch,
+        seq=state.seq + 1,
+        at=now,
+        ends_at=state.ends_at,
+        price=state.price,
+        leader=state.lead.bidder if state.lead else "",
+        leader_paddle=state.lead.paddle if state.lead else 0,
+        bids=state.bids,
+    )
+
+
+def change_paddle(state: State, bidder: str, paddle: Paddle) -> State | None:
+    """Give, raise, lower or (limit 0) take back a paddle; None if the bidder leads with more than the new limit."""
+    if state.lead and state.lead.bidder == bidder and paddle.limit < state.lead.maximum:
+        return None
+    return replace(state, paddles={**state.paddles, bidder: paddle})

@@ -1,0 +1,73 @@
+"""Connections to PostgreSQL and the unit of work: leaving a transaction normally commits, an exception rolls back.
+
+Every connection here acts as the role `neighborbid_app`, which may not change or delete a transfer or a bid.
+Migrations connect as the owner instead.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+APP_ROLE = "neighborbid_app"
+
+POOL_SIZE = 10
+CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_MS = 30_000
+"""Nothing that a door does may take longer; a stuck statement must not hold its locks for ever."""
+
+
+def psycopg_url(url: str) -> URL:
+    """`url` with the psycopg 3 driver named."""
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def _engine_options() -> dict[str, Any]:
+    return {
+        "pool_size": POOL_SIZE,
+        "max_overflow": 0,
+        "pool_pre_ping": True,
+        "connect_args": {
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "options": f"-c role={APP_ROLE} -c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS}",
+        },
+    }
+
+
+class Database:
+    """PostgreSQL for asyncio."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = create_async_engine(psycopg_url(url), **_engine_options())
+        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """One transaction: `await session.run_sync(use_case, …)` inside, side effects after it."""
+        async with self._sessions.begin() as session:
+            yield session
+
+    async def dispose(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+class SyncDatabase:
+    """PostgreSQL for Celery. Make it after the fork: connections must not be shared between processes."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = create_engine(psycopg_url(url), **_engine_options())
+        self._sessions = sessionmaker(self._engine, expire_on_commit=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """One transaction: use-cases inside, side effects after it."""
+        with self._sessions.begin() as session:
+            yield session
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()

@@ -1,0 +1,73 @@
+"""What the Lua scripts answer, log and publish: one JSON text for all three, decoded here into types.
+
+Amounts are integers in minor units, times integers in ms since the epoch. `maximum` and `leader_maximum` are secret:
+they may go to PostgreSQL and to the bidder concerned, never to other clients.
+"""
+
+from uuid import UUID
+
+import msgspec
+
+
+class BidRecord(msgspec.Struct, frozen=True, tag_field="type", tag="bid"):
+    """An accepted bid and the auction after it.
+
+    `outbid` is the bidder who lost the lead by it, or ""; `bids` counts the accepted bids so far.
+    """
+
+    auction: UUID
+    epoch: int
+    seq: int
+    at: int
+    bidder: UUID
+    paddle: int
+    ref: str
+    maximum: int
+    price: int
+    leader: UUID
+    leader_paddle: int
+    leader_maximum: int
+    outbid: str
+    next_minimum: int
+    ends_at: int
+    extended: bool
+    bids: int
+
+
+class SealRecord(msgspec.Struct, frozen=True, tag_field="type", tag="seal"):
+    """The end of an auction: the last record it has. `price` is the hammer price; 0, "" and 0 when unsold."""
+
+    auction: UUID
+    epoch: int
+    seq: int
+    at: int
+    ends_at: int
+    price: int
+    leader: str
+    leader_paddle: int
+    bids: int
+
+
+class Rejection(msgspec.Struct, frozen=True, tag_field="type", tag="rejected"):
+    """A refused command: `code` is one of `market.rules.Code`. It changed nothing."""
+
+    code: str
+    at: int
+    price: int
+    next_minimum: int
+    ends_at: int
+
+
+class NotYet(msgspec.Struct, frozen=True, tag_field="type", tag="not_yet"):
+    """A seal that came before `ends_at`."""
+
+    at: int
+    ends_at: int
+
+
+Record = BidRecord | SealRecord
+"""What stands in the log stream and is published to viewers."""
+
+decode_record = msgspec.json.Decoder(Record).decode
+decode_bid_answer = msgspec.json.Decoder(BidRecord | Rejection).decode
+decode_seal_answer = msgspec.json.Decoder(SealRecord | NotYet | Rejection).decode

@@ -30,6 +30,8 @@ def _engine_options() -> dict[str, Any]:
         "pool_size": POOL_SIZE,
         "max_overflow": 0,
         "pool_pre_ping": True,
+        # The values of a failed statement, such as password hashes, must not reach the logs.
+        "hide_parameters": True,
         "connect_args": {
             "connect_timeout": CONNECT_TIMEOUT_S,
             "options": f"-c role={APP_ROLE} -c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS}",

@@ -44,6 +44,9 @@ either still leading (a new one must be higher) or below the next minimum."""
 KEEP_SEALED_MS = 24 * 3600 * 1000
 """How long a sealed auction can still be looked at live."""
 
+WRITE_BACK_AT = "write_back:at"
+"""The key where write-back notes the time (ms, Redis's clock) of its last success."""
+
 TIMEOUT_S = 5
 MAX_CONNECTIONS = 64
 
@@ -351,7 +354,8 @@ class SyncHot:
         for shard in range(SHARDS):
             pipe.xrange(log_key(shard), min=f"({positions[shard]}", count=count)
         return [
-            [(entry_id.decode(), fields[b"r"]) for entry_id, fields in entries] for entries in pipe.execute()
+            [(entry_id.decode(), fields.get(b"r", b"")) for entry_id, fields in entries]
+            for entries in pipe.execute()
         ]
 
     def trim_logs(self, positions: Iterable[tuple[int, str]]) -> None:
@@ -368,3 +372,31 @@ class SyncHot:
         for shard in range(SHARDS):
             pipe.zrangebyscore(f"{shard_tag(shard)}:due", "-inf", now)
         return [UUID(member.decode()) for members in pipe.execute() for member in members]
+
+    def log_ends(self) -> list[str | None]:
+        """For each shard the newest stream id that its log has ever given; None without a log."""
+        pipe = self.client.pipeline(transaction=False)
+        for shard in range(SHARDS):
+            pipe.xinfo_stream(log_key(shard))
+        # Asking about a missing stream is an error of that one command.
+        infos = pipe.execute(raise_on_error=False)
+        return [
+            None if isinstance(info, redis.ResponseError) else info["last-generated-id"].decode()
+            for info in infos
+        ]
+
+    def unloaded(self, auction_ids: Sequence[UUID]) -> list[UUID]:
+        """Those of the auctions that have no hot state."""
+        pipe = self.client.pipeline(transaction=False)
+        for auction_id in auction_ids:
+            pipe.exists(keys_of(auction_id).auction)
+        return [
+            auction_id for auction_id, found in zip(auction_ids, pipe.execute(), strict=True) if not found
+        ]
+
+    def mark_ready(self) -> None:
+        """Note in every shard that all its auctions are loaded: from now on, one without state does not exist."""
+        pipe = self.client.pipeline(transaction=False)
+        for shard in range(SHARDS):
+            pipe.set(f"{shard_tag(shard)}:ready", 1)
+        pipe.execute()

@@ -148,7 +148,7 @@ class Transfer(Base):
     amount: Mapped[int]
     resolves: Mapped[UUID | None] = mapped_column(ForeignKey("transfers.id"), unique=True)
     subject_id: Mapped[UUID | None]
-    """What it was for: the auction of a hold, the order of a capture."""
+    """What it was for: the auction, for a hold and what resolves it."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
@@ -233,7 +233,7 @@ class Paddle(Base):
         Index(
             "ix_paddles_unsynced",
             "updated_at",
-            postgresql_where=text("synced_version < version AND status IN ('active', 'returning')"),
+            postgresql_where=text("status = 'returning' OR (status = 'active' AND synced_version < version)"),
         ),
         Index("ix_paddles_bidder_id_id", "bidder_id", "id"),
     )

@@ -29,9 +29,7 @@ if not epoch then
 end
 
 -- A clock that steps back must not reorder the log.
-if now < decided_at then
-  now = decided_at
-end
+now = math.max(now, decided_at)
 
 local function increment_at(amount)
   local increment

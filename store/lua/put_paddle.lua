@@ -17,7 +17,7 @@ end
 redis.call('HSET', paddles, bidder, number .. ':' .. ARGV[3] .. ':' .. ARGV[4])
 -- The paddles of a sealed auction go when its state goes.
 local ttl = redis.call('PTTL', auction)
-if ttl > 0 then
+if ttl ~= -1 then
   redis.call('PEXPIRE', paddles, ttl)
 end
 return 'written'

@@ -20,9 +20,7 @@ end
 if seal then
   return seal
 end
-if now < decided_at then
-  now = decided_at
-end
+now = math.max(now, decided_at)
 if now < ends_at then
   return string.format('{"type":"not_yet","at":%.0f,"ends_at":%.0f}', now, ends_at)
 end

@@ -14,7 +14,11 @@ depends_on = None
 _APP_ROLE = """
 DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'neighborbid_app') THEN
-        CREATE ROLE neighborbid_app NOLOGIN;
+        BEGIN
+            CREATE ROLE neighborbid_app NOLOGIN;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL; -- roles belong to the whole server: another of its databases was migrated at this moment
+        END;
     END IF;
     IF NOT pg_has_role(current_user, 'neighborbid_app', 'MEMBER') THEN
         EXECUTE format('GRANT neighborbid_app TO %I', current_user);
@@ -249,7 +253,7 @@ def upgrade() -> None:
         "paddles",
         ["updated_at"],
         unique=False,
-        postgresql_where=sa.text("synced_version < version AND status IN ('active', 'returning')"),
+        postgresql_where=sa.text("status = 'returning' OR (status = 'active' AND synced_version < version)"),
     )
     op.execute(_APP_ROLE)
     op.execute(_APPEND_ONLY)

@@ -1,0 +1,1 @@
+"""Door 1: REST. One module per API, each ending in its routes."""

@@ -1,0 +1,51 @@
+"""What everybody may see of auctions. Live prices are PostgreSQL's, about a second old: `/ws/live` has them at once."""
+
+from typing import Literal
+from uuid import UUID
+
+from handlers.base import UUID_PATTERN, ApiHandler
+from handlers.parsing import PageQuery
+from market import auctions
+
+
+class AuctionsQuery(PageQuery, frozen=True, kw_only=True):
+    """Which auctions to list."""
+
+    state: Literal["scheduled", "live", "closed"] | None = None
+
+
+class AuctionsHandler(ApiHandler):
+    """GET: the published auctions."""
+
+    public = True
+
+    async def get(self) -> None:
+        query = self.parse_query(AuctionsQuery)
+        self.respond(await self.use(auctions.page, query.state, query.cursor, query.limit))
+
+
+class AuctionHandler(ApiHandler):
+    """GET: one auction. Its seller sees it as a draft, too."""
+
+    public = True
+
+    async def get(self, auction_id: str) -> None:
+        viewer = await self.viewer()
+        self.respond(await self.use(auctions.get, UUID(auction_id), viewer.user_id if viewer else None))
+
+
+class BidsHandler(ApiHandler):
+    """GET: the bids that are in PostgreSQL, newest first, by paddle number."""
+
+    public = True
+
+    async def get(self, auction_id: str) -> None:
+        query = self.parse_query(PageQuery)
+        self.respond(await self.use(auctions.bids, UUID(auction_id), query.cursor, query.limit))
+
+
+routes = [
+    (r"/api/v1/auctions", AuctionsHandler),
+    (rf"/api/v1/auctions/{UUID_PATTERN}", AuctionHandler),
+    (rf"/api/v1/auctions/{UUID_PATTERN}/bids", BidsHandler),
+]

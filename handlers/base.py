@@ -1,0 +1,184 @@
+"""What every REST handler needs: its services, a request id, authentication, typed bodies, problem documents.
+
+A handler parses (typed struct), makes one call into `market` and responds (typed struct). It is private unless it
+declares itself `public`.
+"""
+
+import hashlib
+import re
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
+
+import msgspec
+import structlog
+from sqlalchemy.orm import Session
+from tornado.web import HTTPError, RequestHandler
+
+from handlers import problems
+from handlers.parsing import convert, decode_object
+from handlers.passwords import Passwords
+from market import accounts
+from market.accounts import Principal
+from market.errors import Refusal
+from store.database import Database
+from store.hot import Hot
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound=msgspec.Struct)
+
+UUID_PATTERN = r"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+"""An id in a route. Other spellings of it are no address of ours."""
+
+RETRY_AFTER_S = 1
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_BEARER = re.compile(r"Bearer ([A-Za-z0-9_-]{43})", re.IGNORECASE)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the process hands to its handlers, as the setting `services` of the application."""
+
+    database: Database
+    hot: Hot
+    development: bool
+    session_ttl_s: int
+    passwords: Passwords = field(default_factory=Passwords)
+
+
+def token_hash(token: str) -> bytes:
+    """What is stored of a bearer token: whoever reads the database cannot use it."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+class ApiHandler(RequestHandler):
+    """The base of all handlers. Unless `public`, a method only runs for a logged-in `principal`."""
+
+    public: ClassVar[bool] = False
+    principal: Principal
+
+    @property
+    def services(self) -> Services:
+        services: Services = self.settings["services"]
+        return services
+
+    @cached_property
+    def request_id(self) -> str:
+        """The gateway's name for this request, so that all logs agree; a new one without a gateway."""
+        given = self.request.headers.get("X-Request-ID", "")
+        return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+    @classmethod
+    def methods(cls) -> list[str]:
+        """The HTTP methods that this handler offers."""
+        own = [
+            name
+            for name in ("GET", "POST", "PATCH", "DELETE")
+            if getattr(cls, name.lower()) is not getattr(RequestHandler, name.lower())
+        ]
+        return [*own, *(["HEAD"] if "GET" in own else []), "OPTIONS"]
+
+    async def use(
+        self, use_case: Callable[Concatenate[Session, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Run a use-case in a transaction of its own, committed on return."""
+        async with self.services.database.transaction() as session:
+            return await session.run_sync(use_case, *args, **kwargs)
+
+    async def viewer(self) -> Principal | None:
+        """Who asks, or None for a guest. Raises Refusal `unauthenticated` for a bad or expired token."""
+        header = self.request.headers.get("Authorization")
+        if header is None:
+            return None
+        token = _BEARER.fullmatch(header)
+        principal = await self.use(accounts.authenticate, token_hash(token[1])) if token else None
+        if principal is None:
+            raise Refusal("unauthenticated", "The token is not valid (any more).")
+        return principal
+
+    def parse_body(self, into: type[S]) -> S:
+        """The JSON body as a struct; Refusal names every wrong field."""
+        media_type = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if media_type != "application/json":
+            raise Refusal("unsupported_media_type", "Send the body as application/json.")
+        return convert(decode_object(self.request.body), into)
+
+    def parse_query(self, into: type[S]) -> S:
+        """The query as a struct; Refusal names every wrong parameter. Of a repeated one the last counts."""
+        query = {name: self.get_query_argument(name) for name in self.request.query_arguments}
+        return convert(query, into, query=True)
+
+    def respond(
+        self, body: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK, location: str | None = None
+    ) -> None:
+        """Answer with `body` as JSON. `location` is the address of what was made."""
+        self.set_status(status)
+        if location is not None:
+            self.set_header("Location", location)
+        self.write(msgspec.json.encode(body))
+
+    async def prepare(self) -> None:
+        structlog.contextvars.bind_contextvars(request_id=self.request_id)
+        if self.request.method not in self.methods():
+            raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED)
+        if self.public or self.request.method == "OPTIONS":
+            return
+        principal = await self.viewer()
+        if principal is None:
+            raise Refusal("unauthenticated", "Log in and send the token as `Authorization: Bearer …`.")
+        self.principal = principal
+
+    def head(self, *args: str) -> Awaitable[None] | None:
+        return self.get(*args)  # Tornado leaves the body out
+
+    def options(self, *_args: str) -> None:
+        self.set_status(HTTPStatus.NO_CONTENT)
+        self.set_header("Allow", ", ".join(self.methods()))
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Request-ID", self.request_id)
+
+    def compute_etag(self) -> None:
+        """No ETag: nothing here may be stored by a cache."""
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs["exc_info"][1] if "exc_info" in kwargs else HTTPError(status_code)
+        refusal = problems.refusal_of(error)
+        status = problems.STATUS[refusal.code]
+        self.set_status(status)
+        self.set_header("Content-Type", problems.CONTENT_TYPE)
+        if status == HTTPStatus.UNAUTHORIZED:
+            self.set_header("WWW-Authenticate", "Bearer")
+        elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.set_header("Allow", ", ".join(self.methods()))
+        elif status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.set_header("Retry-After", str(RETRY_AFTER_S))
+        document = problems.document(refusal, self.request.path, self.request_id)
+        self.finish(msgspec.json.encode(document))
+
+    def log_exception(
+        self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        code = problems.refusal_of(value).code
+        if code == "internal_error":
+            log.error("request_failed", path=self.request.path, exc_info=value)
+        elif code == "unavailable":
+            log.warning("dependency_away", path=self.request.path, error=str(value))
+
+
+class NotFoundHandler(ApiHandler):
+    """Every address that is none."""
+
+    async def prepare(self) -> None:
+        raise Refusal("not_found", "There is nothing at this address.")

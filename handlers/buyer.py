@@ -1,0 +1,110 @@
+"""Buying: the paddle, the ticket for a live socket, orders."""
+
+from http import HTTPStatus
+from uuid import UUID
+
+import msgspec
+import structlog
+from redis import RedisError
+
+from handlers.base import UUID_PATTERN, ApiHandler
+from handlers.parsing import Amount, Body, PageQuery
+from market import orders, paddles
+from market.errors import Refusal
+from market.paddles import PaddleView
+from store.hot import put_paddle
+from store.models import PaddleStatus
+from store.tickets import TICKET_TTL_S, put_ticket
+
+log = structlog.get_logger()
+
+
+class PaddleLimit(Body, frozen=True, kw_only=True):
+    """Up to where the paddle may bid."""
+
+    limit: Amount
+
+
+class LiveTicket(msgspec.Struct, frozen=True):
+    """A ticket for one live socket, and for how many ms it is good."""
+
+    ticket: str
+    expires_in_ms: int
+
+
+class PaddleHandler(ApiHandler):
+    """The own paddle of an auction. POST: take it. GET: look. PATCH: raise its limit. DELETE: give it back."""
+
+    async def post(self, auction_id: str) -> None:
+        limit = self.parse_body(PaddleLimit).limit
+        paddle = await self.use(paddles.take, self.principal.user_id, UUID(auction_id), limit)
+        await self._write_hot(paddle)
+        self.respond(paddle, HTTPStatus.CREATED, location=self.request.path)
+
+    async def get(self, auction_id: str) -> None:
+        self.respond(await self.use(paddles.get, self.principal.user_id, UUID(auction_id)))
+
+    async def patch(self, auction_id: str) -> None:
+        limit = self.parse_body(PaddleLimit).limit
+        paddle = await self.use(paddles.raise_limit, self.principal.user_id, UUID(auction_id), limit)
+        await self._write_hot(paddle)
+        self.respond(paddle)
+
+    async def delete(self, auction_id: str) -> None:
+        """Redis must have refused the paddle before its money is free: else a bid could still be accepted on it."""
+        bidder_id = self.principal.user_id
+        paddle = await self.use(paddles.begin_return, bidder_id, UUID(auction_id))
+        answer = await self._write_hot(paddle)
+        if answer == "leading":
+            paddle = await self.use(paddles.cancel_return, paddle.auction_id, bidder_id, paddle.version)
+            await self._write_hot(paddle)
+            raise Refusal("paddle_leading", "Whoever leads cannot give the paddle back.")
+        if answer == "stale":
+            raise Refusal("paddle_changed", "The paddle was changed at the same time. Please look again.")
+        if answer == "written":
+            paddle = await self.use(paddles.finish_return, paddle.auction_id, bidder_id, paddle.version)
+        # Otherwise nobody knows what Redis holds or is being loaded with: the sweep asks again and finishes it.
+        returning = paddle.status == PaddleStatus.RETURNING
+        self.respond(paddle, HTTPStatus.ACCEPTED if returning else HTTPStatus.OK)
+
+    async def _write_hot(self, paddle: PaddleView) -> str:
+        """Tell Redis about a committed paddle. What it does not confirm is written again by the sweep."""
+        try:
+            answer = await self.services.hot.run(put_paddle(paddle.auction_id, paddles.hot(paddle)))
+        except RedisError as error:
+            log.warning("paddle_left_to_sweep", auction=str(paddle.auction_id), error=str(error))
+            return "unavailable"
+        if answer == "written":
+            await self.use(paddles.synced, paddle.auction_id, self.principal.user_id, paddle.version)
+        return answer
+
+
+class TicketsHandler(ApiHandler):
+    """POST: a ticket that opens one live socket once."""
+
+    async def post(self) -> None:
+        ticket = await put_ticket(self.services.hot, self.principal.user_id, self.principal.session_id)
+        self.respond(LiveTicket(ticket, TICKET_TTL_S * 1000), HTTPStatus.CREATED)
+
+
+class BuyerOrdersHandler(ApiHandler):
+    """GET: what the user has bought, newest first."""
+
+    async def get(self) -> None:
+        query = self.parse_query(PageQuery)
+        self.respond(await self.use(orders.page, self.principal.user_id, "buyer", query.cursor, query.limit))
+
+
+class OrderHandler(ApiHandler):
+    """GET: one order, for its buyer and its seller."""
+
+    async def get(self, order_id: str) -> None:
+        self.respond(await self.use(orders.get, self.principal.user_id, UUID(order_id)))
+
+
+routes = [
+    (rf"/api/v1/auctions/{UUID_PATTERN}/paddle", PaddleHandler),
+    (r"/api/v1/ws-tickets", TicketsHandler),
+    (r"/api/v1/buyer/orders", BuyerOrdersHandler),
+    (rf"/api/v1/orders/{UUID_PATTERN}", OrderHandler),
+]

@@ -1,0 +1,86 @@
+"""What requests may contain: the field types that several bodies share, and the check that names every wrong field."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from market.errors import Refusal
+from market.rules import MAX_AMOUNT
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+Amount = Annotated[int, msgspec.Meta(ge=1, le=MAX_AMOUNT)]
+"""Minor units of the currency. A JSON integer: neither 1.0 nor "1" nor true is one."""
+
+Email = Annotated[
+    str, msgspec.Meta(max_length=254, pattern=r"\A[!-?A-~]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+\Z")
+]
+"""ASCII only: no two addresses that look the same are different."""
+
+ONE_LINE = r"\A(?=.*\S)[^\x00-\x1f\x7f-\x9f]+\Z"
+"""Pattern of a line with something to see on it. PostgreSQL cannot store NUL."""
+
+PROSE = r"\A[^\x00-\x08\x0b-\x1f\x7f-\x9f]*\Z"
+"""Pattern of a text that may have tabs and newlines."""
+
+Limit = Annotated[int, msgspec.Meta(ge=1, le=100)]
+"""How many items a page holds at most."""
+
+Cursor = Annotated[str, msgspec.Meta(max_length=512, pattern=r"\A[!-~]+\Z")]
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a client sends: a field that is not declared is an error."""
+
+
+class PageQuery(Body, frozen=True, kw_only=True):
+    """Which page of a list. `cursor` comes from the page before."""
+
+    cursor: Cursor | None = None
+    limit: Limit = 20
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body. Raises Refusal `invalid_json`, or `invalid_body` for any other JSON value."""
+    try:
+        value = msgspec.json.decode(body)
+    # Bad UTF-8 and absurdly deep nesting are no DecodeErrors.
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Refusal("invalid_json", "The body is not JSON.") from None
+    if not isinstance(value, dict):
+        raise Refusal("invalid_body", "The body must be a JSON object.", errors=[])
+    return value
+
+
+def convert(values: Mapping[str, Any], into: type[S], *, query: bool = False) -> S:
+    """`values` as a struct. Those of a query are text, also where a number is meant.
+
+    Raises Refusal `invalid_body` or `invalid_query`, or `invalid_amount` if only amounts are wrong; its `errors` name
+    every wrong field.
+    """
+    try:
+        return msgspec.convert(values, into, strict=not query)
+    except msgspec.ValidationError:
+        errors = _wrong_fields(values, into, strict=not query)
+    amounts = {field.name for field in msgspec.structs.fields(into) if field.type == Amount}
+    if all(error["field"] in amounts for error in errors):
+        code = "invalid_amount"
+    else:
+        code = "invalid_query" if query else "invalid_body"
+    raise Refusal(code, "; ".join(f"{error['field']}: {error['detail']}" for error in errors), errors=errors)
+
+
+def _wrong_fields(values: Mapping[str, Any], into: type[S], strict: bool) -> list[dict[str, str]]:
+    fields = {field.name: field for field in msgspec.structs.fields(into)}
+    details = {name: "unknown field" for name in values if name not in fields}
+    for name, field in fields.items():
+        if name not in values:
+            if field.required:
+                details[name] = "missing"
+            continue
+        try:
+            msgspec.convert(values[name], field.type, strict=strict)
+        except msgspec.ValidationError as error:
+            details[name] = str(error)
+    return [{"field": name, "detail": detail} for name, detail in details.items()]

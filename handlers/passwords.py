@@ -1,0 +1,55 @@
+"""Password hashes (argon2id), made and checked beside the event loop."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
+
+from market.errors import Refusal
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+THREADS = 2
+MAX_PENDING = 32
+"""At about 30 ms of work each, whoever comes later would wait longer than half a second: better to say so at once."""
+
+
+class Passwords:
+    """Hashes and checks passwords. Raises Refusal `busy` when too many are waiting."""
+
+    def __init__(self) -> None:
+        self._hasher = PasswordHasher(memory_cost=19456, time_cost=2, parallelism=1)
+        self._threads = ThreadPoolExecutor(THREADS, "passwords")
+        self._pending = 0
+        self._decoy = self._hasher.hash(secrets.token_urlsafe())
+
+    async def hash(self, password: str) -> str:
+        """The hash to store, with its parameters and salt in it."""
+        return await self._beside(self._hasher.hash, password)
+
+    async def verify(self, password_hash: str | None, password: str) -> bool:
+        """Whether the password belongs to the hash. None, for an unknown user, costs the same work and is False."""
+        matches = await self._beside(self._matches, password_hash or self._decoy, password)
+        return matches and password_hash is not None
+
+    def _matches(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(password_hash, password)
+        except VerifyMismatchError:
+            return False
+
+    async def _beside(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        if self._pending >= MAX_PENDING:
+            raise Refusal("busy", "Too many people are logging in. Please try again.")
+        self._pending += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._threads, lambda: work(*args, **kwargs)
+            )
+        finally:
+            self._pending -= 1

@@ -1,0 +1,87 @@
+"""Problem documents (RFC 9457): what the REST door answers instead of what was asked for.
+
+`STATUS` is the one table of codes; docs/api.md explains them, and tests hold both and `market` together.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+import sqlalchemy.exc
+from redis import RedisError
+from tornado.web import HTTPError
+
+from market.errors import Refusal
+
+CONTENT_TYPE = "application/problem+json"
+
+STATUS: dict[str, HTTPStatus] = {
+    "bad_request": HTTPStatus.BAD_REQUEST,
+    "invalid_json": HTTPStatus.BAD_REQUEST,
+    "unauthenticated": HTTPStatus.UNAUTHORIZED,
+    "invalid_credentials": HTTPStatus.UNAUTHORIZED,
+    "forbidden": HTTPStatus.FORBIDDEN,
+    "own_auction": HTTPStatus.FORBIDDEN,
+    "not_available": HTTPStatus.NOT_FOUND,
+    "not_found": HTTPStatus.NOT_FOUND,
+    "no_paddle": HTTPStatus.NOT_FOUND,
+    "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
+    "email_taken": HTTPStatus.CONFLICT,
+    "wrong_state": HTTPStatus.CONFLICT,
+    "closed": HTTPStatus.CONFLICT,
+    "paddle_taken": HTTPStatus.CONFLICT,
+    "paddle_returning": HTTPStatus.CONFLICT,
+    "paddle_leading": HTTPStatus.CONFLICT,
+    "paddle_changed": HTTPStatus.CONFLICT,
+    "limit_not_raised": HTTPStatus.CONFLICT,
+    "insufficient_funds": HTTPStatus.CONFLICT,
+    "balance_too_large": HTTPStatus.CONFLICT,
+    "transfer_conflict": HTTPStatus.CONFLICT,
+    "hold_resolved": HTTPStatus.CONFLICT,
+    "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "invalid_body": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "invalid_amount": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "invalid_query": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "invalid_cursor": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "invalid_auction": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "internal_error": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "busy": HTTPStatus.SERVICE_UNAVAILABLE,
+    "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+_FROM_TORNADO = {
+    HTTPStatus.BAD_REQUEST: Refusal("bad_request", "The request cannot be understood."),
+    HTTPStatus.METHOD_NOT_ALLOWED: Refusal("method_not_allowed", "This address does not offer this method."),
+}
+_AWAY = (
+    RedisError,
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InterfaceError,
+    sqlalchemy.exc.TimeoutError,
+)
+
+
+def refusal_of(error: BaseException | None) -> Refusal:
+    """What a client may know about `error`: nothing at all when nobody expected it."""
+    if isinstance(error, Refusal) and error.code in STATUS:
+        return error
+    if isinstance(error, HTTPError) and error.status_code in _FROM_TORNADO:
+        return _FROM_TORNADO[HTTPStatus(error.status_code)]
+    if isinstance(error, _AWAY):
+        return Refusal(
+            "unavailable", "A part of the service is away. Look whether it was done, then try again."
+        )
+    return Refusal("internal_error", "Something went wrong on our side. The request id helps us to find it.")
+
+
+def document(refusal: Refusal, instance: str, request_id: str) -> dict[str, Any]:
+    """The problem document of a refusal of the request `request_id` to the path `instance`."""
+    return {
+        **refusal.fields,
+        "type": f"/problems/{refusal.code}",
+        "title": refusal.code.replace("_", " ").capitalize(),
+        "status": STATUS[refusal.code],
+        "detail": refusal.detail,
+        "code": refusal.code,
+        "instance": instance,
+        "request_id": request_id,
+    }

@@ -1,0 +1,13 @@
+"""All addresses of the REST door."""
+
+from handlers import auctions, auth, buyer, seller, wallet
+from handlers.base import ApiHandler, NotFoundHandler
+
+ROUTES: list[tuple[str, type[ApiHandler]]] = [
+    *auth.routes,
+    *wallet.routes,
+    *auctions.routes,
+    *seller.routes,
+    *buyer.routes,
+    (r"/api/.*", NotFoundHandler),
+]

@@ -1,0 +1,15 @@
+"""How a use-case says no."""
+
+
+class Refusal(Exception):
+    """A request that the rules do not allow. The transaction must be rolled back; the doors translate `code`.
+
+    `code` is part of the API and never changes; `detail` is a sentence for people; `fields` are facts that belong to
+    the refusal, such as the field that was wrong. None of them ever holds a secret.
+    """
+
+    def __init__(self, code: str, detail: str, **fields: object) -> None:
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail
+        self.fields = fields

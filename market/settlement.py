@@ -1,0 +1,133 @@
+"""Settlement: what the hammer made of an auction becomes an order and money moves, in one transaction, once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from market import alarms, ledger
+from market.alarms import Alarm, Reason
+from market.auctions import locked
+from market.errors import Refusal
+from store.ids import new_id
+from store.models import (
+    AccountKind,
+    Auction,
+    AuctionStatus,
+    Bid,
+    Order,
+    OrderState,
+    Paddle,
+    PaddleStatus,
+    WriteBackAlarm,
+)
+
+_PENDING = (PaddleStatus.ACTIVE, PaddleStatus.RETURNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A settled auction. `order_id` is None when it was not sold; `released` counts the holds given back."""
+
+    auction_id: UUID
+    order_id: UUID | None
+    released: int
+
+
+def due(session: Session) -> Sequence[UUID]:
+    """The auctions that may be settled, in the order in which they were sealed."""
+    return session.scalars(
+        select(Auction.id)
+        .where(
+            Auction.status == AuctionStatus.SEALED,
+            ~select(WriteBackAlarm.id).where(WriteBackAlarm.auction_id == Auction.id).exists(),
+        )
+        .order_by(Auction.sealed_at)
+    ).all()
+
+
+def settle(session: Session, auction_id: UUID) -> Settled | Alarm | None:
+    """Capture the winner's hold to the order's escrow, release every other hold, and say so on the auction.
+
+    None, and nothing changes, unless the auction is sealed, has no alarm and is not settled yet. What contradicts
+    itself is noted as an alarm, which keeps the auction from being settled until a person has looked.
+    """
+    auction = locked(session, auction_id)
+    if auction.status != AuctionStatus.SEALED or _has_alarm(session, auction_id):
+        return None
+    paddles = session.scalars(
+        select(Paddle)
+        .where(Paddle.auction_id == auction_id, Paddle.status.in_(_PENDING))
+        .order_by(Paddle.id)
+        .with_for_update(key_share=True)
+    ).all()
+    alarm = _missing_bids(session, auction)
+    if alarm is None:
+        try:
+            with session.begin_nested():
+                return _move_money(session, auction, paddles)
+        except Refusal as refusal:
+            alarm = Alarm(auction_id, Reason.MONEY_REFUSED, f"{refusal.code}: {refusal.detail}")
+    alarms.note(session, [alarm])
+    return alarm
+
+
+def _has_alarm(session: Session, auction_id: UUID) -> bool:
+    return (
+        session.scalar(select(WriteBackAlarm.id).where(WriteBackAlarm.auction_id == auction_id).limit(1))
+        is not None
+    )
+
+
+def _missing_bids(session: Session, auction: Auction) -> Alarm | None:
+    """The seal counts the bids, and they are numbered 1 to that count: each must be stored, once."""
+    stored, numbers, last = session.execute(
+        select(func.count(), func.count(Bid.seq.distinct()), func.coalesce(func.max(Bid.seq), 0)).where(
+            Bid.auction_id == auction.id
+        )
+    ).one()
+    if stored == numbers == last == auction.bids and auction.seq == auction.sealed_seq == auction.bids + 1:
+        return None
+    evidence = (
+        f"{stored} bids stored with {numbers} numbers up to {last}; {auction.bids} counted up to number {auction.seq};"
+        f" sealed as number {auction.sealed_seq}"
+    )
+    return Alarm(auction.id, Reason.BIDS_MISSING, evidence)
+
+
+def _move_money(session: Session, auction: Auction, paddles: Sequence[Paddle]) -> Settled:
+    lost = [paddle.hold_id for paddle in paddles if paddle.bidder_id != auction.leader_id]
+    postings = ledger.releasing(session, lost)
+    order_id = None
+    if auction.leader_id is not None and auction.hammer_price is not None:
+        order_id = new_id()
+        escrow = ledger.account(session, AccountKind.ESCROW, order_id)
+        postings += ledger.capturing(session, _winning_hold(auction, paddles), auction.hammer_price, escrow)
+        session.add(
+            Order(
+                id=order_id,
+                auction_id=auction.id,
+                seller_id=auction.seller_id,
+                buyer_id=auction.leader_id,
+                hammer_price=auction.hammer_price,
+                state=OrderState.IN_ESCROW,
+            )
+        )
+    ledger.post(session, postings)
+    for paddle in paddles:
+        won = paddle.bidder_id == auction.leader_id
+        paddle.status = PaddleStatus.CAPTURED if won else PaddleStatus.RELEASED
+        paddle.version += 1
+    auction.status = AuctionStatus.SOLD if order_id else AuctionStatus.UNSOLD
+    auction.settled_at = session.scalars(select(func.now())).one()
+    session.flush()
+    return Settled(auction.id, order_id, len(lost))
+
+
+def _winning_hold(auction: Auction, paddles: Sequence[Paddle]) -> UUID:
+    for paddle in paddles:
+        if paddle.bidder_id == auction.leader_id:
+            return paddle.hold_id
+    raise Refusal("no_paddle", "The winner has no paddle with money behind it.")

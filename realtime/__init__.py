@@ -1,0 +1,1 @@
+"""Door 2: WebSocket. Typed messages, sockets, rooms and their fan-out, recovery."""

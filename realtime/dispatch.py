@@ -1,0 +1,159 @@
+"""What each request does: a table from its type to a function."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import structlog
+from redis.exceptions import RedisError
+
+from realtime.clock import Clock
+from realtime.hub import Hub
+from realtime.limits import Limits
+from realtime.metrics import BID_S, BIDS
+from realtime.pipe import OutcomeUnknown, Pipe, Unavailable
+from realtime.protocol import (
+    Accepted,
+    Authenticate,
+    Authenticated,
+    Bid,
+    Error,
+    ErrorCode,
+    Ping,
+    Pong,
+    Rejected,
+    Request,
+    Subscribe,
+    Unsubscribe,
+)
+from realtime.viewer import Viewer
+from store.hot import Hot, place_bid
+from store.records import BidRecord, Rejection
+from store.tickets import take_ticket
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Live:
+    """What a request works with."""
+
+    hot: Hot
+    pipe: Pipe
+    hub: Hub
+    clock: Clock
+    limits: Limits
+    allowed_origins: frozenset[str]
+    draining: bool = False
+
+
+def dispatch(live: Live, viewer: Viewer, request: Request) -> Awaitable[None] | None:
+    """Do what the request asks. What it returns is to be awaited before the next request of the same socket."""
+    return _TABLE[type(request)](live, viewer, request)
+
+
+async def _authenticate(live: Live, viewer: Viewer, request: Authenticate) -> None:
+    try:
+        ticket = await take_ticket(live.hot, request.ticket)
+    except RedisError as failure:
+        log.warning("ticket_not_taken", error=str(failure))
+        detail = "tickets cannot be checked now; get a new ticket and try again"
+        viewer.send(Error(ref=request.ref, code=ErrorCode.UNAVAILABLE, detail=detail))
+        return
+    if ticket is None:
+        detail = "the ticket is unknown, used or too old"
+        viewer.send(Error(ref=request.ref, code=ErrorCode.INVALID_TICKET, detail=detail))
+        return
+    live.hub.identify(viewer, ticket.user)
+    viewer.send(Authenticated(ref=request.ref, user=ticket.user))
+
+
+def _subscribe(live: Live, viewer: Viewer, request: Subscribe) -> None:
+    live.hub.subscribe(viewer, request.ref, request.auction, request.epoch, request.seq)
+
+
+def _unsubscribe(live: Live, viewer: Viewer, request: Unsubscribe) -> None:
+    live.hub.unsubscribe(viewer, request.ref, request.auction)
+
+
+def _ping(live: Live, viewer: Viewer, request: Ping) -> None:
+    viewer.send(Pong(ref=request.ref, server_time=live.clock.now()))
+
+
+def _bid(live: Live, viewer: Viewer, request: Bid) -> None:
+    if viewer.user is None:
+        detail = "hand in a ticket before bidding"
+        viewer.send(Error(ref=request.ref, code=ErrorCode.AUTHENTICATION_REQUIRED, detail=detail))
+        return
+    call = place_bid(request.auction, viewer.user, request.ref, request.most, request.epoch)
+    try:
+        future = live.pipe.run(call)
+    except Unavailable as failure:
+        BIDS.labels("unavailable").inc()
+        detail = f"{failure}; the bid was not placed"
+        viewer.send(Error(ref=request.ref, code=ErrorCode.UNAVAILABLE, detail=detail))
+        return
+    # By callback, so that the socket's next message does not wait for Redis.
+    future.add_done_callback(partial(_decided, live, viewer, request, live.clock.now(), time.perf_counter()))
+
+
+def _decided(live: Live, viewer: Viewer, request: Bid, received_at: int, started: float, future: Any) -> None:
+    BID_S.observe(time.perf_counter() - started)
+    try:
+        answer: BidRecord | Rejection = future.result()
+    except (Unavailable, OutcomeUnknown):
+        BIDS.labels("unknown").inc()
+        detail = "the answer was lost; send the same bid with the same ref again to learn it"
+        viewer.send(Error(ref=request.ref, code=ErrorCode.UNAVAILABLE, detail=detail))
+    except Exception:
+        BIDS.labels("failed").inc()
+        log.exception("bid_failed", auction=str(request.auction))
+        viewer.send(
+            Error(ref=request.ref, code=ErrorCode.INTERNAL_ERROR, detail="the bid could not be decided")
+        )
+    else:
+        BIDS.labels(answer.code if isinstance(answer, Rejection) else "accepted").inc()
+        viewer.send(_bid_reply(request, answer, received_at, live.clock.now()))
+
+
+def _bid_reply(
+    request: Bid, answer: BidRecord | Rejection, received_at: int, now: int
+) -> Accepted | Rejected:
+    if isinstance(answer, Rejection):
+        return Rejected(
+            ref=request.ref,
+            auction=request.auction,
+            code=answer.code,
+            price=answer.price,
+            next_minimum=answer.next_minimum,
+            ends_at=answer.ends_at,
+            received_at=received_at,
+            decided_at=answer.at,
+            server_time=now,
+        )
+    return Accepted(
+        ref=request.ref,
+        auction=request.auction,
+        epoch=answer.epoch,
+        seq=answer.seq,
+        paddle=answer.paddle,
+        maximum=answer.maximum,
+        price=answer.price,
+        leading=answer.leader == answer.bidder,
+        next_minimum=answer.next_minimum,
+        ends_at=answer.ends_at,
+        received_at=received_at,
+        decided_at=answer.at,
+        server_time=now,
+    )
+
+
+_TABLE: dict[type[Request], Callable[[Live, Viewer, Any], Awaitable[None] | None]] = {
+    Authenticate: _authenticate,
+    Subscribe: _subscribe,
+    Unsubscribe: _unsubscribe,
+    Bid: _bid,
+    Ping: _ping,
+}

@@ -1,0 +1,16 @@
+"""WebSocket frames as bytes, so that one encoded frame can be written to every viewer."""
+
+import struct
+
+from realtime.protocol import Message, encode
+
+
+def frame(message: Message) -> bytes:
+    """A whole server text frame (RFC 6455: FIN, opcode 1, unmasked)."""
+    payload = encode(message)
+    length = len(payload)
+    if length < 126:
+        return bytes((0x81, length)) + payload
+    if length < 1 << 16:
+        return struct.pack("!BBH", 0x81, 126, length) + payload
+    return struct.pack("!BBQ", 0x81, 127, length) + payload

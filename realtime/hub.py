@@ -1,0 +1,267 @@
+"""All rooms and sockets of this process: brings the published records to the rooms, completely and in order.
+
+A room is read from Redis whenever its subscription took effect, a record is missing or another epoch shows up, or
+the position check finds that Redis is elsewhere. What is heard during the reading is kept and merged.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from uuid import UUID
+
+import structlog
+from redis.exceptions import RedisError
+
+from realtime.clock import Clock
+from realtime.limits import Limits
+from realtime.metrics import CATCH_UPS, ROOMS, SNAPSHOTS_FOR_ALL, SOCKETS
+from realtime.protocol import Error, ErrorCode, Message, Notice, NoticeCode, Outbid, Unsubscribed
+from realtime.protocol import Viewers as ViewersPush
+from realtime.room import Room
+from realtime.subscriber import Subscriber
+from realtime.viewer import Viewer
+from store import live
+from store.hot import Hot, Reading, keys_of, read_auction
+from store.records import Record, decode_record
+
+log = structlog.get_logger()
+
+_READ_AGAIN_S = 0.5
+
+
+class Hub:
+    """Rooms by auction, sockets by user."""
+
+    def __init__(self, url: str, hot: Hot, clock: Clock, process: str, limits: Limits) -> None:
+        self._hot = hot
+        self._clock = clock
+        self._process = process
+        self._limits = limits
+        self._rooms: dict[UUID, Room] = {}
+        self._by_channel: dict[str, Room] = {}
+        self._catching_up: dict[Room, list[Record]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._users: defaultdict[UUID, set[Viewer]] = defaultdict(set)
+        self.viewers: set[Viewer] = set()
+        self.empty = asyncio.Event()
+        """Set while there are no viewers."""
+        self.empty.set()
+        self.subscriber = Subscriber(
+            url,
+            limits,
+            on_subscribed=self._subscribed,
+            on_message=self._heard,
+            on_connected=lambda: self._tell_all(NoticeCode.RESTORED, "live updates go on"),
+            on_lost=lambda: self._tell_all(NoticeCode.INTERRUPTED, "live updates are interrupted"),
+        )
+
+    @property
+    def rooms(self) -> int:
+        """How many auctions are followed."""
+        return len(self._rooms)
+
+    async def stop(self) -> None:
+        """Stop hearing."""
+        await self.subscriber.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await live.forget_viewers(self._hot, self._process, list(self._rooms))
+
+    # -- sockets
+
+    def enter(self, viewer: Viewer) -> None:
+        """A socket was opened."""
+        self.viewers.add(viewer)
+        self.empty.clear()
+        SOCKETS.inc()
+
+    def exit(self, viewer: Viewer) -> None:
+        """A socket is gone."""
+        self.viewers.discard(viewer)
+        if not self.viewers:
+            self.empty.set()
+        SOCKETS.dec()
+        self.identify(viewer, None)
+        for room in tuple(viewer.rooms.values()):
+            room.leave(viewer)
+
+    def identify(self, viewer: Viewer, user: UUID | None) -> None:
+        """Say whose socket it is."""
+        if viewer.user is not None:
+            sockets = self._users[viewer.user]
+            sockets.discard(viewer)
+            if not sockets:
+                del self._users[viewer.user]
+        viewer.user = user
+        if user is not None:
+            self._users[user].add(viewer)
+
+    def subscribe(self, viewer: Viewer, ref: str, auction: UUID, epoch: int, seq: int) -> None:
+        """Let a viewer into a room; its reply comes when the room is loaded."""
+        if auction not in viewer.rooms and len(viewer.rooms) >= self._limits.subscriptions:
+            detail = f"a socket may watch {self._limits.subscriptions} auctions"
+            viewer.send(Error(ref=ref, code=ErrorCode.TOO_MANY_SUBSCRIPTIONS, detail=detail))
+            return
+        room = self._rooms.get(auction) or self._open(auction)
+        room.join(viewer, ref, epoch, seq)
+
+    def unsubscribe(self, viewer: Viewer, ref: str, auction: UUID) -> None:
+        """Let a viewer out of a room."""
+        room = viewer.rooms.get(auction)
+        if room is None:
+            viewer.send(
+                Error(ref=ref, code=ErrorCode.NOT_SUBSCRIBED, detail="this socket does not watch the auction")
+            )
+            return
+        room.leave(viewer)
+        viewer.send(Unsubscribed(ref=ref, auction=auction))
+
+    def _outbid(self, user: UUID, room: Room, outbid: Outbid) -> None:
+        for viewer in tuple(self._users.get(user, ())):
+            if room.auction in viewer.rooms:
+                viewer.send(outbid)
+
+    def tell_all(self, message: Message) -> None:
+        """Write a message to every socket."""
+        for viewer in tuple(self.viewers):
+            viewer.send(message)
+
+    def _tell_all(self, code: NoticeCode, detail: str) -> None:
+        self.tell_all(Notice(code=code, detail=detail))
+
+    # -- records
+
+    def _open(self, auction: UUID) -> Room:
+        room = Room(auction, self._clock, self._limits, self._outbid)
+        channel = keys_of(auction).channel
+        self._rooms[auction] = self._by_channel[channel] = room
+        ROOMS.inc()
+        self.subscriber.subscribe(channel)
+        return room
+
+    def _close(self, room: Room) -> None:
+        channel = keys_of(room.auction).channel
+        del self._rooms[room.auction], self._by_channel[channel]
+        ROOMS.dec()
+        self.subscriber.unsubscribe(channel)
+
+    def _subscribed(self, channel: str) -> None:
+        if room := self._by_channel.get(channel):
+            self._catch_up(room)
+
+    def _heard(self, channel: str, text: bytes) -> None:
+        if room := self._by_channel.get(channel):
+            record = decode_record(text)
+            if room in self._catching_up:
+                self._catching_up[room].append(record)
+            else:
+                self._take(room, record)
+
+    def _take(self, room: Room, record: Record) -> None:
+        if record.epoch == room.epoch and record.seq <= room.seq:
+            return
+        if record.epoch == room.epoch and record.seq == room.seq + 1:
+            room.receive(record)
+        else:
+            self._catch_up(room)
+
+    def _catch_up(self, room: Room) -> None:
+        if room not in self._catching_up:
+            self._catching_up[room] = []
+            task = asyncio.create_task(self._read(room))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _read(self, room: Room) -> None:
+        """Read until the room is where Redis is, then take what was heard meanwhile."""
+        CATCH_UPS.inc()
+        try:
+            while self._rooms.get(room.auction) is room:
+                if await self._read_once(room):
+                    break
+                await asyncio.sleep(_READ_AGAIN_S)
+        finally:
+            heard = self._catching_up.pop(room)
+        for record in heard:
+            self._take(room, record)
+
+    async def _read_once(self, room: Room) -> bool:
+        """False if Redis does not know enough yet."""
+        try:
+            reading = await self._hot.run(read_auction(room.auction, room.seq))
+            if room.loaded and not room.continues(reading):
+                reading = await self._hot.run(read_auction(room.auction, 0))
+        except RedisError as failure:
+            log.warning("room_not_read", auction=str(room.auction), error=str(failure))
+            return False
+        return self._rooms.get(room.auction) is not room or self._merge(room, reading)
+
+    def _merge(self, room: Room, reading: Reading) -> bool:
+        if reading.state is None:
+            if reading.code == ErrorCode.UNKNOWN_AUCTION:
+                self._dismiss(room, ErrorCode.UNKNOWN_AUCTION, "there is no such live auction")
+                return True
+            return False
+        records = [decode_record(text) for text in reading.records]
+        if room.continues(reading):
+            for record in records:
+                room.receive(record)
+        else:
+            if room.loaded:
+                SNAPSHOTS_FOR_ALL.inc()
+                log.warning("room_reset", auction=str(room.auction), epoch=reading.state["epoch"])
+            room.load(reading.state, records)
+        return True
+
+    def _dismiss(self, room: Room, code: ErrorCode, detail: str) -> None:
+        """Send everybody away: those who asked get an error, those who watched a notice."""
+        for viewer, waiting in tuple(room.waiting.items()):
+            if waiting.ref:
+                viewer.send(Error(ref=waiting.ref, code=code, detail=detail))
+                room.leave(viewer)
+        for viewer in (*room.viewers, *room.waiting):
+            viewer.send(Notice(code=NoticeCode.AUCTION_GONE, detail=detail, auction=room.auction))
+            room.leave(viewer)
+        self._close(room)
+
+    # -- rhythms
+
+    async def check_positions(self) -> None:
+        """Find the rooms that missed a message and did not notice, such as the last one. Raises `redis.RedisError`."""
+        rooms = [room for room in self._rooms.values() if room.loaded]
+        before = [(room.epoch, room.seq) for room in rooms]
+        found = await live.positions(self._hot, [room.auction for room in rooms])
+        for room, known, there in zip(rooms, before, found, strict=True):
+            # Ahead of us, and the message may be under way; or behind us, and Redis has lost data.
+            if there != (room.epoch, room.seq) and there != known and self._rooms.get(room.auction) is room:
+                self._catch_up(room)
+
+    async def count_viewers(self) -> None:
+        """Tell the other processes how many viewers are here, and viewers how many there are in all."""
+        counts = {room.auction: room.size for room in self._rooms.values()}
+        totals = await live.share_viewers(self._hot, self._process, counts, self._clock.now())
+        for auction, total in totals.items():
+            room = self._rooms.get(auction)
+            if room is not None and room.total_viewers != total:
+                room.total_viewers = total
+                room.tell(ViewersPush(auction=auction, count=total))
+
+    def sweep(self) -> None:
+        """Close what is slow, refuse who waits in vain, leave what nobody watches."""
+        now = time.monotonic()
+        for viewer in tuple(self.viewers):
+            if viewer.behind_since and now - viewer.behind_since > self._limits.slow_s:
+                viewer.close_as_slow()
+        for room in tuple(self._rooms.values()):
+            if not room.loaded:
+                self._refuse_late(room, now)
+            if not room.size and now - room.empty_since > self._limits.grace_s:
+                self._close(room)
+
+    def _refuse_late(self, room: Room, now: float) -> None:
+        for viewer, waiting in tuple(room.waiting.items()):
+            if now - waiting.since > self._limits.load_s:
+                detail = "the live state is not there now; try again"
+                viewer.send(Error(ref=waiting.ref, code=ErrorCode.UNAVAILABLE, detail=detail))
+                room.leave(viewer)

@@ -1,0 +1,31 @@
+"""One realtime process: `python -m server.realtime --port N`."""
+
+from realtime.service import Realtime
+from server import health, process
+from server.settings import Settings
+
+
+class NotReady(Exception):
+    """Redis is away, or the socket door is draining."""
+
+
+async def main(settings: Settings, port: int) -> None:
+    realtime = Realtime(
+        settings.redis_url,
+        allowed_origins=frozenset(settings.allowed_origins),
+        process_name=f"realtime-{port}",
+    )
+
+    async def ask_realtime() -> None:
+        status = realtime.status()
+        if not status["ready"]:
+            raise NotReady(status)
+
+    readiness = health.Readiness({"realtime": ask_realtime})
+    application = process.ServerApplication([*realtime.routes(), *health.routes(readiness)])
+    await realtime.start()
+    await process.serve(application, port, readiness, realtime.drain)
+
+
+if __name__ == "__main__":
+    process.run("realtime", main)

@@ -1,0 +1,36 @@
+"""One REST process: `python -m server.rest --port N`."""
+
+from sqlalchemy import text
+
+from handlers.base import Services
+from handlers.routes import ROUTES
+from server import health, process
+from server.settings import Settings
+from store.database import Database
+from store.hot import Hot
+
+
+async def main(settings: Settings, port: int) -> None:
+    database = Database(settings.database_url)
+    hot = Hot.connect(settings.redis_url)
+
+    async def ask_postgres() -> None:
+        async with database.transaction() as session:
+            await session.execute(text("SELECT 1"))
+
+    readiness = health.Readiness({"postgresql": ask_postgres, "redis": hot.ping})
+    services = Services(
+        database=database, hot=hot, development=settings.development, session_ttl_s=settings.session_ttl_s
+    )
+    application = process.ServerApplication([*ROUTES, *health.routes(readiness)], services=services)
+    try:
+        await process.serve(
+            application, port, readiness, lambda timeout_s: process.finish_requests(application, timeout_s)
+        )
+    finally:
+        await hot.close()
+        await database.dispose()
+
+
+if __name__ == "__main__":
+    process.run("rest", main)

@@ -1,0 +1,311 @@
+"""Every setting, read once from the environment into one frozen object and validated as a whole.
+
+Only `server/` reads settings; the doors get values and objects passed in. `load()` raises `BadSettings`, which
+lists all problems together. Values end in their unit (`_s`: seconds).
+"""
+
+import contextlib
+import difflib
+import hashlib
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+REPO = Path(__file__).resolve().parent.parent
+PREFIX = "NEIGHBORBID_"
+# A Unix socket's path holds 107 bytes; supervisord first binds `<path>.<pid>`.
+LONGEST_SOCKET_PATH = 107 - len(".4194304")
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class BadSettings(Exception):
+    """The environment does not make valid settings; `problems` holds one sentence each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the operator decided. URLs are always filled: an embedded server's URL holds its generated password."""
+
+    home: Path
+    environment: Environment
+    log_level: str
+    http_host: str
+    http_port: int
+    rest_processes: int
+    rest_port: int
+    rest_hosts: tuple[str, ...]
+    realtime_processes: int
+    realtime_port: int
+    realtime_hosts: tuple[str, ...]
+    worker_concurrency: int
+    allowed_origins: tuple[str, ...]
+    session_ttl_s: int
+    postgres_port: int
+    postgres_fsync: bool
+    redis_port: int
+    embedded_postgres: bool
+    embedded_redis: bool
+    database_url: str
+    owner_database_url: str
+    redis_url: str
+    celery_broker_url: str
+
+    @property
+    def development(self) -> bool:
+        return self.environment is Environment.DEVELOPMENT
+
+    @property
+    def var(self) -> Path:
+        """Where this instance keeps logs, sockets, secrets and rendered configuration."""
+        return self.home / "var"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.var / "log"
+
+    @property
+    def state_dir(self) -> Path:
+        """Where the unprivileged servers keep data: as root outside HOME, which they may be unable to enter."""
+        if os.geteuid() != 0:
+            return self.var
+        digest = hashlib.sha256(str(self.home).encode()).hexdigest()[:8]
+        return Path("/var/lib/neighborbid") / f"{self.home.name or 'root'}-{digest}"
+
+    @property
+    def rest_ports(self) -> range:
+        return range(self.rest_port, self.rest_port + self.rest_processes)
+
+    @property
+    def realtime_ports(self) -> range:
+        return range(self.realtime_port, self.realtime_port + self.realtime_processes)
+
+    @property
+    def url(self) -> str:
+        """Where a browser on this machine finds the gateway."""
+        host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(self.http_host, self.http_host)  # noqa: S104
+        return f"http://{host}:{self.http_port}"
+
+
+class _Reader:
+    """Takes variables out of an environment by name and collects what is wrong with them."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.known: set[str] = set()
+        self.problems: list[str] = []
+
+    def text(self, name: str, default: str) -> str:
+        self.known.add(name)
+        return self.environ.get(name, "").strip() or default
+
+    def integer(self, name: str, default: int, least: int, most: int) -> int:
+        raw = self.text(name, str(default))
+        # int() alone would also take "1_000", " 7" and other alphabets' digits.
+        if raw.isascii() and raw.isdigit() and least <= int(raw) <= most:
+            return int(raw)
+        self.problems.append(f"{name} must be a whole number from {least} to {most}, not {raw!r}.")
+        return default
+
+    def port(self, name: str, default: int) -> int:
+        return self.integer(name, default, 1, 65535)
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        """The first choice is the default."""
+        raw = self.text(name, choices[0])
+        if raw in choices:
+            return raw
+        self.problems.append(f"{name} must be one of {', '.join(choices)}, not {raw!r}.")
+        return choices[0]
+
+    def words(self, name: str) -> tuple[str, ...]:
+        return tuple(word.strip() for word in self.text(name, "").split(",") if word.strip())
+
+    def hosts(self, name: str, ports: range) -> tuple[str, ...]:
+        hosts = self.words(name)
+        for host in hosts:
+            if not _is_host_and_port(host):
+                self.problems.append(f"{name} must list host:port pairs, not {host!r}.")
+        return hosts or tuple(f"127.0.0.1:{port}" for port in ports)
+
+    def origins(self, name: str) -> tuple[str, ...]:
+        origins = self.words(name)
+        for origin in origins:
+            scheme, _, host = origin.partition("://")
+            if scheme not in ("http", "https") or not _is_host_and_port(host if ":" in host else f"{host}:1"):
+                self.problems.append(f"{name} must list origins such as https://example.org, not {origin!r}.")
+        return origins
+
+    def service_url(self, name: str, schemes: tuple[str, ...]) -> str | None:
+        """A URL or None when unset. The value itself is never repeated in a problem: it may hold a password."""
+        raw = self.text(name, "")
+        if not raw:
+            return None
+        try:
+            parts = urlsplit(raw)
+            valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            valid = False
+        if not valid:
+            self.problems.append(
+                f"{name} must be a URL that starts with {' or '.join(s + '://' for s in schemes)}."
+            )
+        return raw
+
+
+def _is_host_and_port(text: str) -> bool:
+    try:
+        parts = urlsplit(f"//{text}")
+        return parts.netloc == text and bool(parts.hostname) and bool(parts.port) and "@" not in text
+    except ValueError:
+        return False
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Reads and checks all settings.
+
+    Makes the embedded servers' passwords (files of mode 0600 under HOME/var/secrets) when they do not exist yet.
+    Raises BadSettings with every problem at once; nothing is written then.
+    """
+    read = _Reader(environ)
+    home = Path(read.text("NEIGHBORBID_HOME", str(REPO))).expanduser().resolve()
+    environment = Environment(read.choice("NEIGHBORBID_ENVIRONMENT", ("development", "production")))
+    log_level = read.choice("NEIGHBORBID_LOG_LEVEL", ("info", "debug", "warning", "error"))
+    http_host = read.text("NEIGHBORBID_HTTP_HOST", "127.0.0.1")
+    http_port = read.port("NEIGHBORBID_HTTP_PORT", 8080)
+    rest_processes = read.integer("NEIGHBORBID_REST_PROCESSES", 2, 1, 64)
+    rest_port = read.port("NEIGHBORBID_REST_PORT", 8101)
+    realtime_processes = read.integer("NEIGHBORBID_REALTIME_PROCESSES", 2, 1, 64)
+    realtime_port = read.port("NEIGHBORBID_REALTIME_PORT", 8201)
+    rest_hosts = read.hosts("NEIGHBORBID_REST_HOSTS", range(rest_port, rest_port + rest_processes))
+    realtime_hosts = read.hosts(
+        "NEIGHBORBID_REALTIME_HOSTS", range(realtime_port, realtime_port + realtime_processes)
+    )
+    worker_concurrency = read.integer("NEIGHBORBID_WORKER_CONCURRENCY", 2, 1, 256)
+    allowed_origins = read.origins("NEIGHBORBID_ALLOWED_ORIGINS")
+    session_ttl_s = read.integer("NEIGHBORBID_SESSION_TTL_S", 14 * 24 * 3600, 60, 366 * 24 * 3600)
+    postgres_port = read.port("NEIGHBORBID_POSTGRES_PORT", 8301)
+    postgres_fsync = read.choice("NEIGHBORBID_POSTGRES_FSYNC", ("on", "off")) == "on"
+    redis_port = read.port("NEIGHBORBID_REDIS_PORT", 8302)
+    database_url = read.service_url("DATABASE_URL", ("postgresql", "postgresql+psycopg"))
+    owner_url = read.service_url("NEIGHBORBID_OWNER_DATABASE_URL", ("postgresql", "postgresql+psycopg"))
+    redis_url = read.service_url("REDIS_URL", ("redis", "rediss"))
+    broker_url = read.service_url("CELERY_BROKER_URL", ("redis", "rediss", "amqp", "amqps"))
+
+    embedded_postgres = database_url is None
+    # Celery cannot use a Redis Cluster as its broker, so a REDIS_URL alone never becomes the broker.
+    embedded_redis = redis_url is None or broker_url is None
+
+    problems = read.problems
+    if any(not (char.isalnum() or char in ".-:[]") for char in http_host):
+        problems.append(f"NEIGHBORBID_HTTP_HOST must be an address or a host name, not {http_host!r}.")
+    if any(char.isspace() or char in "\"'%;{}" for char in str(home)):
+        problems.append(
+            f"NEIGHBORBID_HOME must be a path without blanks, quotes, %, ; and braces, not {str(home)!r}."
+        )
+    elif len(os.fsencode(home / "var/run/supervisor.sock")) > LONGEST_SOCKET_PATH:
+        problems.append(f"NEIGHBORBID_HOME is too long for the Unix socket in it: {home}.")
+    if not postgres_fsync and environment is Environment.PRODUCTION:
+        problems.append("NEIGHBORBID_POSTGRES_FSYNC may only be off in development.")
+    if owner_url is not None and embedded_postgres:
+        problems.append(
+            "NEIGHBORBID_OWNER_DATABASE_URL needs DATABASE_URL: the embedded server has its own owner."
+        )
+    ports = [("NEIGHBORBID_HTTP_PORT", range(http_port, http_port + 1))]
+    ports.append(("NEIGHBORBID_REST_PORT", range(rest_port, rest_port + rest_processes)))
+    ports.append(("NEIGHBORBID_REALTIME_PORT", range(realtime_port, realtime_port + realtime_processes)))
+    if embedded_postgres:
+        ports.append(("NEIGHBORBID_POSTGRES_PORT", range(postgres_port, postgres_port + 1)))
+    if embedded_redis:
+        ports.append(("NEIGHBORBID_REDIS_PORT", range(redis_port, redis_port + 1)))
+    problems += _port_problems(ports)
+    problems += _unknown_names(environ, read.known)
+    if problems:
+        raise BadSettings(problems)
+
+    if database_url is None:
+        password = secret(home, "postgres")
+        database_url = f"postgresql://neighborbid:{password}@127.0.0.1:{postgres_port}/neighborbid"
+    embedded_redis_url = f"redis://:{secret(home, 'redis')}@127.0.0.1:{redis_port}" if embedded_redis else ""
+    return Settings(
+        home=home,
+        environment=environment,
+        log_level=log_level,
+        http_host=http_host,
+        http_port=http_port,
+        rest_processes=rest_processes,
+        rest_port=rest_port,
+        rest_hosts=rest_hosts,
+        realtime_processes=realtime_processes,
+        realtime_port=realtime_port,
+        realtime_hosts=realtime_hosts,
+        worker_concurrency=worker_concurrency,
+        allowed_origins=allowed_origins,
+        session_ttl_s=session_ttl_s,
+        postgres_port=postgres_port,
+        postgres_fsync=postgres_fsync,
+        redis_port=redis_port,
+        embedded_postgres=embedded_postgres,
+        embedded_redis=embedded_redis,
+        database_url=database_url.replace("postgresql+psycopg://", "postgresql://", 1),
+        owner_database_url=(owner_url or database_url).replace("postgresql+psycopg://", "postgresql://", 1),
+        redis_url=redis_url or f"{embedded_redis_url}/0",
+        celery_broker_url=broker_url or f"{embedded_redis_url}/1",
+    )
+
+
+def _port_problems(ports: list[tuple[str, range]]) -> list[str]:
+    problems = []
+    for index, (name, taken) in enumerate(ports):
+        if taken[-1] > 65535:
+            problems.append(f"{name} is too high for {len(taken)} processes of one port each.")
+        for other_name, other in ports[index + 1 :]:
+            clash = sorted(set(taken) & set(other))
+            if clash:
+                problems.append(f"{name} and {other_name} both claim port {clash[0]}.")
+    return problems
+
+
+def _unknown_names(environ: Mapping[str, str], known: set[str]) -> list[str]:
+    problems = []
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            problems.append(f"{name} is not a setting." + (f" Did you mean {close[0]}?" if close else ""))
+    return problems
+
+
+def secret(home: Path, name: str) -> str:
+    """The generated password of an embedded server: made once, kept in HOME/var/secrets with mode 0600."""
+    path = home / "var" / "secrets" / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.chmod(0o700)
+        draft = path.with_name(f".{name}.{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(24))
+        # A link is atomic and never replaces: two first starts at once agree on one whole password.
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+        draft.unlink()
+    return path.read_text()
+
+
+def load_or_exit() -> Settings:
+    """The settings of this process's environment; prints every problem and exits with status 1 when they are bad."""
+    try:
+        return load(os.environ)
+    except BadSettings as error:
+        sys.exit("\n".join(["These settings are wrong:", *(f"  {problem}" for problem in error.problems)]))

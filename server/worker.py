@@ -1,0 +1,27 @@
+"""Celery's entry point: `celery -A server.worker worker` and `celery -A server.worker beat`."""
+
+import logging
+import sys
+
+from celery.signals import setup_logging
+
+from server import logs, settings
+from tasks.app import app, configure
+
+__all__ = ["app"]
+
+_settings = settings.load_or_exit()
+configure(
+    database_url=_settings.database_url, redis_url=_settings.redis_url, broker_url=_settings.celery_broker_url
+)
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _configure_logs(**_: object) -> None:
+    """Connecting to this signal also keeps Celery from setting up its own logging."""
+    name = "beat" if "beat" in sys.argv else "writer" if "write_back" in sys.argv else "worker"
+    logs.configure(name, _settings.log_level)
+    if _settings.log_level != "debug":
+        # Three lines for every periodic task, some of which run each second. Failures are still logged.
+        for logger in ("celery.beat", "celery.worker.strategy", "celery.app.trace"):
+            logging.getLogger(logger).setLevel(logging.WARNING)

@@ -1,0 +1,1 @@
+"""Door 3: Celery. Write-back, opening and closing, settlement: thin bodies."""

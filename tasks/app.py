@@ -1,0 +1,127 @@
+"""The Celery application, and how a function becomes a task.
+
+A task is a plain function of `Resources`: it opens a unit of work, calls a use-case, commits, and does what must
+follow. Tasks carry ids only; running one twice, late, out of order or not at all changes nothing, because what a
+lost message leaves undone is found by the next periodic run. So messages are acknowledged early and expire when the
+next run is due: after a pause they do not pile up.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Concatenate, ParamSpec
+
+from celery import Celery
+
+from store.database import SyncDatabase
+from store.hot import SyncHot
+
+P = ParamSpec("P")
+
+DEFAULT = "default"
+WRITE_BACK = "write_back"
+"""A queue of its own, so that no other work delays the write-back."""
+
+TIME_LIMIT_S = 120
+"""A task that takes longer is killed with its process. Long runs stop by themselves much earlier."""
+
+MAX_CHILD_KB = 500_000
+"""A worker process that has grown beyond this is replaced after its task."""
+
+_REDIS_TRANSPORT = {
+    # Unacknowledged messages come back after this; tasks are acknowledged when they start, so none waits for long.
+    "visibility_timeout": 3600,
+    # Longer than a blocking read waits, so that only a dead connection reaches it: without, a worker stays silent
+    # for ever on one that is half open.
+    "socket_timeout": 30,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What tasks work with."""
+
+    database: SyncDatabase
+    hot: SyncHot
+
+
+@dataclass(slots=True)
+class _Urls:
+    database: str = ""
+    redis: str = ""
+
+
+_urls = _Urls()
+
+app = Celery("neighborbid", include=["tasks.auctions", "tasks.settlement", "tasks.write_back"])
+app.conf.update(
+    task_serializer="json",
+    accept_content=["json"],
+    result_backend=None,
+    task_ignore_result=True,
+    enable_utc=True,
+    timezone="UTC",
+    beat_schedule={},
+    task_default_queue=DEFAULT,
+    task_acks_late=False,
+    task_time_limit=TIME_LIMIT_S,
+    worker_prefetch_multiplier=1,
+    worker_max_memory_per_child=MAX_CHILD_KB,
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    # Concerns tasks that acknowledge late, so none; unset, Celery warns at every lost connection.
+    worker_cancel_long_running_tasks_on_connection_loss=True,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+)
+
+
+def configure(*, database_url: str, redis_url: str, broker_url: str) -> None:
+    """Say where everything is. Connects to nothing: every process does, when it runs its first task."""
+    _urls.database, _urls.redis = database_url, redis_url
+    app.conf.broker_url = broker_url
+    app.conf.broker_transport_options = _REDIS_TRANSPORT if broker_url.startswith("redis") else {}
+
+
+@cache
+def resources() -> Resources:
+    """This process's own connections, made when first asked for: after the fork."""
+    return Resources(SyncDatabase(_urls.database), SyncHot.connect(_urls.redis))
+
+
+def task(function: Callable[Concatenate[Resources, P], None]) -> Callable[Concatenate[Resources, P], None]:
+    """Make a task of a function. It stays callable as it is; `enqueue` leaves it to a worker."""
+
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        function(resources(), *args, **kwargs)
+
+    app.task(run, name=_name(function))
+    return function
+
+
+def periodic(
+    every_s: float, queue: str = DEFAULT
+) -> Callable[[Callable[[Resources], None]], Callable[[Resources], None]]:
+    """Make a task of a function, to be run every `every_s` seconds."""
+
+    def decorate(function: Callable[[Resources], None]) -> Callable[[Resources], None]:
+        app.conf.beat_schedule[_name(function)] = {
+            "task": _name(function),
+            "schedule": every_s,
+            "options": {"queue": queue, "expires": every_s},
+        }
+        return task(function)
+
+    return decorate
+
+
+def enqueue(function: Callable[Concatenate[Resources, P], None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Leave a task to a worker. Only after the commit of what it is about."""
+    app.send_task(_name(function), args, kwargs)
+
+
+def _name(function: Callable[..., None]) -> str:
+    return f"{function.__module__}.{function.__name__}"

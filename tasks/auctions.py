@@ -1,0 +1,78 @@
+"""Keeping the hot state and PostgreSQL in step: ends, lost state, paddles. The safety net of the other doors."""
+
+import structlog
+
+from market import auctions, paddles, write_back
+from store.hot import load_auction, put_paddle, seal_auction
+from store.models import PaddleStatus
+from store.records import SealRecord
+from tasks.alarms import sound
+from tasks.app import Resources, periodic
+from tasks.write_back import drain
+
+log = structlog.get_logger()
+
+UNSYNCED_S = 3
+"""The REST process that changed a paddle tells Redis itself; what is older than this it could not."""
+
+
+@periodic(every_s=1)
+def close_due(resources: Resources) -> None:
+    """Seal what has come to its end by Redis's clock. Usually a realtime process was faster; then nothing changes."""
+    for auction_id in resources.hot.due(resources.hot.now_ms()):
+        if isinstance(resources.hot.run(seal_auction(auction_id)), SealRecord):
+            log.info("auction_sealed", auction=str(auction_id))
+
+
+@periodic(every_s=5)
+def load_missing(resources: Resources) -> None:
+    """Load every running auction that has no hot state: Redis lost it, or nobody could load it when it was published.
+
+    An auction without hot state gets no new records, so after a drain PostgreSQL knows all it ever had. Somebody else
+    may load it at the same time: loading never replaces anything. Until all are loaded no shard is marked as ready,
+    and the scripts refuse what they do not find as unavailable.
+    """
+    with resources.database.transaction() as session:
+        wanted = auctions.to_load(session)
+    missing = resources.hot.unloaded(wanted)
+    if missing and not drain(resources):
+        return
+    for auction_id in missing:
+        with resources.database.transaction() as session:
+            state = auctions.hot_state(session, auction_id)
+        if state is not None and resources.hot.run(load_auction(state)):
+            log.warning("auction_loaded", auction=str(auction_id), epoch=state.epoch, seq=state.seq)
+    resources.hot.mark_ready()
+
+
+@periodic(every_s=5)
+def check_logs(resources: Resources) -> None:
+    """Notice that Redis lost the end of a log that PostgreSQL has already read, as after a power cut."""
+    with resources.database.transaction() as session:
+        positions = write_back.positions(session)
+    ends = resources.hot.log_ends()
+    with resources.database.transaction() as session:
+        alarms = write_back.behind(session, positions, ends)
+    sound(alarms)
+
+
+@periodic(every_s=5)
+def sweep_paddles(resources: Resources) -> None:
+    """Bring to Redis the paddles that a crash kept from it, and finish or cancel what was being given back.
+
+    Without hot state nothing can be said: it may be on its way into Redis with the paddle still in it. The next
+    sweep will know.
+    """
+    with resources.database.transaction() as session:
+        unsynced = paddles.unsynced(session, UNSYNCED_S)
+    for paddle in unsynced:
+        answer = resources.hot.run(put_paddle(paddle.auction_id, paddles.hot(paddle)))
+        key = (paddle.auction_id, paddle.bidder_id, paddle.version)
+        with resources.database.transaction() as session:
+            if answer == "written":
+                if paddle.status == PaddleStatus.RETURNING:
+                    paddles.finish_return(session, *key)
+                else:
+                    paddles.synced(session, *key)
+            elif answer == "leading":
+                paddles.cancel_return(session, *key)

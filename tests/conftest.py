@@ -1,0 +1,111 @@
+"""What every test can use: `async def` tests and fixtures on one loop per test, and Redis.
+
+pytest-tornasync runs `async def` tests on the fixture `io_loop`. Here that loop is a fresh uvloop, left without any
+task at the end, and `async def` fixtures run on it too.
+"""
+
+import asyncio
+import functools
+import inspect
+import os
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import uvloop
+from tornado.ioloop import IOLoop
+from tornado.platform.asyncio import AsyncIOLoop
+
+from store.hot import Hot, SyncHot
+
+pytest_plugins = ["tests.database"]
+
+REDIS_DATABASE = 2
+
+
+@pytest.fixture(autouse=True)
+def io_loop() -> Iterator[IOLoop]:
+    """The loop of one test."""
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    io_loop = AsyncIOLoop(asyncio_loop=loop, make_current=False)
+    yield io_loop
+    io_loop.run_sync(_cancel_the_rest)
+    asyncio.set_event_loop(None)
+    io_loop.close(all_fds=True)
+
+
+async def _cancel_the_rest() -> None:
+    loop = asyncio.get_running_loop()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, Any, Any]:
+    """Run an `async def` fixture, returning or yielding, on the test's loop."""
+    function = fixturedef.func
+    if inspect.isasyncgenfunction(function):
+        replacement = _run_generator(function, request)
+    elif inspect.iscoroutinefunction(function):
+        replacement = _run_coroutine(function, request)
+    else:
+        return (yield)
+    # pytest offers no way to call a fixture differently; the definition is restored at once.
+    fixturedef.func = replacement  # type: ignore[misc]
+    try:
+        return (yield)
+    finally:
+        fixturedef.func = function  # type: ignore[misc]
+
+
+def _run_coroutine(function: Callable[..., Any], request: pytest.FixtureRequest) -> Callable[..., Any]:
+    loop: IOLoop = request.getfixturevalue("io_loop")
+    return lambda **fixtures: loop.run_sync(functools.partial(function, **fixtures))
+
+
+def _run_generator(function: Callable[..., Any], request: pytest.FixtureRequest) -> Callable[..., Any]:
+    loop: IOLoop = request.getfixturevalue("io_loop")
+
+    def run(**fixtures: Any) -> Any:
+        generator = function(**fixtures)
+
+        async def finish() -> None:
+            async for _ in generator:
+                raise RuntimeError("an async fixture yields once")
+
+        value = loop.run_sync(lambda: anext(generator))
+        request.addfinalizer(lambda: loop.run_sync(finish))
+        return value
+
+    return run
+
+
+@pytest.fixture
+def redis_url() -> str:
+    """A database of the test server that only tests use. They share it, so they use ids of their own."""
+    server = urlsplit(os.environ.get("REDIS_URL", "redis://127.0.0.1:16379"))
+    return server._replace(path=f"/{REDIS_DATABASE}").geturl()
+
+
+@pytest.fixture
+async def hot(redis_url: str) -> AsyncIterator[Hot]:
+    """The hot state, on the test's loop."""
+    hot = Hot.connect(redis_url)
+    yield hot
+    await hot.close()
+
+
+@pytest.fixture
+def sync_hot(redis_url: str) -> Iterator[SyncHot]:
+    """The hot state, as Celery uses it."""
+    hot = SyncHot.connect(redis_url)
+    yield hot
+    hot.client.close()

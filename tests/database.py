@@ -1,0 +1,106 @@
+"""Fixtures and factories for tests against a real PostgreSQL."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from time import time
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.orm import Session
+
+from market import accounts, auctions, wallet
+from market.auctions import AuctionView, Draft, SoftClose
+from store.database import Database, SyncDatabase, psycopg_url
+from store.ids import new_id
+from store.migrations.run import upgrade
+
+DEFAULT_URL = "postgresql://neighborbid:dev@127.0.0.1:15432/postgres"
+
+MINUTE_MS = 60_000
+
+
+@contextmanager
+def fresh_database() -> Iterator[str]:
+    """The owner's URL of an empty database on the test server, which is dropped afterwards."""
+    server = make_url(os.environ.get("DATABASE_URL", DEFAULT_URL))
+    name = f"neighborbid_unit_{uuid4().hex[:12]}"
+    admin = create_engine(
+        psycopg_url(server.render_as_string(hide_password=False)), isolation_level="AUTOCOMMIT"
+    )
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    try:
+        yield server.set(database=name).render_as_string(hide_password=False)
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        admin.dispose()
+
+
+@pytest.fixture(scope="session")
+def database_url() -> Iterator[str]:
+    """The owner's URL of a migrated database that belongs to this run alone."""
+    with fresh_database() as url:
+        upgrade(url)
+        yield url
+
+
+@pytest.fixture(scope="session")
+def sync_database(database_url: str) -> Iterator[SyncDatabase]:
+    """The database as Celery uses it: real transactions, whose rows stay until the end of the run."""
+    database = SyncDatabase(database_url)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def db_session(sync_database: SyncDatabase) -> Iterator[Session]:
+    """One transaction that is rolled back after the test. Races need transactions of their own: `sync_database`."""
+    with sync_database.transaction() as session:
+        yield session
+        session.rollback()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """The database as Tornado uses it, on the loop of the test."""
+    database = Database(database_url)
+    yield database
+    await database.dispose()
+
+
+def make_user(session: Session, display_name: str = "Somebody") -> UUID:
+    """A user without money."""
+    return accounts.register(session, f"{new_id()}@example.org", "no password", display_name).id
+
+
+def make_funded_user(session: Session, amount: int = 1_000_000, display_name: str = "Somebody") -> UUID:
+    """A user with `amount` available."""
+    user_id = make_user(session, display_name)
+    wallet.top_up(session, user_id, amount, new_id())
+    return user_id
+
+
+def a_draft(**changes: Any) -> Draft:
+    """An auction that is open and runs for an hour, unless `changes` say otherwise."""
+    now = int(time() * 1000)
+    fields: dict[str, Any] = {
+        "title": "A bicycle",
+        "description": "Ridden twice.",
+        "start_price": 1_000,
+        "increments": [(0, 100), (10_000, 500)],
+        "opens_at": now - MINUTE_MS,
+        "ends_at": now + 60 * MINUTE_MS,
+        "soft_close": SoftClose(window_ms=MINUTE_MS, extension_ms=MINUTE_MS, cap_ms=10 * MINUTE_MS),
+    }
+    return Draft(**fields | changes)
+
+
+def make_published_auction(session: Session, seller_id: UUID | None = None, **changes: Any) -> AuctionView:
+    """A published auction, by default of a new seller; `changes` as in `a_draft`."""
+    seller_id = seller_id or make_user(session, "A seller")
+    draft = auctions.create(session, seller_id, a_draft(**changes))
+    return auctions.publish(session, seller_id, draft.id)

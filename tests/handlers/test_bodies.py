@@ -1,0 +1,116 @@
+"""What every endpoint with a body refuses, and how."""
+
+from inspect import getsource
+from typing import Any
+
+import pytest
+
+from handlers.routes import ROUTES
+from tests.handlers.client import Client
+from tests.handlers.conftest import People
+
+NO_OBJECTS: list[Any] = [None, 1, "text", [], [{}], True]
+NO_AMOUNTS: list[Any] = [0, -1, 1.0, 1.5, 1e3, 2**53, 2**64, "1", "", True, False, None, [], {}]
+NOWHERE = "019a0000-0000-7000-8000-000000000000"
+BODIES: dict[str, dict[str, Any]] = {
+    "POST /auth/register": {"email": "a@example.org", "password": "0123456789", "display_name": "Ann"},
+    "POST /auth/login": {"email": "a@example.org", "password": "0123456789"},
+    "POST /wallet/top-ups": {"id": NOWHERE, "amount": 1},
+    "POST /seller/auctions": {
+        "title": "A bicycle",
+        "start_price": 1_000,
+        "increments": [[0, 100]],
+        "ends_at": 4_000_000_000_000,
+    },
+    f"POST /auctions/{NOWHERE}/paddle": {"limit": 5_000},
+    f"PATCH /auctions/{NOWHERE}/paddle": {"limit": 5_000},
+}
+AMOUNTS = [
+    (endpoint, field)
+    for endpoint, body in BODIES.items()
+    for field in body
+    if field in ("amount", "limit", "start_price")
+]
+endpoints = pytest.mark.parametrize("endpoint", BODIES)
+
+
+async def send(client: Client, endpoint: str, *args: Any, **kwargs: Any) -> Any:
+    method, path = endpoint.split()
+    return (await client.call(method, path, *args, **kwargs)).body
+
+
+@endpoints
+async def test_a_body_must_be_json(person: People, endpoint: str) -> None:
+    ann = person()
+    for raw in (b"", b"{", b'{"a": 1', b"\xff", b"[" * 100_000, b'{"amount": 1e999}', b"NaN", b'"\\ud800"'):
+        assert (await send(ann, endpoint, raw=raw))["code"] == "invalid_json", raw[:20]
+
+
+@endpoints
+async def test_a_body_must_be_an_object(person: People, endpoint: str) -> None:
+    ann = person()
+    for value in NO_OBJECTS:
+        assert (await send(ann, endpoint, value))["code"] == "invalid_body", value
+
+
+@endpoints
+async def test_a_body_must_be_sent_as_json(person: People, endpoint: str) -> None:
+    ann = person()
+    for media_type in ("text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""):
+        answer = await send(ann, endpoint, BODIES[endpoint], headers={"Content-Type": media_type})
+        assert answer["code"] == "unsupported_media_type", media_type
+
+
+@endpoints
+async def test_every_wrong_field_is_named(person: People, endpoint: str) -> None:
+    wrong: dict[str, Any] = {name: {} for name in BODIES[endpoint]} | {"surprise": 1}
+    answer = await send(person(), endpoint, wrong)
+    assert answer["code"] == "invalid_body"
+    assert {error["field"] for error in answer["errors"]} == set(wrong)
+    for name in wrong:
+        assert name in answer["detail"]
+
+
+@endpoints
+async def test_every_missing_field_is_named(person: People, endpoint: str) -> None:
+    answer = await send(person(), endpoint, {"surprise": 1})
+    details = {error["field"]: error["detail"] for error in answer["errors"]}
+    assert details == dict.fromkeys(BODIES[endpoint], "missing") | {"surprise": "unknown field"}
+
+
+@endpoints
+async def test_an_unknown_field_is_refused(person: People, endpoint: str) -> None:
+    answer = await send(person(), endpoint, BODIES[endpoint] | {"surprise": 1})
+    assert answer["code"] == "invalid_body"
+    assert answer["errors"] == [{"field": "surprise", "detail": "unknown field"}]
+
+
+@pytest.mark.parametrize(("endpoint", "field"), AMOUNTS)
+async def test_an_amount_is_an_integer_from_1_to_2_53_minus_1(
+    person: People, endpoint: str, field: str
+) -> None:
+    ann = person()
+    for amount in NO_AMOUNTS:
+        answer = await send(ann, endpoint, BODIES[endpoint] | {field: amount})
+        assert answer["code"] == "invalid_amount", amount
+        assert [error["field"] for error in answer["errors"]] == [field]
+
+
+async def test_unknown_fields_inside_a_field_are_refused(person: People) -> None:
+    soft_close = {"window_ms": 1, "extension_ms": 1, "cap_ms": 1, "surprise": 1}
+    answer = await send(
+        person(), "POST /seller/auctions", BODIES["POST /seller/auctions"] | {"soft_close": soft_close}
+    )
+    assert answer["code"] == "invalid_body"
+    assert [error["field"] for error in answer["errors"]] == ["soft_close"]
+    assert "surprise" in answer["detail"]
+
+
+def test_every_method_that_reads_a_body_is_tested_here() -> None:
+    readers = [
+        handler
+        for _, handler in ROUTES
+        for method in ("post", "patch")
+        if "parse_body" in getsource(getattr(handler, method))
+    ]
+    assert len(readers) == len(BODIES)

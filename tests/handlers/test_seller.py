@@ -1,0 +1,188 @@
+from collections.abc import Callable
+from time import time
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import update
+
+from market.times import from_ms
+from store.database import SyncDatabase
+from store.hot import Hot, read_auction
+from store.models import Auction, Order, OrderState
+from tests.database import MINUTE_MS, make_published_auction
+from tests.handlers.client import AUCTION, Client
+from tests.handlers.conftest import People
+
+
+def draft(**changes: Any) -> dict[str, Any]:
+    now = int(time() * 1000)
+    return {
+        "title": "자전거",
+        "description": "Ridden twice.\nAlmost new.",
+        "start_price": 1_000,
+        "increments": [[0, 100], [10_000, 500]],
+        "opens_at": now - MINUTE_MS,
+        "ends_at": now + 60 * MINUTE_MS,
+        "soft_close": {"window_ms": 30_000, "extension_ms": 20_000, "cap_ms": 600_000},
+    } | changes
+
+
+async def created(seller: Client, **changes: Any) -> str:
+    return str((await seller.post("/seller/auctions", draft(**changes)))["id"])
+
+
+async def test_a_draft_keeps_what_was_written(person: People) -> None:
+    seller, body = person(), draft()
+    answer = await seller.call("POST", "/seller/auctions", body)
+    assert answer.status == 201
+    view = answer.body
+    assert set(view) == AUCTION
+    assert answer.headers["Location"] == f"/api/v1/auctions/{view['id']}"
+    for name in ("title", "description", "start_price", "increments", "opens_at", "ends_at"):
+        assert view[name] == body[name]
+    assert view["latest_end"] == body["ends_at"] + 600_000
+    assert (view["soft_close_window_ms"], view["soft_close_extension_ms"]) == (30_000, 20_000)
+    assert (view["state"], view["seller_id"]) == ("draft", str(seller.user_id))
+    assert await seller.get(f"/auctions/{view['id']}") == view
+
+
+async def test_description_opening_time_and_soft_close_may_be_left_out(person: People) -> None:
+    body = draft()
+    for name in ("description", "opens_at", "soft_close"):
+        del body[name]
+    view = await person().post("/seller/auctions", body)
+    assert view["description"] == ""
+    assert view["latest_end"] == view["ends_at"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("title", ""),
+        ("title", " "),
+        ("title", "two\nlines"),
+        ("title", "x" * 201),
+        ("description", "\0"),
+        ("increments", [[0]]),
+        ("increments", [[0, 1.5]]),
+        ("increments", {"0": 1}),
+        ("ends_at", "tomorrow"),
+        ("soft_close", {"window_ms": 1}),
+    ],
+)
+async def test_a_draft_names_the_field_of_a_wrong_shape(person: People, field: str, value: object) -> None:
+    answer = await person().call("POST", "/seller/auctions", draft(**{field: value}))
+    assert answer.body["code"] == "invalid_body"
+    assert [error["field"] for error in answer.body["errors"]] == [field]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("increments", []),
+        ("increments", [[1, 100]]),
+        ("increments", [[0, 0]]),
+        ("increments", [[0, 100], [0, 200]]),
+        ("increments", [[0, 2**53]]),
+        ("ends_at", 1),
+        ("ends_at", 2**70),
+        ("ends_at", -1),
+        ("opens_at", 2**70),
+        ("opens_at", -(2**70)),
+        ("soft_close", {"window_ms": 0, "extension_ms": 0, "cap_ms": 0}),
+        ("soft_close", {"window_ms": 1, "extension_ms": 1, "cap_ms": 2**70}),
+    ],
+)
+async def test_a_draft_that_makes_no_sense_names_its_field(person: People, field: str, value: object) -> None:
+    answer = await person().call("POST", "/seller/auctions", draft(**{field: value}))
+    assert (answer.body["code"], answer.body["field"]) == ("invalid_auction", field)
+
+
+async def test_publishing_opens_the_auction_in_redis(person: People, hot: Hot) -> None:
+    seller = person()
+    auction = await created(seller)
+    view = await seller.post(f"/seller/auctions/{auction}/publish")
+    assert set(view) == AUCTION
+    assert view["state"] == "live"
+    state = (await hot.run(read_auction(UUID(view["id"]), 0))).state
+    assert state is not None
+    assert (state["seller"], state["start_price"], state["epoch"]) == (str(seller.user_id), "1000", "1")
+    assert (state["ends_at"], state["latest_end"]) == (str(view["ends_at"]), str(view["latest_end"]))
+
+
+async def test_publishing_works_once_and_for_the_seller_only(person: People) -> None:
+    seller, other = person(), person()
+    auction = await created(seller)
+    path = f"/seller/auctions/{auction}/publish"
+    assert await other.refused("POST", path) == "forbidden"
+    await seller.post(path)
+    assert await seller.refused("POST", path) == "wrong_state"
+    assert await seller.refused("POST", path.replace(auction[:8], "00000000")) == "not_found"
+
+
+async def test_an_auction_whose_end_has_passed_cannot_be_published(
+    person: People, sync_database: SyncDatabase
+) -> None:
+    seller = person()
+    auction = await created(seller)
+    with sync_database.transaction() as session:
+        past = {"opens_at": from_ms(1), "ends_at": from_ms(2), "latest_end": from_ms(2)}
+        session.execute(update(Auction).where(Auction.id == auction).values(**past))
+    assert await seller.refused("POST", f"/seller/auctions/{auction}/publish") == "invalid_auction"
+
+
+async def test_without_redis_an_auction_is_published_and_left_to_the_sweep(
+    person: People, guest: Client, hot: Hot, redis_away: Callable[[], None]
+) -> None:
+    seller = person()
+    auction = await created(seller)
+    redis_away()
+    view = await seller.post(f"/seller/auctions/{auction}/publish")
+    assert view == await guest.get(f"/auctions/{auction}")
+    assert view["state"] == "live"
+    assert (await hot.run(read_auction(UUID(view["id"]), 0))).state is None
+
+
+async def test_sellers_list_their_own_auctions_drafts_too(person: People) -> None:
+    seller, other = person(), person()
+    auctions = [await created(seller, title=f"Lot {number}") for number in range(5)]
+    await seller.post(f"/seller/auctions/{auctions[0]}/publish")
+    items = await seller.items("/seller/auctions", 2)
+    assert [item["id"] for item in items] == auctions[::-1]
+    assert {item["state"] for item in items} == {"draft", "live"}
+    assert await other.items("/seller/auctions", 2) == []
+
+
+async def test_an_order_is_seen_by_its_two_parties_only(person: People, sync_database: SyncDatabase) -> None:
+    seller, buyer, other = person(), person(), person()
+    with sync_database.transaction() as session:
+        sold = [make_published_auction(session, seller.user_id) for _ in range(3)]
+        session.add_all(
+            Order(
+                auction_id=auction.id,
+                seller_id=seller.user_id,
+                buyer_id=buyer.user_id,
+                hammer_price=5_000,
+                state=OrderState.IN_ESCROW,
+            )
+            for auction in sold
+        )
+    for client, role in ((seller, "seller"), (buyer, "buyer")):
+        items = await client.items(f"/{role}/orders", 2)
+        assert {item["auction_id"] for item in items} == {str(auction.id) for auction in sold}
+        assert {item["role"] for item in items} == {role}
+        for item in items:
+            assert set(item) == {
+                "id",
+                "auction_id",
+                "title",
+                "hammer_price",
+                "state",
+                "role",
+                "created_at",
+            }
+            assert await client.get(f"/orders/{item['id']}") == item
+            assert await other.refused("GET", f"/orders/{item['id']}") == "not_found"
+    assert await seller.items("/buyer/orders", 2) == await buyer.items("/seller/orders", 2) == []
+    assert await other.items("/buyer/orders", 2) == []

@@ -1,0 +1,343 @@
+"""The rules of a live English auction, one sentence at a time."""
+
+from dataclasses import replace
+
+import pytest
+
+from market.rules import (
+    MAX_AMOUNT,
+    Accepted,
+    Bid,
+    Code,
+    Lead,
+    NotYet,
+    Paddle,
+    Rejected,
+    Sealed,
+    SoftClose,
+    State,
+    Step,
+    apply,
+    change_paddle,
+    decide,
+    increment,
+    next_minimum,
+    seal,
+)
+
+OPENS_AT, ENDS_AT, LATEST_END = 10_000, 100_000, 130_000
+NOW = 50_000
+
+AUCTION = State(
+    epoch=3,
+    seller="seller",
+    opens_at=OPENS_AT,
+    ends_at=ENDS_AT,
+    start_price=1_000,
+    steps=(Step(0, 100), Step(2_000, 250)),
+    soft_close=SoftClose(window_ms=10_000, extension_ms=15_000, latest_end=LATEST_END),
+    paddles={"seller": Paddle(9, 50_000), "ann": Paddle(5, 20_000), "ben": Paddle(7, 15_000)},
+)
+
+
+def bid(
+    state: State, bidder: str, maximum: int, now: int = NOW, ref: str = "", epoch: int = 0
+) -> tuple[State, Accepted]:
+    """An accepted bid and the auction after it. Without `ref` it gets a new one."""
+    accepted = decide(state, Bid(bidder, ref or f"ref{state.seq}", maximum, epoch), now)
+    assert isinstance(accepted, Accepted), accepted
+    return apply(state, accepted), accepted
+
+
+def refusal(
+    state: State, bidder: str, maximum: int, now: int = NOW, ref: str = "new", epoch: int = 0
+) -> Code | None:
+    """Why a bid is refused; None if it is not."""
+    decision = decide(state, Bid(bidder, ref, maximum, epoch), now)
+    return decision.code if isinstance(decision, Rejected) else None
+
+
+def led_by_ann(maximum: int) -> State:
+    return bid(AUCTION, "ann", maximum)[0]
+
+
+# Proxy bidding
+
+
+def test_the_first_bid_shows_the_start_price() -> None:
+    after, accepted = bid(AUCTION, "ann", 1_900)
+    assert (after.price, after.lead) == (1_000, Lead("ann", 5, 1_900))
+    assert (accepted.seq, accepted.bids, accepted.outbid, accepted.next_minimum) == (1, 1, "", 1_100)
+
+
+def test_the_first_bid_may_be_the_start_price_and_not_less() -> None:
+    assert refusal(AUCTION, "ann", 1_000) is None
+    assert refusal(AUCTION, "ann", 999) is Code.BELOW_MINIMUM
+
+
+def test_a_smaller_maximum_pushes_the_price_one_increment_above_it() -> None:
+    after, accepted = bid(led_by_ann(1_900), "ben", 1_500)
+    assert (after.price, after.lead) == (1_600, Lead("ann", 5, 1_900))
+    assert (accepted.maximum, accepted.leader_maximum, accepted.outbid) == (1_500, 1_900, "")
+
+
+def test_a_smaller_maximum_never_pushes_the_price_above_the_leaders_maximum() -> None:
+    after, _ = bid(led_by_ann(1_900), "ben", 1_850)
+    assert (after.price, after.lead) == (1_900, Lead("ann", 5, 1_900))
+
+
+def test_at_equal_maxima_the_earlier_stays_ahead_at_that_price() -> None:
+    after, accepted = bid(led_by_ann(1_900), "ben", 1_900)
+    assert (after.price, after.lead) == (1_900, Lead("ann", 5, 1_900))
+    assert accepted.outbid == ""
+
+
+def test_a_greater_maximum_leads_one_increment_above_the_former_leaders_maximum() -> None:
+    after, accepted = bid(led_by_ann(1_900), "ben", 5_000)
+    assert (after.price, after.lead) == (2_000, Lead("ben", 7, 5_000))
+    assert accepted.outbid == "ann"
+
+
+def test_a_greater_maximum_never_pays_more_than_itself() -> None:
+    after, _ = bid(led_by_ann(1_900), "ben", 1_901)
+    assert (after.price, after.lead) == (1_901, Lead("ben", 7, 1_901))
+
+
+def test_the_leader_raising_the_own_maximum_changes_no_price() -> None:
+    after, accepted = bid(led_by_ann(1_900), "ann", 8_000)
+    assert (after.price, after.lead) == (1_000, Lead("ann", 5, 8_000))
+    assert (accepted.seq, accepted.bids, accepted.outbid) == (2, 2, "")
+
+
+def test_the_leader_may_raise_by_less_than_an_increment_but_not_repeat_or_lower() -> None:
+    state = led_by_ann(1_900)
+    assert refusal(state, "ann", 1_901) is None
+    assert refusal(state, "ann", 1_900) is Code.NOT_ABOVE_OWN_MAXIMUM
+    assert refusal(state, "ann", 1_899) is Code.NOT_ABOVE_OWN_MAXIMUM
+
+
+def test_a_challenger_must_reach_the_price_plus_its_increment() -> None:
+    state = led_by_ann(1_900)
+    assert refusal(state, "ben", 1_099) is Code.BELOW_MINIMUM
+    assert refusal(state, "ben", 1_100) is None
+
+
+@pytest.mark.parametrize(("price", "expected"), [(1, 100), (1_999, 100), (2_000, 250), (MAX_AMOUNT, 250)])
+def test_a_step_holds_from_its_price_on(price: int, expected: int) -> None:
+    assert increment(AUCTION.steps, price) == expected
+
+
+def test_the_increment_is_that_of_the_price_before_the_bid() -> None:
+    state, _ = bid(led_by_ann(1_900), "ben", 5_000)
+    assert state.price == 2_000
+    after, accepted = bid(state, "ann", 5_500)
+    assert (after.price, accepted.next_minimum) == (5_250, 5_500)
+
+
+def test_amounts_stop_at_the_largest_exact_integer() -> None:
+    rich = {"ann": Paddle(1, MAX_AMOUNT), "ben": Paddle(2, MAX_AMOUNT)}
+    state = replace(AUCTION, start_price=MAX_AMOUNT - 1, paddles=rich)
+    state, first = bid(state, "ann", MAX_AMOUNT - 1)
+    assert first.next_minimum == MAX_AMOUNT
+    state, second = bid(state, "ben", MAX_AMOUNT)
+    assert (second.price, second.leader, second.next_minimum) == (MAX_AMOUNT, "ben", MAX_AMOUNT)
+    state, tie = bid(state, "ann", MAX_AMOUNT)
+    assert (tie.price, tie.leader) == (MAX_AMOUNT, "ben")
+
+
+# Who may bid, and when
+
+
+@pytest.mark.parametrize(
+    ("now", "code"),
+    [
+        (OPENS_AT - 1, Code.NOT_OPEN),
+        (OPENS_AT, None),
+        (ENDS_AT - 1, None),
+        (ENDS_AT, Code.CLOSED),
+    ],
+)
+def test_bids_are_taken_from_the_opening_until_just_before_the_end(now: int, code: Code | None) -> None:
+    assert refusal(AUCTION, "ann", 5_000, now) is code
+
+
+def test_a_sealed_auction_takes_no_bid_whatever_its_end() -> None:
+    sealed = seal(AUCTION, ENDS_AT)
+    assert isinstance(sealed, Sealed)
+    state = replace(AUCTION, sealed=sealed, ends_at=ENDS_AT + 60_000)
+    assert refusal(state, "ann", 5_000) is Code.CLOSED
+
+
+def test_a_seller_may_not_bid_on_the_own_auction_even_with_a_paddle() -> None:
+    assert refusal(AUCTION, "seller", 5_000) is Code.OWN_AUCTION
+
+
+def test_a_bid_needs_a_paddle_that_was_not_given_back() -> None:
+    given_back = change_paddle(AUCTION, "ben", Paddle(7, 0))
+    assert given_back
+    assert refusal(AUCTION, "stranger", 5_000) is Code.NO_PADDLE
+    assert refusal(given_back, "ben", 5_000) is Code.NO_PADDLE
+
+
+def test_a_paddles_limit_may_be_reached_and_not_exceeded() -> None:
+    assert refusal(AUCTION, "ann", 20_000) is None
+    assert refusal(AUCTION, "ann", 20_001) is Code.OVER_LIMIT
+
+
+def test_a_bid_for_another_epoch_is_refused() -> None:
+    assert refusal(AUCTION, "ann", 5_000, epoch=3) is None
+    assert refusal(AUCTION, "ann", 5_000, epoch=2) is Code.STALE_EPOCH
+    assert refusal(AUCTION, "ann", 5_000, epoch=4) is Code.STALE_EPOCH
+
+
+# Repeated bids
+
+
+def test_a_repeated_ref_gets_the_first_answer_and_changes_nothing() -> None:
+    state, first = bid(AUCTION, "ann", 1_900, ref="one")
+    state, _ = bid(state, "ben", 5_000)
+    after, again = bid(state, "ann", 1_900, now=ENDS_AT + 1, ref="one", epoch=99)
+    assert again is first
+    assert after is state
+
+
+def test_a_repeated_ref_with_another_maximum_is_refused() -> None:
+    state, _ = bid(AUCTION, "ann", 1_900, ref="one")
+    assert refusal(state, "ann", 2_500, ref="one") is Code.REF_REUSED
+
+
+def test_two_bidders_may_use_the_same_ref() -> None:
+    state, _ = bid(AUCTION, "ann", 1_900, ref="one")
+    assert refusal(state, "ben", 5_000, ref="one") is None
+
+
+def test_a_refused_ref_may_be_used_again() -> None:
+    assert refusal(AUCTION, "ann", 999, ref="one") is Code.BELOW_MINIMUM
+    assert refusal(AUCTION, "ann", 1_000, ref="one") is None
+
+
+# Soft close
+
+
+@pytest.mark.parametrize(
+    ("now", "ends_at"),
+    [
+        (ENDS_AT - 10_001, ENDS_AT),
+        (ENDS_AT - 10_000, ENDS_AT + 5_000),
+        (ENDS_AT - 1, ENDS_AT + 14_999),
+    ],
+)
+def test_a_bid_inside_the_window_moves_the_end_to_one_extension_after_it(now: int, ends_at: int) -> None:
+    after, accepted = bid(AUCTION, "ann", 5_000, now)
+    assert after.ends_at == accepted.ends_at == ends_at
+    assert accepted.extended is (ends_at > ENDS_AT)
+
+
+def test_the_leaders_own_raise_extends_too() -> None:
+    _, accepted = bid(led_by_ann(1_900), "ann", 8_000, ENDS_AT - 1)
+    assert accepted.ends_at == ENDS_AT + 14_999
+
+
+def test_the_end_never_passes_the_latest_end() -> None:
+    state = replace(AUCTION, ends_at=LATEST_END - 5_000)
+    state, capped = bid(state, "ann", 5_000, LATEST_END - 5_001)
+    assert (capped.ends_at, capped.extended) == (LATEST_END, True)
+    state, unmoved = bid(state, "ben", 6_000, LATEST_END - 1)
+    assert (unmoved.ends_at, unmoved.extended) == (LATEST_END, False)
+
+
+def test_an_extension_shorter_than_what_is_left_never_brings_the_end_nearer() -> None:
+    short = replace(AUCTION, soft_close=SoftClose(10_000, 5_000, LATEST_END))
+    assert bid(short, "ann", 5_000, ENDS_AT - 5_001)[1].ends_at == ENDS_AT
+    assert bid(short, "ann", 5_000, ENDS_AT - 5_000)[1].extended is False
+    assert bid(short, "ann", 5_000, ENDS_AT - 4_999)[1].ends_at == ENDS_AT + 1
+
+
+def test_without_a_window_nothing_extends() -> None:
+    off = replace(AUCTION, soft_close=SoftClose(0, 15_000, LATEST_END))
+    assert bid(off, "ann", 5_000, ENDS_AT - 1)[1].ends_at == ENDS_AT
+
+
+def test_a_rejected_bid_never_extends() -> None:
+    state = led_by_ann(1_900)
+    assert refusal(state, "ben", 1_099, ENDS_AT - 1) is Code.BELOW_MINIMUM
+    assert refusal(state, "ben", 5_000, ENDS_AT) is Code.CLOSED
+
+
+def test_a_repeated_ref_never_extends() -> None:
+    state, _ = bid(AUCTION, "ann", 1_900, ref="one")
+    after, _ = bid(state, "ann", 1_900, ENDS_AT - 1, ref="one")
+    assert after.ends_at == ENDS_AT
+
+
+# Time
+
+
+def test_a_clock_that_steps_back_never_reorders_the_decisions() -> None:
+    state, _ = bid(AUCTION, "ann", 1_900, NOW)
+    _, accepted = bid(state, "ben", 5_000, OPENS_AT - 5_000)
+    assert accepted.at == NOW
+
+
+def test_a_clock_that_steps_back_neither_unseals_nor_delays_a_seal() -> None:
+    state = replace(AUCTION, decided_at=ENDS_AT)
+    sealed = seal(state, NOW)
+    assert isinstance(sealed, Sealed)
+    assert sealed.at == ENDS_AT
+
+
+# The end
+
+
+def test_an_auction_is_sealed_at_its_end_and_not_before() -> None:
+    assert seal(AUCTION, ENDS_AT - 1) == NotYet(ENDS_AT)
+    assert isinstance(seal(AUCTION, ENDS_AT), Sealed)
+
+
+def test_an_extended_auction_is_not_sealed_at_its_former_end() -> None:
+    state, _ = bid(AUCTION, "ann", 5_000, ENDS_AT - 1)
+    assert seal(state, ENDS_AT) == NotYet(ENDS_AT + 14_999)
+
+
+def test_the_seal_names_the_winner_and_the_hammer_price() -> None:
+    state, _ = bid(led_by_ann(1_900), "ben", 5_000)
+    assert seal(state, ENDS_AT + 7) == Sealed(
+        epoch=3, seq=3, at=ENDS_AT + 7, ends_at=ENDS_AT, price=2_000, leader="ben", leader_paddle=7, bids=2
+    )
+
+
+def test_an_auction_without_bids_is_sealed_unsold() -> None:
+    assert seal(AUCTION, ENDS_AT) == Sealed(
+        epoch=3, seq=1, at=ENDS_AT, ends_at=ENDS_AT, price=0, leader="", leader_paddle=0, bids=0
+    )
+
+
+def test_sealing_again_gives_the_same_seal() -> None:
+    sealed = seal(AUCTION, ENDS_AT)
+    assert isinstance(sealed, Sealed)
+    assert seal(replace(AUCTION, sealed=sealed), ENDS_AT + 5_000) is sealed
+
+
+# Paddles
+
+
+def test_a_limit_can_be_raised_while_leading() -> None:
+    raised = change_paddle(led_by_ann(1_900), "ann", Paddle(5, 40_000))
+    assert raised
+    assert refusal(raised, "ann", 40_000) is None
+
+
+def test_the_leaders_limit_can_be_lowered_to_the_maximum_and_not_below() -> None:
+    state = led_by_ann(1_900)
+    assert change_paddle(state, "ann", Paddle(5, 1_900))
+    assert change_paddle(state, "ann", Paddle(5, 1_899)) is None
+    assert change_paddle(state, "ann", Paddle(5, 0)) is None
+
+
+def test_who_does_not_lead_may_give_the_paddle_back() -> None:
+    state, _ = bid(led_by_ann(1_900), "ben", 5_000)
+    assert change_paddle(state, "ann", Paddle(5, 0))
+
+
+def test_the_next_minimum_of_an_auction_without_bids_is_its_start_price() -> None:
+    assert next_minimum(AUCTION) == 1_000

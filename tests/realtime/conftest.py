@@ -1,0 +1,82 @@
+"""Two realtime processes in one, each with its own port, on the Redis of the tests."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+from tornado.web import Application
+
+from realtime.limits import Limits
+from realtime.service import Realtime
+from store.hot import Hot
+from tests.realtime.clients import Client
+
+Connect = Callable[..., Awaitable[Client]]
+
+
+@dataclass
+class Process:
+    """A running service and where it listens."""
+
+    realtime: Realtime
+    server: HTTPServer
+    url: str
+
+
+async def start(redis_url: str, name: str, limits: Limits) -> Process:
+    """Start a realtime service on a free port. `draining` it stops it."""
+    realtime = Realtime(
+        redis_url, allowed_origins=frozenset({"https://friend.example"}), process_name=name, limits=limits
+    )
+    await realtime.start()
+    server = HTTPServer(Application(realtime.routes()))
+    socket, port = bind_unused_port()
+    server.add_socket(socket)
+    return Process(realtime, server, f"ws://127.0.0.1:{port}/ws/live")
+
+
+async def stop(process: Process) -> None:
+    """Drain and stop listening."""
+    process.server.stop()
+    await process.realtime.drain(1)
+    await process.server.close_all_connections()
+
+
+@pytest.fixture
+def limits() -> Limits:
+    """The limits of the processes; a test module or test may have its own."""
+    return Limits()
+
+
+@pytest.fixture
+async def processes(redis_url: str, limits: Limits) -> AsyncIterator[tuple[Process, Process]]:
+    """Two processes that share Redis."""
+    pair = await start(redis_url, "one", limits), await start(redis_url, "two", limits)
+    yield pair
+    for process in pair:
+        await stop(process)
+
+
+@pytest.fixture
+async def url(redis_url: str, limits: Limits) -> AsyncIterator[str]:
+    """One process."""
+    process = await start(redis_url, "one", limits)
+    yield process.url
+    await stop(process)
+
+
+@pytest.fixture
+async def connect(hot: Hot) -> AsyncIterator[Connect]:
+    """Opens clients, `connect(url)` or `connect(url, user)`, and closes them after the test."""
+    clients: list[Client] = []
+
+    async def connect(url: str, user: UUID | None = None) -> Client:
+        clients.append(await Client.open(url, user, hot))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        await client.leave()

@@ -1,0 +1,126 @@
+from pathlib import Path
+
+import pytest
+
+from server import cli
+from server.settings import BadSettings, Settings, load
+
+
+def problems_of(environ: dict[str, str]) -> list[str]:
+    with pytest.raises(BadSettings) as bad:
+        load(environ)
+    return bad.value.problems
+
+
+def test_defaults_are_an_embedded_system_on_loopback(settings: Settings, home: Path) -> None:
+    assert settings.embedded_postgres
+    assert settings.embedded_redis
+    assert settings.url == "http://127.0.0.1:8080"
+    assert settings.rest_hosts == ("127.0.0.1:8101", "127.0.0.1:8102")
+    assert list(settings.realtime_ports) == [8201, 8202]
+    assert settings.redis_url.endswith("@127.0.0.1:8302/0")
+    assert settings.celery_broker_url.endswith("@127.0.0.1:8302/1")
+    assert settings.owner_database_url == settings.database_url
+    assert settings.development
+
+
+def test_passwords_are_made_once_and_are_private(settings: Settings, home: Path) -> None:
+    again = load({"NEIGHBORBID_HOME": str(home)})
+    assert again == settings
+    for path in (home / "var" / "secrets").iterdir():
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert len(path.read_text()) >= 24
+
+
+def test_every_problem_is_listed_at_once(home: Path) -> None:
+    problems = problems_of(
+        {
+            "NEIGHBORBID_HOME": str(home),
+            "NEIGHBORBID_HTTP_PORT": "eighty",
+            "NEIGHBORBID_REST_PROCESSES": "0",
+            "NEIGHBORBID_ENVIRONMENT": "staging",
+            "NEIGHBORBID_ALLOWED_ORIGINS": "https://example.org, example.net",
+            "NEIGHBORBID_REALTIME_HOSTS": "10.0.0.1:8201, 10.0.0.2",
+            "NEIGHBORBID_HTTP_HOST": "0.0.0.0; include /etc/passwd",
+            "DATABASE_URL": "mysql://somewhere/x",
+            "REDIS_URL": "redis://host:port/0",
+            "CELERY_BROKER_URL": "not a url",
+        }
+    )
+    for name in (
+        "NEIGHBORBID_HTTP_PORT",
+        "NEIGHBORBID_REST_PROCESSES",
+        "NEIGHBORBID_ENVIRONMENT",
+        "NEIGHBORBID_ALLOWED_ORIGINS",
+        "NEIGHBORBID_REALTIME_HOSTS",
+        "NEIGHBORBID_HTTP_HOST",
+        "DATABASE_URL",
+        "REDIS_URL",
+        "CELERY_BROKER_URL",
+    ):
+        assert [problem for problem in problems if problem.startswith(name)], name
+    assert not (home / "var").exists(), "bad settings must not leave anything behind"
+
+
+def test_an_unknown_name_is_a_problem_with_a_suggestion(home: Path) -> None:
+    problems = problems_of({"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_HTTP_PROT": "80"})
+    assert problems == ["NEIGHBORBID_HTTP_PROT is not a setting. Did you mean NEIGHBORBID_HTTP_PORT?"]
+
+
+def test_two_settings_cannot_claim_one_port(home: Path) -> None:
+    problems = problems_of(
+        {
+            "NEIGHBORBID_HOME": str(home),
+            "NEIGHBORBID_REST_PROCESSES": "3",
+            "NEIGHBORBID_REALTIME_PORT": "8103",
+        }
+    )
+    assert problems == ["NEIGHBORBID_REST_PORT and NEIGHBORBID_REALTIME_PORT both claim port 8103."]
+
+
+def test_ports_end_at_65535(home: Path) -> None:
+    problems = problems_of({"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_REST_PORT": "65535"})
+    assert problems == ["NEIGHBORBID_REST_PORT is too high for 2 processes of one port each."]
+
+
+def test_a_home_too_deep_for_its_socket_is_a_problem(home: Path) -> None:
+    (problem,) = problems_of({"NEIGHBORBID_HOME": str(home / ("x" * 100))})
+    assert problem.startswith("NEIGHBORBID_HOME is too long")
+
+
+def test_given_urls_are_used_and_nothing_embedded_is_left(home: Path) -> None:
+    settings = load(
+        {
+            "NEIGHBORBID_HOME": str(home),
+            "DATABASE_URL": "postgresql+psycopg://app:pw@db.example:5432/bids",
+            "REDIS_URL": "redis://cache.example:6379/0",
+            "CELERY_BROKER_URL": "amqp://queue.example//",
+            # The embedded server's port does not matter then.
+            "NEIGHBORBID_HTTP_PORT": "8301",
+        }
+    )
+    assert not settings.embedded_postgres
+    assert not settings.embedded_redis
+    assert settings.database_url == "postgresql://app:pw@db.example:5432/bids"
+    assert not (home / "var").exists()
+
+
+def test_a_redis_url_alone_never_becomes_the_broker(home: Path) -> None:
+    settings = load({"NEIGHBORBID_HOME": str(home), "REDIS_URL": "redis://cluster.example:6379"})
+    assert settings.embedded_redis
+    assert "127.0.0.1:8302/1" in settings.celery_broker_url
+
+
+def test_neither_problems_nor_the_summary_show_a_password(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = {
+        "NEIGHBORBID_HOME": str(home),
+        "DATABASE_URL": "postgresql://app:s3cret@db.example/bids?password=s3cret",
+        "REDIS_URL": "redis://:s3cret@cache.example/0",
+    }
+    cli.check_config(load(environ))
+    assert "db.example/bids" in (shown := capsys.readouterr().out)
+    assert "s3cret" not in shown
+    assert (home / "var" / "secrets" / "redis").read_text() not in shown
+    assert "s3cret" not in "\n".join(problems_of({**environ, "DATABASE_URL": "oracle://app:s3cret@db"}))

@@ -1,0 +1,100 @@
+"""The schema: migrations and models agree, and the application cannot rewrite history."""
+
+from collections.abc import Iterator
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.orm import Session
+
+from store.database import APP_ROLE, SyncDatabase, psycopg_url
+from store.migrations.run import alembic_config, upgrade
+from store.models import Base
+from tests.database import fresh_database
+
+
+@pytest.fixture
+def owner(database_url: str) -> Iterator[Engine]:
+    engine = create_engine(psycopg_url(database_url))
+    yield engine
+    engine.dispose()
+
+
+def test_the_migrations_make_what_the_models_say(owner: Engine) -> None:
+    with owner.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def schema(connection: Connection) -> list[tuple[str, str]]:
+    """Every constraint and index with its definition as PostgreSQL understands it."""
+    constraints = text("SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid <> 0")
+    indexes = text("SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'")
+    found = [(name, sql) for query in (constraints, indexes) for name, sql in connection.execute(query)]
+    return sorted((name, sql) for name, sql in found if "alembic_version" not in name)
+
+
+def test_the_constraints_and_indexes_are_those_of_the_models(owner: Engine) -> None:
+    with fresh_database() as url:
+        engine = create_engine(psycopg_url(url))
+        with engine.connect() as connection:
+            Base.metadata.create_all(connection)
+            declared = schema(connection)
+        engine.dispose()
+    with owner.connect() as connection:
+        assert schema(connection) == declared
+
+
+def test_migrating_down_and_up_again_works() -> None:
+    with fresh_database() as url:
+        upgrade(url)
+        upgrade(url)
+        engine = create_engine(psycopg_url(url))
+        with engine.connect() as connection:
+            command.downgrade(alembic_config(connection), "base")
+            assert inspect(connection).get_table_names() == ["alembic_version"]
+        engine.dispose()
+        upgrade(url)
+
+
+def test_the_application_acts_as_its_own_role(db_session: Session) -> None:
+    assert db_session.scalar(text("SELECT current_user")) == APP_ROLE
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE transfers SET amount = 1",
+        "DELETE FROM transfers",
+        "TRUNCATE transfers CASCADE",
+        "UPDATE bids SET price = 1",
+        "DELETE FROM bids",
+        "TRUNCATE bids",
+    ],
+)
+def test_nobody_changes_what_is_append_only(sync_database: SyncDatabase, owner: Engine, change: str) -> None:
+    statement = text(change)
+    with pytest.raises(ProgrammingError, match="permission denied"), sync_database.transaction() as session:
+        session.execute(statement)
+    with pytest.raises(ProgrammingError, match="append-only"), owner.begin() as connection:
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM accounts",
+        "DELETE FROM write_back_alarms",
+        "UPDATE write_back_alarms SET reason = ''",
+        "DROP TABLE transfers",
+        "ALTER TABLE transfers DISABLE TRIGGER append_only",
+        "CREATE TABLE mine (id int)",
+        "RESET ROLE; DELETE FROM bids",
+    ],
+)
+def test_the_application_has_no_other_right_to_destroy(sync_database: SyncDatabase, statement: str) -> None:
+    with pytest.raises(ProgrammingError), sync_database.transaction() as session:
+        session.execute(text(statement))

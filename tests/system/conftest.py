@@ -1,0 +1,99 @@
+"""The whole system as `./neighborbid test` has started it, reached through its gateway."""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from market import accounts, wallet
+from server.client import Api, Message
+from server import settings
+from server.settings import Settings
+from store.database import SyncDatabase
+from store.ids import new_id
+from tests.waiting import until
+
+PASSWORD_HASH = "no password matches this"
+
+
+@dataclass(frozen=True)
+class Person:
+    """A registered user, logged in at the gateway."""
+
+    id: UUID
+    api: Api
+
+
+class System:
+    """The running system: its gateway, its processes and its database."""
+
+    def __init__(self, settings: Settings, database: SyncDatabase) -> None:
+        self.settings = settings
+        self.database = database
+        self.url = settings.url
+
+    @property
+    def realtime_urls(self) -> list[str]:
+        """Each realtime process, past the gateway."""
+        return [f"http://127.0.0.1:{port}" for port in self.settings.realtime_ports]
+
+    def person(self, funds: int = 0) -> Person:
+        """A new user with `funds` in the wallet. Made below the API: hundreds of password hashes take long."""
+        token = secrets.token_urlsafe(32)
+        with self.database.transaction() as session:
+            profile = accounts.register(session, f"{new_id()}@example.org", PASSWORD_HASH, "Somebody")
+            accounts.open_session(session, profile.id, hashlib.sha256(token.encode()).digest(), 3600)
+            if funds:
+                wallet.top_up(session, profile.id, funds, new_id())
+        api = Api(self.url)
+        api.token = token
+        return Person(profile.id, api)
+
+    async def auction(self, seller: Person, **fields: object) -> str:
+        """A published auction that is open already; `fields` replace those of the draft. Returns its id."""
+        with self.database.transaction() as session:
+            now = database_now_ms(session)
+        draft = {
+            "title": "A lot",
+            "description": "To be sold.",
+            "start_price": 1_000,
+            "increments": [[0, 100]],
+            "opens_at": now - 1_000,
+            "ends_at": now + 60_000,
+            **fields,
+        }
+        created = await seller.api.post("/seller/auctions", draft)
+        await seller.api.post(f"/seller/auctions/{created['id']}/publish")
+        return str(created["id"])
+
+    async def settled(self, auction: str) -> Message:
+        """The auction, once it is sold or unsold."""
+        api = Api(self.url)
+
+        async def done() -> Message | None:
+            detail = await api.get(f"/auctions/{auction}")
+            return detail if detail["state"] in ("sold", "unsold") else None
+
+        return await until(done)
+
+
+def database_now_ms(session: Session) -> int:
+    """PostgreSQL's clock in ms."""
+    return int(session.scalar(select(func.extract("epoch", func.clock_timestamp()) * 1000)) or 0)
+
+
+@pytest.fixture(scope="session")
+def system() -> Iterator[System]:
+    """The system under test."""
+    if "NEIGHBORBID_HOME" not in os.environ:
+        pytest.fail("These tests need the running test instance: start them with `./neighborbid test`.")
+    loaded = settings.load(os.environ)
+    database = SyncDatabase(loaded.database_url)
+    yield System(loaded, database)
+    database.dispose()

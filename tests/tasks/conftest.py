@@ -1,0 +1,35 @@
+"""The tasks' own Redis database, emptied before each test, and a stage to play on."""
+
+import os
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from store.database import SyncDatabase
+from store.hot import SyncHot
+from tasks.app import Resources, configure
+from tests.tasks.stage import Stage
+
+REDIS_DATABASE = 5
+"""These tests lose the hot state on purpose, so they do not share it."""
+
+
+@pytest.fixture
+def redis_url() -> str:
+    server = urlsplit(os.environ.get("REDIS_URL", "redis://127.0.0.1:16379"))
+    return server._replace(path=f"/{REDIS_DATABASE}").geturl()
+
+
+@pytest.fixture
+def resources(database_url: str, sync_database: SyncDatabase, redis_url: str) -> Iterator[Resources]:
+    configure(database_url=database_url, redis_url=redis_url, broker_url=redis_url)
+    hot = SyncHot.connect(redis_url)
+    hot.client.flushdb()
+    yield Resources(sync_database, hot)
+    hot.client.close()
+
+
+@pytest.fixture
+def stage(resources: Resources) -> Stage:
+    return Stage(resources)

@@ -1,0 +1,80 @@
+"""The Celery application, alone and as real processes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from store.hot import WRITE_BACK_AT
+from store.models import AuctionStatus
+from tasks.app import DEFAULT, WRITE_BACK, app
+from tests.tasks.stage import Stage
+from tests.waiting import until
+
+REPO = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture
+def _worker(stage: Stage, database_url: str, redis_url: str, tmp_path: Path) -> Iterator[None]:
+    """Beat and a worker of both queues, with two children."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "celery", "-A", "tests.tasks.worker", "worker", "--beat"),
+            *("--queues", f"{DEFAULT},{WRITE_BACK}", "--concurrency", "2", "--loglevel", "warning"),
+            *("--without-mingle", "--without-gossip", "--schedule", str(tmp_path / "schedule")),
+        ],
+        cwd=REPO,
+        env={**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url},
+    )
+    yield
+    process.terminate()
+    process.wait(30)
+
+
+@pytest.mark.usefixtures("_worker")
+async def test_a_worker_sells_an_auction_without_any_help(stage: Stage) -> None:
+    auction = stage.auction()
+    bidder = stage.bidder(auction)
+    stage.bid(auction, bidder, 5_000)
+    await until(lambda: stage.bids(auction))
+    assert stage.stored(auction).status == AuctionStatus.PUBLISHED
+    stage.end(auction)
+
+    await until(lambda: stage.stored(auction).status == AuctionStatus.SOLD)
+
+    assert stage.bids(auction) == [(1, 1, bidder, 5_000)]
+    assert stage.resources.hot.client.get(WRITE_BACK_AT)
+    stage.check_ledger()
+
+
+def test_every_periodic_task_exists_and_expires_when_the_next_one_is_due() -> None:
+    app.loader.import_default_modules()
+
+    schedule = app.conf.beat_schedule
+    assert {name.removeprefix("tasks.") for name in schedule} == {
+        "auctions.check_logs",
+        "auctions.close_due",
+        "auctions.load_missing",
+        "auctions.sweep_paddles",
+        "settlement.settle_due",
+        "write_back.write_back_logs",
+    }
+    for entry in schedule.values():
+        assert entry["task"] in app.tasks
+        assert entry["options"]["expires"] == entry["schedule"]
+
+
+def test_write_back_has_a_queue_of_its_own() -> None:
+    app.loader.import_default_modules()
+
+    alone = [
+        name for name, entry in app.conf.beat_schedule.items() if entry["options"]["queue"] == WRITE_BACK
+    ]
+    assert alone == ["tasks.write_back.write_back_logs"]
+
+
+def test_a_worker_without_a_list_of_queues_leaves_write_back_alone() -> None:
+    assert set(app.amqp.queues.consume_from) == {DEFAULT}

@@ -1,0 +1,13 @@
+"""A Celery entry point for tests: `server.worker` without the settings of a whole system."""
+
+import os
+
+from tasks.app import app, configure
+
+__all__ = ["app"]
+
+configure(
+    database_url=os.environ["DATABASE_URL"],
+    redis_url=os.environ["REDIS_URL"],
+    broker_url=os.environ["REDIS_URL"],
+)

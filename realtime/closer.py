@@ -7,6 +7,7 @@ from uuid import UUID
 import structlog
 from redis.exceptions import RedisError
 
+from realtime.background import stop_all
 from realtime.clock import Clock
 from realtime.pipe import OutcomeUnknown, Pipe, Unavailable
 from store import live
@@ -41,10 +42,7 @@ class Closer:
 
     async def stop(self) -> None:
         """Leave the rest to the other processes."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stop_all(self._tasks.values())
 
     async def _close(self, auction: UUID, ends_at: int) -> None:
         """Seal at `ends_at`, or at the new end if it was extended meanwhile but still is near."""

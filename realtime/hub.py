@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 from redis.exceptions import RedisError
 
+from realtime.background import stop_all
 from realtime.clock import Clock
 from realtime.limits import Limits
 from realtime.metrics import CATCH_UPS, ROOMS, SNAPSHOTS_FOR_ALL, SOCKETS
@@ -63,9 +64,7 @@ class Hub:
     async def stop(self) -> None:
         """Stop hearing."""
         await self.subscriber.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stop_all(self._tasks)
         await live.forget_viewers(self._hot, self._process, list(self._rooms))
 
     # -- sockets

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from redis.exceptions import NoScriptError, ResponseError
 
+from realtime.background import stop_all
 from realtime.limits import Limits
 from realtime.wire import Wire
 from store.hot import Call
@@ -44,7 +45,7 @@ class Pipe:
     async def stop(self) -> None:
         """Disconnect; what is pending fails."""
         if self._watch is not None:
-            self._watch.cancel()
+            await stop_all([self._watch])
         await self._wire.stop()
 
     def run(self, call: Call[T]) -> "asyncio.Future[T]":

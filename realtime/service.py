@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable
 
 import structlog
 from redis.exceptions import RedisError
 from tornado.routing import URLSpec
 
 from realtime import metrics
+from realtime.background import every, stop_all
 from realtime.clock import Clock
 from realtime.closer import Closer
 from realtime.dispatch import Live
@@ -60,16 +60,16 @@ class Realtime:
         live = self._live
         live.pipe.start()
         live.hub.subscriber.start()
-        self._rhythms.append(asyncio.create_task(_every(_EVERY_S, live.clock.measure, live.hot)))
+        self._rhythms.append(asyncio.create_task(every(_EVERY_S, live.clock.measure, live.hot)))
         while not (live.clock.known and live.pipe.connected and live.hub.subscriber.connected):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         self._started_at = live.clock.now()
         self._rhythms += [
-            asyncio.create_task(_every(_EVERY_S, self._closer.look)),
-            asyncio.create_task(_every(_EVERY_S, self._watch_write_back)),
-            asyncio.create_task(_every(_EVERY_S, self._sweep)),
-            asyncio.create_task(_every(live.limits.position_check_s, live.hub.check_positions)),
-            asyncio.create_task(_every(live.limits.viewers_s, live.hub.count_viewers)),
+            asyncio.create_task(every(_EVERY_S, self._closer.look)),
+            asyncio.create_task(every(_EVERY_S, self._watch_write_back)),
+            asyncio.create_task(every(_EVERY_S, self._sweep)),
+            asyncio.create_task(every(live.limits.position_check_s, live.hub.check_positions)),
+            asyncio.create_task(every(live.limits.viewers_s, live.hub.count_viewers)),
         ]
 
     async def drain(self, timeout_s: float) -> None:
@@ -84,9 +84,7 @@ class Realtime:
         await asyncio.gather(*map(_send_away, viewers, delays_s))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(live.hub.empty.wait(), 0.2 * timeout_s)
-        for task in self._rhythms:
-            task.cancel()
-        await asyncio.gather(*self._rhythms, return_exceptions=True)
+        await stop_all(self._rhythms)
         try:
             await live.hub.stop()
         except RedisError as failure:
@@ -126,15 +124,3 @@ async def _send_away(viewer: Viewer, delay_s: float) -> None:
     viewer.send(Drain(reconnect_in_ms=int(delay_s * 1000)))
     await asyncio.sleep(delay_s)
     viewer.close(CloseCode.RESTART, "drain")
-
-
-async def _every(seconds: float, work: Callable[..., Awaitable[None]], *args: object) -> None:
-    """Do something again and again, whatever happens to it."""
-    while True:
-        try:
-            await work(*args)
-        except (RedisError, OSError) as failure:
-            log.warning("redis_not_asked", work=work.__qualname__, error=str(failure))
-        except Exception:
-            log.exception("periodic_work_failed", work=work.__qualname__)
-        await asyncio.sleep(seconds)

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from redis.exceptions import ResponseError
 
+from realtime.background import stop_all
 from realtime.limits import Limits
 from realtime.wire import Wire
 
@@ -53,7 +54,7 @@ class Subscriber:
     async def stop(self) -> None:
         """Disconnect."""
         if self._watch is not None:
-            self._watch.cancel()
+            await stop_all([self._watch])
         await self._wire.stop()
 
     def subscribe(self, channel: str) -> None:

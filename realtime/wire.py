@@ -13,6 +13,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
+from realtime.background import stop_all
+
 _CONNECT_S = 2.0
 _BACKOFF_MIN_S = 0.05
 _BACKOFF_MAX_S = 1.0
@@ -59,8 +61,7 @@ class Wire:
     async def stop(self) -> None:
         """Disconnect for good."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await stop_all([self._task])
 
     def write(self, command: Iterable[str | int]) -> None:
         """Send a command at the end of this loop turn. Only while `connected`."""

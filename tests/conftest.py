@@ -17,6 +17,7 @@ import uvloop
 from tornado.ioloop import IOLoop
 from tornado.platform.asyncio import AsyncIOLoop
 
+from realtime.background import stop_all
 from store.hot import Hot, SyncHot
 
 pytest_plugins = ["tests.database"]
@@ -38,10 +39,7 @@ def io_loop() -> Iterator[IOLoop]:
 
 async def _cancel_the_rest() -> None:
     loop = asyncio.get_running_loop()
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await stop_all(task for task in asyncio.all_tasks() if task is not asyncio.current_task())
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor()
 

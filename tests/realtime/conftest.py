@@ -15,6 +15,7 @@ from store.hot import Hot
 from tests.realtime.clients import Client
 
 Connect = Callable[..., Awaitable[Client]]
+Launch = Callable[..., Awaitable["Process"]]
 
 
 @dataclass
@@ -52,20 +53,29 @@ def limits() -> Limits:
 
 
 @pytest.fixture
-async def processes(redis_url: str, limits: Limits) -> AsyncIterator[tuple[Process, Process]]:
-    """Two processes that share Redis."""
-    pair = await start(redis_url, "one", limits), await start(redis_url, "two", limits)
-    yield pair
-    for process in pair:
+async def launch(redis_url: str) -> AsyncIterator[Launch]:
+    """Starts processes, `launch(name, limits)` or `launch(name, limits, redis_url)`, and stops them after the test."""
+    processes: list[Process] = []
+
+    async def launch(name: str, limits: Limits, url: str = redis_url) -> Process:
+        processes.append(await start(url, name, limits))
+        return processes[-1]
+
+    yield launch
+    for process in processes:
         await stop(process)
 
 
 @pytest.fixture
-async def url(redis_url: str, limits: Limits) -> AsyncIterator[str]:
+async def processes(launch: Launch, limits: Limits) -> tuple[Process, Process]:
+    """Two processes that share Redis."""
+    return await launch("one", limits), await launch("two", limits)
+
+
+@pytest.fixture
+async def url(launch: Launch, limits: Limits) -> str:
     """One process."""
-    process = await start(redis_url, "one", limits)
-    yield process.url
-    await stop(process)
+    return (await launch("one", limits)).url
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from structlog.testing import capture_logs
 
 from realtime.limits import Limits
 from realtime.pipe import OutcomeUnknown, Pipe, Unavailable
-from store.hot import SCRIPTS, WRITE_BACK_AT, Hot, keys_of, load_scripts, place_bid
+from store.hot import SCRIPTS, WRITE_BACK_AT, Hot, SyncHot, keys_of, load_scripts, place_bid
 from store.ids import new_id
 from store.records import BidRecord
 from tests.realtime.clients import load
-from tests.realtime.conftest import Connect, Process, start, stop
+from tests.realtime.conftest import Connect, Launch, Process
 from tests.realtime.proxy import Proxy
 from tests.waiting import until
 
@@ -31,11 +31,9 @@ async def proxy(redis_url: str) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def process(proxy: Proxy, limits: Limits) -> AsyncIterator[Process]:
+async def process(proxy: Proxy, launch: Launch, limits: Limits) -> Process:
     """A realtime process that reaches Redis through the proxy only."""
-    process = await start(proxy.url, "behind-proxy", limits)
-    yield process
-    await stop(process)
+    return await launch("behind-proxy", limits, proxy.url)
 
 
 async def bids_in_redis(hot: Hot, auction: UUID) -> int:
@@ -63,7 +61,7 @@ async def test_a_bid_whose_answer_is_lost_runs_once_and_its_ref_tells_the_outcom
 
 
 async def test_a_broken_connection_never_repeats_what_is_pending(
-    hot: Hot, proxy: Proxy, limits: Limits
+    hot: Hot, sync_hot: SyncHot, proxy: Proxy
 ) -> None:
     people = [new_id() for _ in range(10)]
     auction = (await load(hot, people)).auction_id
@@ -75,10 +73,7 @@ async def test_a_broken_connection_never_repeats_what_is_pending(
 
     pending = [pipe.run(place_bid(auction, people[n], "b", 2_000 + 1_000 * n)) for n in range(10)]
 
-    async def all_ran() -> bool | None:
-        return await bids_in_redis(hot, auction) == 11
-
-    await until(all_ran)
+    await until(lambda: sync_hot.client.hget(keys_of(auction).auction, "bids") == b"11")
     proxy.cut()
     for future in pending:
         with pytest.raises(OutcomeUnknown):
@@ -126,12 +121,12 @@ async def test_a_subscriber_that_falls_silent_is_replaced_and_misses_nothing(
 
 
 async def test_without_redis_every_request_is_refused_and_later_served(
-    hot: Hot, redis_url: str, limits: Limits, connect: Connect
+    hot: Hot, redis_url: str, launch: Launch, limits: Limits, connect: Connect
 ) -> None:
     anna = new_id()
     auction = (await load(hot, [anna])).auction_id
     proxy = await Proxy(redis_url).start()
-    process = await start(proxy.url, "alone", limits)
+    process = await launch("alone", limits, proxy.url)
     bidder = await connect(process.url, anna)
     await proxy.stop()
     await until(lambda: not process.realtime.status()["ready"])
@@ -144,10 +139,11 @@ async def test_without_redis_every_request_is_refused_and_later_served(
         reply = await request
         assert (reply["type"], reply["code"]) == ("error", "unavailable")
     assert (await bidder.request("ping"))["type"] == "pong"
-    await stop(process)
 
 
-async def test_write_back_that_stands_still_is_an_alarm(hot: Hot, process: Process) -> None:
+async def test_write_back_that_stands_still_is_an_alarm(
+    hot: Hot, sync_hot: SyncHot, process: Process
+) -> None:
     structlog.reset_defaults()
     await hot.client.delete(WRITE_BACK_AT)
     with capture_logs() as logs:
@@ -156,8 +152,8 @@ async def test_write_back_that_stands_still_is_an_alarm(hot: Hot, process: Proce
     assert alarm["log_level"] == "error"
     assert alarm["age_ms"] > 100
 
-    async def fresh() -> bool | None:
-        await hot.client.set(WRITE_BACK_AT, await hot.now_ms())
+    def fresh() -> bool:
+        sync_hot.client.set(WRITE_BACK_AT, sync_hot.now_ms())
         age_ms = process.realtime.status()["write_back_age_ms"]
         assert isinstance(age_ms, int)
         return age_ms < 100

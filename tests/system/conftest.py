@@ -12,8 +12,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from market import accounts, wallet
-from server.client import Api, Message
 from server import settings
+from server.client import Api, Message
 from server.settings import Settings
 from store.database import SyncDatabase
 from store.ids import new_id

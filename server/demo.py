@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
@@ -36,6 +36,9 @@ SOFT_CLOSE_CAP_MS = 30_000
 WALLET = 5_000_000
 OPENS_IN_MS = 3_000
 SETTLEMENT_TIMEOUT_S = 30
+PATIENCE_S = 30
+"""How much later than planned the bots may see the last hammer."""
+REFRESH_S = 0.125
 RECONNECT_EVERY = 4
 """Every fourth bot has a bad line."""
 RETRY_S = 0.25
@@ -48,7 +51,6 @@ class Lot:
     id: str
     title: str
     start_price: int
-    replica: Replica = field(default_factory=Replica)
 
 
 @dataclass
@@ -63,6 +65,64 @@ class Tally:
     repeated: int = 0
 
 
+class Line:
+    """A client's connection: comes back whenever it breaks, and keeps a replica of each auction up to date."""
+
+    def __init__(self, base_url: str, auctions: Sequence[str], on_message: Callable[[Message], None]) -> None:
+        self.replicas = {auction: Replica() for auction in auctions}
+        self.socket: LiveSocket | None = None
+        self._base_url = base_url
+        self._on_message = on_message
+        self._subscribing: dict[str, asyncio.Task[None]] = {}
+
+    async def keep(self, api: Api | None, bad: bool) -> None:
+        """Stay connected, with a ticket of `api` if given, until cancelled. A bad line breaks every few seconds."""
+        while True:
+            with suppress(Disconnected, Problem):
+                socket = await LiveSocket.open(self._base_url, self._receive)
+                try:
+                    if api:
+                        ticket = (await api.post("/ws-tickets"))["ticket"]
+                        await socket.request("authenticate", ticket=ticket)
+                    self.socket = socket
+                    for auction in self.replicas:
+                        self._subscribe(auction)
+                    if bad:
+                        await asyncio.wait([socket.closed], timeout=random.uniform(3, 12))
+                        socket.drop()
+                    await socket.closed
+                finally:
+                    self.socket = None
+                    for task in self._subscribing.values():
+                        task.cancel()
+                    await socket.close()
+            await asyncio.sleep(random.uniform(0.1, 0.5))
+
+    def _receive(self, message: Message) -> None:
+        self._on_message(message)
+        if replica := self.replicas.get(message.get("auction", "")):
+            whole = replica.apply(message)
+            if not whole or message.get("code") == "auction_gone":
+                self._subscribe(message["auction"])
+
+    def _subscribe(self, auction: str) -> None:
+        running = self._subscribing.get(auction)
+        if running is None or running.done():
+            self._subscribing[auction] = asyncio.create_task(self._until_subscribed(auction))
+
+    async def _until_subscribed(self, auction: str) -> None:
+        """Redis may be away, or the auction not loaded yet."""
+        replica = self.replicas[auction]
+        with suppress(Disconnected):
+            while self.socket:
+                reply = await self.socket.request(
+                    "subscribe", auction=auction, epoch=replica.epoch, seq=replica.seq
+                )
+                if reply["type"] != "error":
+                    return
+                await asyncio.sleep(RETRY_S)
+
+
 class Bidder:
     """A bot with a wallet, an opinion on each lot, and a phone."""
 
@@ -71,13 +131,14 @@ class Bidder:
         self.user_id = user_id
         self.bad_line = bad_line
         self.tally = tally
-        self.replicas = {lot.id: Replica() for lot in lots}
+        self.line = Line(api.base_url, [lot.id for lot in lots], self._on_message)
+        self.replicas = self.line.replicas
         self.worth = {lot.id: lot.start_price * random.randint(15, 80) // 10 for lot in lots}
         self.paddles: dict[str, int] = {}
-        self.socket: LiveSocket | None = None
 
     @property
     def done(self) -> bool:
+        """Whether this bot has seen every hammer fall."""
         return all(replica.closed for replica in self.replicas.values())
 
     async def take_paddles(self) -> None:
@@ -88,7 +149,7 @@ class Bidder:
 
     async def play(self) -> None:
         """Bid until every auction is closed."""
-        line = asyncio.create_task(self._keep_connected())
+        line = asyncio.create_task(self.line.keep(self.api, self.bad_line))
         try:
             while not self.done:
                 await asyncio.sleep(random.expovariate(1.2))
@@ -98,10 +159,7 @@ class Bidder:
                     await self._bid(auction, maximum)
         finally:
             line.cancel()
-            with suppress(asyncio.CancelledError):
-                await line
-            if self.socket:
-                await self.socket.close()
+            await asyncio.wait([line])
 
     def _next_maximum(self, auction: str) -> int | None:
         replica = self.replicas[auction]
@@ -113,11 +171,11 @@ class Bidder:
     async def _bid(self, auction: str, maximum: int) -> None:
         ref = uuid4().hex
         amount = {random.choice(("amount", "maximum")): maximum}
-        while not self.done:
+        while not self.replicas[auction].closed:
             try:
-                if self.socket is None:
+                if self.line.socket is None:
                     raise Disconnected("between two connections")
-                reply = await self.socket.request("bid", ref=ref, auction=auction, **amount)
+                reply = await self.line.socket.request("bid", ref=ref, auction=auction, **amount)
             except Disconnected:
                 self.tally.repeated += 1
                 await asyncio.sleep(RETRY_S)
@@ -125,41 +183,18 @@ class Bidder:
             if reply["type"] == "accepted":
                 self.tally.acked[auction, self.user_id, ref] = reply
                 return
-            if reply["type"] == "rejected" and reply["code"] != "unavailable":
+            if reply["type"] == "rejected" and reply["code"] not in ("unavailable", "unknown_auction"):
                 self.tally.rejected += 1
                 return
             # Unknown outcome, Redis away, too fast, not yet authenticated: the same ref makes asking again safe.
             self.tally.repeated += 1
             await asyncio.sleep(RETRY_S)
 
-    async def _keep_connected(self) -> None:
-        while True:
-            with suppress(Disconnected, Problem):
-                socket = await LiveSocket.open(self.api.base_url, self._on_message)
-                try:
-                    ticket = (await self.api.post("/ws-tickets"))["ticket"]
-                    await socket.request("authenticate", ticket=ticket)
-                    for auction, replica in self.replicas.items():
-                        await socket.request(
-                            "subscribe", auction=auction, epoch=replica.epoch, seq=replica.seq
-                        )
-                    self.socket = socket
-                    if self.bad_line:
-                        await asyncio.wait([socket.closed], timeout=random.uniform(3, 12))
-                        socket.drop()
-                    await socket.closed
-                finally:
-                    self.socket = None
-                    await socket.close()
-            await asyncio.sleep(random.uniform(0.1, 0.5))
-
     def _on_message(self, message: Message) -> None:
         if message["type"] == "outbid":
             self.tally.outbid += 1
         elif message["type"] == "resumed":
             self.tally.resumed += 1
-        if replica := self.replicas.get(message.get("auction", "")):
-            replica.apply(message)
 
 
 async def _sign_up(base_url: str, role: str, number: int) -> tuple[Api, str]:
@@ -194,34 +229,12 @@ async def _publish(seller: Api, title: str, start_price: int, seconds: int) -> L
     return Lot(draft["id"], title, start_price)
 
 
-async def _watch(base_url: str, lots: Sequence[Lot]) -> None:
-    """An anonymous viewer whose replicas the terminal shows. Comes back whenever it is cut off."""
-
-    def on_message(message: Message) -> None:
-        for lot in lots:
-            if message.get("auction") == lot.id:
-                lot.replica.apply(message)
-
-    while True:
-        with suppress(Disconnected):
-            socket = await LiveSocket.open(base_url, on_message)
-            try:
-                for lot in lots:
-                    await socket.request(
-                        "subscribe", auction=lot.id, epoch=lot.replica.epoch, seq=lot.replica.seq
-                    )
-                await socket.closed
-            finally:
-                await socket.close()
-        await asyncio.sleep(RETRY_S)
-
-
-def _view(lots: Sequence[Lot], tally: Tally) -> Group:
+def _view(lots: Sequence[Lot], replicas: Mapping[str, Replica], tally: Tally) -> Group:
     table = Table(expand=True)
     for heading in ("auction", "price", "leader", "bids", "watching", "left"):
         table.add_column(heading, justify="left" if heading == "auction" else "right")
     for lot in lots:
-        replica = lot.replica
+        replica = replicas[lot.id]
         if replica.closed:
             left = Text("sold" if replica.hammer_price else "unsold", style="bold green")
         else:
@@ -242,15 +255,20 @@ def _view(lots: Sequence[Lot], tally: Tally) -> Group:
     )
 
 
+async def _play_all(bots: Sequence[Bidder], timeout_s: float) -> None:
+    """Return when every bot is done; after `timeout_s` stop them, and let the claims tell what is missing."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await asyncio.gather(*(bot.play() for bot in bots))
+
+
 async def _settled(api: Api, lots: Sequence[Lot]) -> list[Message]:
     """The auctions once settled, or as they are after `SETTLEMENT_TIMEOUT_S`."""
     deadline = time.monotonic() + SETTLEMENT_TIMEOUT_S
     while True:
-        with suppress(Disconnected):
-            details = [await api.get(f"/auctions/{lot.id}") for lot in lots]
-            if all(detail["state"] in ("sold", "unsold") for detail in details):
-                return details
-        if time.monotonic() > deadline:
+        details = [await api.get(f"/auctions/{lot.id}") for lot in lots]
+        settled = all(detail["state"] in ("sold", "unsold") for detail in details)
+        if settled or time.monotonic() > deadline:
             return details
         await asyncio.sleep(RETRY_S)
 
@@ -327,14 +345,16 @@ async def play(settings: Settings, *, bidders: int, seconds: int, console: Conso
     for bot in bots:
         await bot.take_paddles()
 
-    viewer = asyncio.create_task(_watch(base_url, lots))
-    playing = asyncio.gather(*(bot.play() for bot in bots))
-    with Live(_view(lots, tally), console=console, refresh_per_second=8) as live:
+    viewer = Line(base_url, [lot.id for lot in lots], lambda message: None)
+    watching = asyncio.create_task(viewer.keep(None, bad=False))
+    playing = asyncio.create_task(_play_all(bots, seconds + SOFT_CLOSE_CAP_MS / 1000 + PATIENCE_S))
+    with Live(_view(lots, viewer.replicas, tally), console=console, refresh_per_second=8) as live:
         while not playing.done():
-            await asyncio.wait([playing], timeout=0.125)
-            live.update(_view(lots, tally))
+            await asyncio.wait([playing], timeout=REFRESH_S)
+            live.update(_view(lots, viewer.replicas, tally))
     await playing
-    viewer.cancel()
+    watching.cancel()
+    await asyncio.wait([watching])
 
     details = await _settled(bots[0].api, lots)
     database = SyncDatabase(settings.database_url)
@@ -343,6 +363,7 @@ async def play(settings: Settings, *, bidders: int, seconds: int, console: Conso
             claims = await asyncio.to_thread(prove, session, details, bots, tally)
     finally:
         database.dispose()
+    console.print()
     for claim, holds in claims:
         console.print(
             Text("✓ " if holds else "✗ ", style="green" if holds else "bold red").append(claim, style="")

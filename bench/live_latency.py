@@ -1,0 +1,163 @@
+"""How soon a live bid is answered, seen, stored, and how soon viewers see the hammer.
+
+    ./neighborbid exec python -m bench.live_latency
+
+One bidder at a time bids through the gateway while a viewer on every realtime process watches; then a number of
+auctions end. All clocks are this machine's, so run it on the machine of the servers. The last lines are the bounds
+that NeighborBid promises, each with the ratio of the measured p99 to it: below 1 is kept.
+"""
+
+import argparse
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import select
+
+from server import settings
+from server.client import Api, LiveSocket, Message
+from server.settings import Settings
+from store.database import SyncDatabase
+from store.models import Bid
+
+LIMIT = 10_000_000
+HAMMER_BOUND_MS = 100
+WRITTEN_BOUND_MS = 2_000
+
+
+def now_ms() -> float:
+    """This machine's clock, ms since the epoch."""
+    return time.time_ns() / 1_000_000
+
+
+class Viewer:
+    """Notes when each number of each auction was seen, and each close."""
+
+    def __init__(self) -> None:
+        self.seen: dict[int, asyncio.Future[float]] = {}
+        self.closed: dict[str, tuple[float, int]] = {}
+
+    def receive(self, message: Message) -> None:
+        match message["type"]:
+            case "tick":
+                for seq in range(message["first"], message["last"] + 1):
+                    self.when(seq).set_result(now_ms())
+            case "closed":
+                self.closed[message["auction"]] = (now_ms(), message["ends_at"])
+
+    def when(self, seq: int) -> asyncio.Future[float]:
+        """Done with the time at which the bid `seq` was seen."""
+        return self.seen.setdefault(seq, asyncio.get_running_loop().create_future())
+
+
+async def _user(base_url: str) -> Api:
+    api = Api(base_url)
+    email, password = f"bench-{uuid4().hex}@demo.example", uuid4().hex
+    await api.post("/auth/register", {"email": email, "password": password, "display_name": "Bench"})
+    await api.log_in(email, password)
+    await api.post("/wallet/top-ups", {"id": str(uuid4()), "amount": 2 * LIMIT})
+    return api
+
+
+async def _auction(seller: Api, lasts_ms: int) -> str:
+    now = int(now_ms())
+    draft = {
+        "title": "Bench",
+        "start_price": 100,
+        "increments": [[0, 100]],
+        "opens_at": now - 1000,
+        "ends_at": now + lasts_ms,
+    }
+    auction: str = (await seller.post("/seller/auctions", draft))["id"]
+    await seller.post(f"/seller/auctions/{auction}/publish")
+    return auction
+
+
+async def _written(database: SyncDatabase, auction: str, seq: int) -> float:
+    """When the bid is found in PostgreSQL, looking every 10 ms."""
+
+    def found() -> bool:
+        with database.transaction() as session:
+            wanted = select(Bid.seq).where(Bid.auction_id == UUID(auction), Bid.seq == seq)
+            return session.scalar(wanted) is not None
+
+    while not await asyncio.to_thread(found):  # noqa: ASYNC110 - PostgreSQL tells nobody
+        await asyncio.sleep(0.01)
+    return now_ms()
+
+
+async def measure(loaded: Settings, bids: int, closings: int) -> dict[str, list[float]]:
+    """The delays in ms: answered, seen on the slowest process, stored, and the hammer on the slowest process."""
+    database = SyncDatabase(loaded.database_url)
+    seller, *bidders = [await _user(loaded.url) for _ in range(3)]
+    auction = await _auction(seller, 3_600_000)
+    viewers = [Viewer() for _ in loaded.realtime_ports]
+    watching = [
+        await LiveSocket.open(f"http://127.0.0.1:{port}", viewer.receive)
+        for port, viewer in zip(loaded.realtime_ports, viewers, strict=True)
+    ]
+    for socket in watching:
+        await socket.request("subscribe", auction=auction)
+    sockets = []
+    for bidder in bidders:
+        await bidder.post(f"/auctions/{auction}/paddle", {"limit": LIMIT})
+        socket = await LiveSocket.open(loaded.url, lambda message: None)
+        await socket.request("authenticate", ticket=(await bidder.post("/ws-tickets"))["ticket"])
+        sockets.append(socket)
+
+    delays: dict[str, list[float]] = {"answered": [], "seen": [], "stored": [], "hammer": []}
+    storing = []
+    for number in range(bids):
+        started = now_ms()
+        reply = await sockets[number % 2].request("bid", auction=auction, amount=100 * (number + 1))
+        delays["answered"].append(now_ms() - started)
+        seen = [await viewer.when(reply["seq"]) for viewer in viewers]
+        delays["seen"].append(max(seen) - started)
+        storing.append((started, asyncio.create_task(_written(database, auction, reply["seq"]))))
+        await asyncio.sleep(0.05)
+    delays["stored"] = [await written - started for started, written in storing]
+
+    ending = [await _auction(seller, 3_000 + 37 * number) for number in range(closings)]
+    for socket in watching:
+        for auction in ending:
+            await socket.request("subscribe", auction=auction)
+    while any(len(viewer.closed) < closings for viewer in viewers):  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    for auction in ending:
+        delays["hammer"].append(max(seen - ends for seen, ends in (v.closed[auction] for v in viewers)))
+    for socket in [*watching, *sockets]:
+        await socket.close()
+    database.dispose()
+    return delays
+
+
+def _percentile(values: Sequence[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--bids", type=int, default=200)
+    parser.add_argument("--closings", type=int, default=50)
+    options = parser.parse_args()
+    delays = asyncio.run(measure(settings.load(os.environ), options.bids, options.closings))
+    table = Table("ms after", "n", "p50", "p99", "max")
+    for name, values in delays.items():
+        figures = (_percentile(values, 0.5), _percentile(values, 0.99), max(values))
+        table.add_row(name, str(len(values)), *(f"{figure:.1f}" for figure in figures))
+    console = Console()
+    console.print(table)
+    for name, bound in (("stored", WRITTEN_BOUND_MS), ("hammer", HAMMER_BOUND_MS)):
+        ratio = _percentile(delays[name], 0.99) / bound
+        console.print(f"{name} p99 / {bound} ms = {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -6,14 +6,18 @@ import os
 import signal
 
 from rich.console import Console
+from sqlalchemy import func, select
 
 from server import demo
 from server.settings import REPO, Settings
+from store.database import SyncDatabase
+from store.models import Bid
 from tests.system.conftest import System
 from tests.waiting import until
 
-SECONDS = 30
+SECONDS = 45
 BIDDERS = 12
+BIDS_BETWEEN_KILLS = 3
 
 
 async def pid(settings: Settings, name: str) -> int:
@@ -30,18 +34,28 @@ async def pid(settings: Settings, name: str) -> int:
     return int(output) if output.strip().isdigit() else 0
 
 
+def bids_written(database: SyncDatabase) -> int:
+    with database.transaction() as session:
+        return session.scalar(select(func.count()).select_from(Bid)) or 0
+
+
 async def test_the_demo_survives_kills_of_realtime_workers_and_redis(system: System) -> None:
     output = io.StringIO()
     console = Console(file=output, width=150)
+    written = bids_written(system.database)
     playing = asyncio.create_task(
         demo.play(system.settings, bidders=BIDDERS, seconds=SECONDS, console=console)
     )
-    await until(lambda: "register" in output.getvalue())
-
     first, second = (f"realtime:{port}" for port in system.settings.realtime_ports)
-    for name in (first, "writer", "worker", "redis", second):
+
+    for name in (first, "writer", "redis", "worker", second):
+        # Bids must flow all the way to PostgreSQL at first, and again after each kill.
+        def flowing(enough: int = written + BIDS_BETWEEN_KILLS) -> bool:
+            return bids_written(system.database) >= enough
+
+        await until(flowing)
+        written = bids_written(system.database)
         victim = await pid(system.settings, name)
-        assert victim
         os.kill(victim, signal.SIGKILL)
 
         async def back(name: str = name, victim: int = victim) -> bool:
@@ -49,4 +63,5 @@ async def test_the_demo_survives_kills_of_realtime_workers_and_redis(system: Sys
 
         await until(back)
 
+    assert not playing.done(), "every kill hit the running demo"
     assert await playing, output.getvalue()

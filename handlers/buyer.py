@@ -59,10 +59,10 @@ class PaddleHandler(ApiHandler):
             paddle = await self.use(paddles.cancel_return, paddle.auction_id, bidder_id, paddle.version)
             await self._write_hot(paddle)
             raise Refusal("paddle_leading", "Whoever leads cannot give the paddle back.")
-        if answer == "stale":
-            raise Refusal("paddle_changed", "The paddle was changed at the same time. Please look again.")
         if answer == "written":
             paddle = await self.use(paddles.finish_return, paddle.auction_id, bidder_id, paddle.version)
+        if answer == "stale" or paddle.status == PaddleStatus.ACTIVE:
+            raise Refusal("paddle_changed", "The paddle was changed at the same time. Please look again.")
         # Otherwise nobody knows what Redis holds or is being loaded with: the sweep asks again and finishes it.
         returning = paddle.status == PaddleStatus.RETURNING
         self.respond(paddle, HTTPStatus.ACCEPTED if returning else HTTPStatus.OK)

@@ -11,21 +11,23 @@ each makes one `post`; so what belongs together is collected (`holding`, `releas
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
-from sqlalchemy import BigInteger, Uuid, column, func, insert, select, update, values
+from sqlalchemy import TableValuedAlias, cast, column, func, insert, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as insert_or
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from market.errors import Refusal
 from market.rules import MAX_AMOUNT
+from store.database import any_id
 from store.ids import new_id
 from store.models import Account, AccountKind, Transfer, TransferKind
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(NamedTuple):
     """A transfer to be made. `amount` in minor units. `id` is made by whoever asks: asking again with it is harmless.
 
     `resolves` is the hold that a capture or release ends; `subject_id` says what it is for, such as the auction.
@@ -38,6 +40,10 @@ class Posting:
     amount: int
     resolves: UUID | None = None
     subject_id: UUID | None = None
+
+
+_COLUMNS = ("id", "kind", "debit_account_id", "credit_account_id", "amount", "resolves", "subject_id")
+"""A posting's columns of `transfers`, in its order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ def post(session: Session, postings: Sequence[Posting]) -> None:
 def _lock(session: Session, account_ids: Collection[UUID]) -> dict[UUID, tuple[AccountKind, int]]:
     rows = session.execute(
         select(Account.id, Account.kind, Account.balance)
-        .where(Account.id.in_(account_ids))
+        .where(Account.id == any_id(account_ids))
         .order_by(Account.id)
         .with_for_update(key_share=True)
     )
@@ -105,15 +111,7 @@ def _missing(session: Session, postings: Sequence[Posting]) -> list[Posting]:
 
 def _made(session: Session, ids: Collection[UUID]) -> list[Posting]:
     rows = session.execute(
-        select(
-            Transfer.id,
-            Transfer.kind,
-            Transfer.debit_account_id,
-            Transfer.credit_account_id,
-            Transfer.amount,
-            Transfer.resolves,
-            Transfer.subject_id,
-        ).where(Transfer.id.in_(ids))
+        select(*(Transfer.__table__.c[name] for name in _COLUMNS)).where(Transfer.id == any_id(ids))
     )
     return [Posting(*row) for row in rows]
 
@@ -135,31 +133,25 @@ def _check(kind: AccountKind, balance: int, change: int) -> None:
 
 def _write(session: Session, postings: Sequence[Posting], changes: dict[UUID, int]) -> None:
     try:
-        session.execute(
-            insert(Transfer),
-            [
-                {
-                    "id": posting.id,
-                    "kind": posting.kind,
-                    "debit_account_id": posting.debit,
-                    "credit_account_id": posting.credit,
-                    "amount": posting.amount,
-                    "resolves": posting.resolves,
-                    "subject_id": posting.subject_id,
-                }
-                for posting in postings
-            ],
-        )
+        session.execute(insert(Transfer).from_select(_COLUMNS, select(_rows(_COLUMNS, postings))))
     except IntegrityError as error:
         # The locks do not order two transactions that use one id for different accounts.
         raise _conflict() from error
-    change = values(column("id", Uuid), column("amount", BigInteger), name="change").data(
-        list(changes.items())
-    )
+    change = _rows(("id", "amount"), list(changes.items()))
     session.execute(
         update(Account).where(Account.id == change.c.id).values(balance=Account.balance + change.c.amount),
         execution_options={"synchronize_session": False},
     )
+
+
+def _rows(names: Sequence[str], rows: Sequence[Sequence[object]]) -> TableValuedAlias:
+    """A table of any number of rows as one parameter for each of the columns of `transfers` that are named."""
+    types = [Transfer.__table__.c[name].type for name in names]
+    arrays = [
+        cast(list(part), ARRAY(kind)) for part, kind in zip(zip(*rows, strict=True), types, strict=True)
+    ]
+    columns = [column(name, kind) for name, kind in zip(names, types, strict=True)]
+    return func.unnest(*arrays).table_valued(*columns, name="new").render_derived()
 
 
 def holding(session: Session, hold_id: UUID, user_id: UUID, amount: int, subject_id: UUID) -> Posting:

@@ -7,6 +7,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from market import ledger
+from market.errors import Refusal
+from market.rules import MAX_AMOUNT
 from store.models import Account, AccountKind, TransferKind
 
 
@@ -31,9 +33,13 @@ def view(session: Session, user_id: UUID) -> Wallet:
 def top_up(session: Session, user_id: UUID, amount: int, transfer_id: UUID) -> Wallet:
     """Bring money in from the payment provider. Repeating it with the same `transfer_id` changes nothing.
 
-    Refuses as `ledger.post` does.
+    Refuses with `balance_too_large` when available and held would be more together than one account may hold, so
+    that a release always finds room; otherwise as `ledger.post` does.
     """
     available = ledger.account(session, AccountKind.AVAILABLE, user_id)
     provider = ledger.account(session, AccountKind.PROVIDER, None)
     ledger.post(session, [ledger.Posting(transfer_id, TransferKind.TOP_UP, provider, available, amount)])
-    return view(session, user_id)
+    wallet = view(session, user_id)
+    if wallet.available + wallet.held > MAX_AMOUNT:
+        raise Refusal("balance_too_large", f"A wallet cannot hold more than {MAX_AMOUNT}.")
+    return wallet

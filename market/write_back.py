@@ -18,8 +18,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 from psycopg import sql
-from sqlalchemy import Uuid, any_, cast, func, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert as insert_or
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
@@ -27,6 +26,7 @@ from sqlalchemy.orm import Session
 from market import alarms
 from market.alarms import Alarm, Reason
 from market.times import from_ms, to_ms
+from store.database import any_id
 from store.ids import SHARDS
 from store.models import Auction, AuctionStatus, LogPosition, WriteBackAlarm
 from store.records import BidRecord, Record, SealRecord, decode_record
@@ -227,9 +227,7 @@ def _lock_chains(session: Session, auction_ids: set[UUID]) -> dict[UUID, _Chain]
             Auction.sealed_seq,
             Auction.hammer_price,
         )
-        .where(
-            Auction.id == any_(cast(list(auction_ids), ARRAY(Uuid))), Auction.status != AuctionStatus.DRAFT
-        )
+        .where(Auction.id == any_id(auction_ids), Auction.status != AuctionStatus.DRAFT)
         .order_by(Auction.id)
         .with_for_update(key_share=True)
     )

@@ -6,6 +6,9 @@ from collections import deque
 from store.hot import Hot
 
 _SAMPLES = 8
+_DRIFT_MS = 5
+"""How far two clocks may run apart within `_SAMPLES` seconds; two measurements that differ by more than that, and than
+what they took, show that Redis's clock was set."""
 
 
 class Clock:
@@ -25,8 +28,17 @@ class Clock:
         sent = _monotonic_ms()
         theirs = await hot.now_ms()
         received = _monotonic_ms()
-        # TIME is cut to ms, hence the half; of the last samples the quickest answer errs least.
-        self._samples.append((received - sent, theirs + 0.5 - (sent + received) / 2))
+        # TIME is cut to ms, hence the half.
+        self._take(received - sent, theirs + 0.5 - (sent + received) / 2)
+
+    def _take(self, took_ms: float, offset_ms: float) -> None:
+        """Of the last samples the quickest answer errs least, unless Redis's clock was set meanwhile."""
+        if (
+            self._samples
+            and abs(offset_ms - self._offset_ms) > (took_ms + min(self._samples)[0]) / 2 + _DRIFT_MS
+        ):
+            self._samples.clear()
+        self._samples.append((took_ms, offset_ms))
         self._offset_ms = min(self._samples)[1]
 
     def now(self) -> int:

@@ -46,8 +46,9 @@ class Closer:
 
     async def _close(self, auction: UUID, ends_at: int) -> None:
         """Seal at `ends_at`, or at the new end if it was extended meanwhile but still is near."""
+        delay_ms = ends_at - self._clock.now()
         while True:
-            await asyncio.sleep(max(0, ends_at - self._clock.now()) / 1000)
+            await asyncio.sleep(max(0, delay_ms) / 1000)
             try:
                 answer = await self._pipe.run(seal_auction(auction))
             except (Unavailable, OutcomeUnknown, RedisError) as failure:
@@ -60,5 +61,5 @@ class Closer:
                 return
             if not isinstance(answer, NotYet) or answer.ends_at - answer.at > LOOK_AHEAD_MS:
                 return
-            # Our estimate of the clock may be early by a hair: never ask again without a pause.
-            ends_at = max(answer.ends_at, self._clock.now() + 1)
+            # By Redis's own word, at least 1 ms: if our estimate of its clock is early, asking by it would never end.
+            delay_ms = answer.ends_at - answer.at

@@ -28,6 +28,8 @@ from store.records import Record, decode_record
 log = structlog.get_logger()
 
 _READ_AGAIN_S = 0.5
+_INTERRUPTED = Notice(code=NoticeCode.INTERRUPTED, detail="live updates are interrupted")
+_RESTORED = Notice(code=NoticeCode.RESTORED, detail="live updates go on")
 
 
 class Hub:
@@ -41,6 +43,8 @@ class Hub:
         self._rooms: dict[UUID, Room] = {}
         self._by_channel: dict[str, Room] = {}
         self._catching_up: dict[Room, list[Record]] = {}
+        self._read_again: set[Room] = set()
+        """Rooms whose subscription took effect while they were read: the reading may be older than that."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._users: defaultdict[UUID, set[Viewer]] = defaultdict(set)
         self.viewers: set[Viewer] = set()
@@ -52,8 +56,8 @@ class Hub:
             limits,
             on_subscribed=self._subscribed,
             on_message=self._heard,
-            on_connected=lambda: self._tell_all(NoticeCode.RESTORED, "live updates go on"),
-            on_lost=lambda: self._tell_all(NoticeCode.INTERRUPTED, "live updates are interrupted"),
+            on_connected=lambda: self.tell_all(_RESTORED),
+            on_lost=lambda: self.tell_all(_INTERRUPTED),
         )
 
     @property
@@ -70,10 +74,12 @@ class Hub:
     # -- sockets
 
     def enter(self, viewer: Viewer) -> None:
-        """A socket was opened."""
+        """A socket was opened. It hears at once if what it will see may be old."""
         self.viewers.add(viewer)
         self.empty.clear()
         SOCKETS.inc()
+        if not self.subscriber.connected:
+            viewer.send(_INTERRUPTED)
 
     def exit(self, viewer: Viewer) -> None:
         """A socket is gone."""
@@ -86,14 +92,14 @@ class Hub:
             room.leave(viewer)
 
     def identify(self, viewer: Viewer, user: UUID | None) -> None:
-        """Say whose socket it is."""
+        """Say whose socket it is. One that went away while its ticket was checked is nobody's."""
         if viewer.user is not None:
             sockets = self._users[viewer.user]
             sockets.discard(viewer)
             if not sockets:
                 del self._users[viewer.user]
         viewer.user = user
-        if user is not None:
+        if user is not None and viewer in self.viewers:
             self._users[user].add(viewer)
 
     def subscribe(self, viewer: Viewer, ref: str, auction: UUID, epoch: int, seq: int) -> None:
@@ -126,9 +132,6 @@ class Hub:
         for viewer in tuple(self.viewers):
             viewer.send(message)
 
-    def _tell_all(self, code: NoticeCode, detail: str) -> None:
-        self.tell_all(Notice(code=code, detail=detail))
-
     # -- records
 
     def _open(self, auction: UUID) -> Room:
@@ -147,6 +150,8 @@ class Hub:
 
     def _subscribed(self, channel: str) -> None:
         if room := self._by_channel.get(channel):
+            if room in self._catching_up:
+                self._read_again.add(room)
             self._catch_up(room)
 
     def _heard(self, channel: str, text: bytes) -> None:
@@ -177,10 +182,13 @@ class Hub:
         CATCH_UPS.inc()
         try:
             while self._rooms.get(room.auction) is room:
-                if await self._read_once(room):
+                self._read_again.discard(room)
+                if not await self._read_once(room):
+                    await asyncio.sleep(_READ_AGAIN_S)
+                elif room not in self._read_again:
                     break
-                await asyncio.sleep(_READ_AGAIN_S)
         finally:
+            self._read_again.discard(room)
             heard = self._catching_up.pop(room)
         for record in heard:
             self._take(room, record)
@@ -191,10 +199,14 @@ class Hub:
             reading = await self._hot.run(read_auction(room.auction, room.seq))
             if room.loaded and not room.continues(reading):
                 reading = await self._hot.run(read_auction(room.auction, 0))
+            return self._rooms.get(room.auction) is not room or self._merge(room, reading)
         except RedisError as failure:
             log.warning("room_not_read", auction=str(room.auction), error=str(failure))
             return False
-        return self._rooms.get(room.auction) is not room or self._merge(room, reading)
+        except Exception:
+            # Given up here, the room would stay as it is until its last viewer leaves.
+            log.exception("room_not_understood", auction=str(room.auction))
+            return False
 
     def _merge(self, room: Room, reading: Reading) -> bool:
         if reading.state is None:

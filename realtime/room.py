@@ -203,15 +203,17 @@ class Room:
             viewer.write(frames)
 
     def welcome(self) -> None:
-        """Bring those who wait up to date. While records are unflushed they wait on: order is by `seq`."""
-        if not self.loaded or self._unflushed or not self.waiting:
+        """Bring those who wait up to date."""
+        for viewer in tuple(self.waiting):
+            self.greet(viewer)
+
+    def greet(self, viewer: Viewer) -> None:
+        """Bring a viewer up to date if it waits. While records are unflushed it waits on: order is by `seq`."""
+        if not self.loaded or self._unflushed or viewer.unsent or viewer not in self.waiting:
             return
-        for viewer, waiting in tuple(self.waiting.items()):
-            if viewer.unsent:
-                continue
-            del self.waiting[viewer]
-            self.viewers.add(viewer)
-            viewer.write(self._greeting(waiting))
+        waiting = self.waiting.pop(viewer)
+        self.viewers.add(viewer)
+        viewer.write(self._greeting(waiting))
 
     def _greeting(self, waiting: Waiting) -> bytes:
         if not waiting.ref:

@@ -76,7 +76,6 @@ class Realtime:
         """Send every socket away, spread over time but within `timeout_s`, and stop."""
         live = self._live
         live.draining = True
-        await self._closer.stop()
         viewers = list(live.hub.viewers)
         spread_s = min(0.8 * timeout_s, len(viewers) / live.limits.reconnects_per_s)
         # No secret, only a spread.
@@ -85,6 +84,7 @@ class Realtime:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(live.hub.empty.wait(), 0.2 * timeout_s)
         await stop_all(self._rhythms)
+        await self._closer.stop()
         try:
             await live.hub.stop()
         except RedisError as failure:

@@ -69,7 +69,7 @@ class Viewer:
         if not self.unsent and not self._closed:
             self.behind_since = 0.0
             for room in self.rooms.values():
-                room.welcome()
+                room.greet(self)
 
     def fall_behind(self) -> None:
         """Note that ticks are held back."""

@@ -85,14 +85,16 @@ class Wire:
             connection = self._pool.make_connection()
             try:
                 await connection.connect()
+                connection.socket_timeout = None
+                backoff_s = _BACKOFF_MIN_S
+                await self._use(connection)
             except (RedisError, OSError) as failure:
                 log.warning("redis_unreachable", error=str(failure))
-                await asyncio.sleep(backoff_s * random.uniform(0.5, 1))  # noqa: S311
-                backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
-                continue
-            backoff_s = _BACKOFF_MIN_S
-            connection.socket_timeout = None
-            await self._use(connection)
+            except Exception:
+                # Without a connection the process is of no use, so no fault may end this loop.
+                log.exception("redis_connection_failed")
+            await asyncio.sleep(backoff_s * random.uniform(0.5, 1))  # noqa: S311
+            backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
 
     async def _use(self, connection: Any) -> None:
         self._outbox.clear()
@@ -109,8 +111,7 @@ class Wire:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.connected = False
-            for task in tasks:
-                task.cancel()
+            await stop_all(tasks)
             for end in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(end, (RedisError, OSError)):
                     log.warning("redis_connection_lost", error=str(end))

@@ -1,5 +1,5 @@
 """Finds the programs of PostgreSQL, Redis and Nginx, and installs what is missing: as root with apt, otherwise
-from downloaded Debian packages unpacked below HOME/var/prefix. A system instance is never started or touched.
+from downloaded Debian packages unpacked beside .venv. A system instance is never started or touched.
 """
 
 import os
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from server.errors import Failure
+from server.settings import REPO
 
 PACKAGES = {
     "postgres": "postgresql",
@@ -18,13 +19,15 @@ PACKAGES = {
     "redis-server": "redis-server",
     "nginx": "nginx",
 }
+# Like .venv it belongs to the checkout, whatever HOME is: the tests' instances use it too.
+PREFIX = REPO / "var" / "prefix"
 POLICY = Path("/usr/sbin/policy-rc.d")
 NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/neighborbid.conf")
 
 
-def require(programs: list[str], prefix: Path, say: Callable[[str], None]) -> dict[str, Path]:
+def require(programs: list[str], say: Callable[[str], None]) -> dict[str, Path]:
     """The path of each program, after installing what was missing. Raises Failure that says what to install."""
-    missing = _missing(programs, prefix)
+    missing = _missing(programs)
     if missing:
         packages = sorted({PACKAGES[program] for program in missing})
         say(f"Installing {', '.join(packages)}")
@@ -35,24 +38,24 @@ def require(programs: list[str], prefix: Path, say: Callable[[str], None]) -> di
             if os.geteuid() == 0:
                 _install(packages)
             else:
-                _unpack(packages, prefix)
+                _unpack(packages)
         except subprocess.CalledProcessError as error:
             raise Failure(f"Could not install {', '.join(packages)}. {advice}", error.stdout) from error
-        still_missing = _missing(programs, prefix)
+        still_missing = _missing(programs)
         if still_missing:
             raise Failure(f"{' and '.join(still_missing)} not found after the installation. {advice}")
-    found = {program: _find(program, prefix) for program in programs}
+    found = {program: _find(program) for program in programs}
     paths = {program: path for program, path in found.items() if path is not None}
     if "redis-server" in paths:
         _require_redis_7(paths["redis-server"])
     return paths
 
 
-def _missing(programs: list[str], prefix: Path) -> list[str]:
-    return [program for program in programs if _find(program, prefix) is None]
+def _missing(programs: list[str]) -> list[str]:
+    return [program for program in programs if _find(program) is None]
 
 
-def _find(program: str, prefix: Path) -> Path | None:
+def _find(program: str) -> Path | None:
     """PATH first; Debian keeps PostgreSQL's programs out of it, and a user's PATH often lacks sbin."""
     places = [
         *os.environ.get("PATH", "").split(":"),
@@ -63,7 +66,7 @@ def _find(program: str, prefix: Path) -> Path | None:
     ]
     versions = Path("/usr/lib/postgresql").glob("*/bin")
     places += map(str, sorted(versions, key=lambda path: int(path.parent.name.split(".")[0]), reverse=True))
-    places.append(str(prefix / "bin"))
+    places.append(str(PREFIX / "bin"))
     found = shutil.which(program, path=":".join(places))
     return Path(found) if found else None
 
@@ -105,29 +108,30 @@ def _no_autostart() -> Iterator[None]:
             POLICY.chmod(before[1])
 
 
-def _unpack(packages: list[str], prefix: Path) -> None:
+def _unpack(packages: list[str]) -> None:
     """Downloads the packages and whatever they lack on this system, and unpacks them: needs no rights at all."""
     plan = _run(["apt-get", "install", "--print-uris", "-y", "-qq", "--no-install-recommends", *packages])
     # A line is: 'uri' file_version_arch.deb size hash; only the name is of interest.
     names = sorted({line.split()[1].split("_")[0] for line in plan.splitlines() if line.startswith("'")})
-    downloads = prefix / "downloads"
+    downloads = PREFIX / "downloads"
     downloads.mkdir(parents=True, exist_ok=True)
     _run(["apt-get", "download", "-q", *names], cwd=downloads)
     for package in sorted(downloads.glob("*.deb")):
-        _run(["dpkg", "-x", str(package), str(prefix)])
+        _run(["dpkg", "-x", str(package), str(PREFIX)])
     shutil.rmtree(downloads)
-    libraries = sorted({str(path.parent) for path in prefix.glob("**/*.so*")})
+    libraries = sorted({str(path.parent) for path in PREFIX.glob("**/lib*.so.*")})
     programs = [
-        *prefix.glob("usr/lib/postgresql/*/bin/*"),
-        *prefix.glob("usr/bin/*"),
-        *prefix.glob("usr/sbin/*"),
+        *PREFIX.glob("usr/lib/postgresql/*/bin/*"),
+        *PREFIX.glob("usr/bin/*"),
+        *PREFIX.glob("usr/sbin/*"),
     ]
-    (prefix / "bin").mkdir(exist_ok=True)
+    (PREFIX / "bin").mkdir(exist_ok=True)
     for program in programs:
         if program.name in PACKAGES:
-            wrapper = prefix / "bin" / program.name
+            wrapper = PREFIX / "bin" / program.name
+            # By the name it was found under: one file is several of Redis' programs and asks for its name.
             wrapper.write_text(
-                f"#!/bin/sh\nLD_LIBRARY_PATH='{':'.join(libraries)}' exec '{program.resolve()}' \"$@\"\n"
+                f"#!/bin/sh\nLD_LIBRARY_PATH='{':'.join(libraries)}' exec '{program}' \"$@\"\n"
             )
             wrapper.chmod(0o755)
 

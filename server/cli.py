@@ -72,6 +72,9 @@ def main() -> int:
             print(failure.evidence.rstrip(), file=sys.stderr)
         print(f"neighborbid: {failure}", file=sys.stderr)
         return 1
+    except PermissionError as error:
+        print(f"neighborbid: {error}. Run it as the user who started NeighborBid.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     return 0
@@ -103,7 +106,7 @@ def up(settings: Settings, say: Say) -> None:
     Raises Failure with the end of the culprit's log.
     """
     supervisor = Supervisor(settings)
-    with _lock(settings):
+    with _lock(settings, say):
         if supervisor.is_running():
             _refuse_other_settings(settings)
             if _ready(settings, supervisor):
@@ -111,7 +114,10 @@ def up(settings: Settings, say: Say) -> None:
                 return
         else:
             _start_supervisord(settings, say)
+        if settings.embedded_redis:
+            supervisor.start("redis")
         if settings.embedded_postgres:
+            supervisor.start("postgresql")
             say("Waiting for PostgreSQL")
             try:
                 embedded.create_database(settings, READY_TIMEOUT_S)
@@ -132,7 +138,9 @@ def _start_supervisord(settings: Settings, say: Say) -> None:
     programs = ["nginx"]
     programs += ["postgres", "initdb"] if settings.embedded_postgres else []
     programs += ["redis-server"] if settings.embedded_redis else []
-    paths = binaries.require(programs, settings.var / "prefix", say)
+    paths = binaries.require(programs, say)
+    if found := Supervisor(settings).stop_leftovers():
+        say(f"Ended {found} processes that a killed supervisord had left")
     _require_free_ports(settings)
     say("Writing the configuration")
     data = embedded.prepare_postgres(settings, paths["initdb"]) if settings.embedded_postgres else None
@@ -229,13 +237,10 @@ def _ready(settings: Settings, supervisor: Supervisor) -> bool:
 
 def _first_unready(settings: Settings, supervisor: Supervisor) -> tuple[str, Path] | None:
     """What is not healthy yet, as a sentence, and the log that should say why."""
-    for process in supervisor.processes():
-        if process.state != "RUNNING":
-            return f"{process.name} is {process.state}.", Path(process.log)
-        if process.group in ("rest", "realtime"):
-            port = process.name.partition(":")[2]
-            if _get("127.0.0.1", int(port), "/readyz") != 200:
-                return f"{process.name} is not ready.", Path(process.log)
+    # What does not run first: it is why others are not ready.
+    for process in sorted(supervisor.processes(), key=lambda process: process.state == "RUNNING"):
+        if problem := _problem(process):
+            return problem, Path(process.log)
     host, _, port = settings.url.removeprefix("http://").rpartition(":")
     for path, expected in (("/", range(200, 300)), ("/api/", range(200, 500)), ("/ws/", range(200, 500))):
         if _get(host, int(port), path) not in expected:
@@ -244,6 +249,16 @@ def _first_unready(settings: Settings, supervisor: Supervisor) -> tuple[str, Pat
     for name in ("writer", "worker"):
         if name not in workers:
             return f"{name} does not answer.", settings.log_dir / f"{name}.log"
+    return None
+
+
+def _problem(process: Process) -> str | None:
+    """What can be said of one process alone."""
+    if process.state != "RUNNING":
+        return f"{process.name} is {process.state}."
+    port = process.name.partition(":")[2]
+    if process.group in ("rest", "realtime") and _get("127.0.0.1", int(port), "/readyz") != 200:
+        return f"{process.name} is not ready."
     return None
 
 
@@ -261,11 +276,13 @@ def _get(host: str, port: int, path: str) -> int:
 
 def _celery_workers() -> set[str]:
     """The names of the workers that answer on the broker."""
+    from kombu.exceptions import OperationalError
+
     from server.worker import app
 
     try:
         replies = app.control.ping(timeout=1.0)
-    except OSError:
+    except (OSError, OperationalError):
         return set()
     return {node.partition("@")[0] for reply in replies for node in reply}
 
@@ -287,15 +304,17 @@ def _tail(log: Path, lines: int = 20) -> str:
 def down(settings: Settings, say: Say) -> None:
     """Stops everything gracefully and waits for it."""
     supervisor = Supervisor(settings)
-    if not supervisor.is_running():
-        say("NeighborBid is not running.")
-        return
-    say("Stopping every process")
-    pid = supervisor.pid()
-    supervisor.shutdown(DOWN_TIMEOUT_S)
-    # The socket goes before the process does; a next `up` must not meet the old one.
-    while Path(f"/proc/{pid}").exists():
-        time.sleep(0.05)
+    with _lock(settings, say):
+        if supervisor.is_running():
+            say("Stopping every process")
+            pid = supervisor.pid()
+            supervisor.shutdown(DOWN_TIMEOUT_S)
+            # The socket goes before the process does; a next `up` must not meet the old one.
+            while Path(f"/proc/{pid}").exists():
+                time.sleep(0.05)
+        elif not supervisor.stop_leftovers():
+            say("NeighborBid is not running.")
+            return
     say("NeighborBid is down.")
 
 
@@ -312,31 +331,43 @@ def status(settings: Settings) -> int:
     return 0 if unready is None else 1
 
 
-def _matching(supervisor: Supervisor, name: str) -> list[Process]:
-    if not supervisor.is_running():
-        raise Failure(NOT_UP)
-    processes = supervisor.processes()
-    matching = [process for process in processes if name in ("", process.name, process.group)]
-    if not matching:
-        known = ", ".join(dict.fromkeys(process.group for process in processes))
-        raise Failure(f"There is no process {name}. There are: {known}.")
-    return matching
-
-
 def logs(settings: Settings, name: str, follow: bool) -> None:
-    """Shows the end of the logs of a process, a group or all; does not return."""
-    files = [process.log for process in _matching(Supervisor(settings), name)]
-    os.execvp("tail", ["tail", "-n", "50", *(["-F"] if follow else []), *files])
+    """Shows the end of the logs of a process, a group or all, also when nothing runs; does not return."""
+    files = sorted(settings.log_dir.glob("*.log"))
+    matching = [
+        file for file in files if name.replace(":", "-") in ("", file.stem, file.stem.partition("-")[0])
+    ]
+    if not matching:
+        raise Failure(f"There is no log of {name}." if files else f"There are no logs in {settings.log_dir}.")
+    os.execvp("tail", ["tail", "-n", "50", *(["-F"] if follow else []), *map(str, matching)])
+
+
+def _wait_for_process(supervisor: Supervisor, process: Process) -> None:
+    def healthy() -> bool:
+        return any(now.name == process.name and _problem(now) is None for now in supervisor.processes())
+
+    _wait(healthy, f"{process.name} does not become healthy.", Path(process.log))
 
 
 def restart(settings: Settings, name: str) -> None:
-    """Restarts one process at a time, each when the one before is healthy again."""
+    """Restarts one process at a time, each when the one before is healthy again, and waits until all of them are.
+
+    A process that was broken before does not keep the others of its group from being restarted.
+    """
     supervisor = Supervisor(settings)
-    for process in _matching(supervisor, name):
+    if not supervisor.is_running():
+        raise Failure(NOT_UP)
+    processes = supervisor.processes()
+    matching = [process for process in processes if name in (process.name, process.group)]
+    if not matching:
+        known = ", ".join(dict.fromkeys(process.group for process in processes))
+        raise Failure(f"There is no process {name}. There are: {known}.")
+    for process in matching:
         say(f"Restarting {process.name}")
         supervisor.stop(process.name)
         supervisor.start(process.name)
-        _wait_until_ready(settings, supervisor)
+        _wait_for_process(supervisor, process)
+    _wait_until_ready(settings, supervisor)
 
 
 def check_config(settings: Settings) -> None:
@@ -360,18 +391,22 @@ def _summary(settings: Settings) -> Iterable[str]:
 
 
 @contextmanager
-def _lock(settings: Settings) -> Iterator[None]:
-    """One `up` or `test` of an instance at a time; a second one waits."""
+def _lock(settings: Settings, say: Say) -> Iterator[None]:
+    """One `up` or `down` of an instance at a time; a second one waits."""
     settings.var.mkdir(parents=True, exist_ok=True)
     with (settings.var / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Waiting for another ./neighborbid to finish")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def test(pytest_arguments: list[str], keep: bool) -> int:
     """Runs pytest against a fresh instance of its own and returns pytest's exit status.
 
-    The tests find the instance in the environment: DATABASE_URL, REDIS_URL, CELERY_BROKER_URL and NEIGHBORBID_*.
+    The tests find the instance in the environment: DATABASE_URL, REDIS_URL and NEIGHBORBID_*.
     URLs given by the caller are ignored: tests must never run against a database that somebody needs.
     """
     home = REPO / "var" / "test"
@@ -416,12 +451,8 @@ def test(pytest_arguments: list[str], keep: bool) -> int:
 
 
 def _pytest(instance: Settings, arguments: list[str]) -> int:
-    environ = {
-        **os.environ,
-        "DATABASE_URL": instance.database_url,
-        "REDIS_URL": instance.redis_url,
-        "CELERY_BROKER_URL": instance.celery_broker_url,
-    }
+    # Without CELERY_BROKER_URL: Celery obeys it before its configuration, so tests could have no broker of their own.
+    environ = {**os.environ, "DATABASE_URL": instance.database_url, "REDIS_URL": instance.redis_url}
     run = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], cwd=REPO, env=environ)
     try:
         return run.wait()

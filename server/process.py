@@ -25,7 +25,7 @@ MAX_HEADER_BYTES = 32 * 1024
 # Below supervisord's stopwaitsecs of 30.
 DRAIN_TIMEOUT_S = 20.0
 
-REQUEST_ID = re.compile(r"[0-9A-Za-z-]{8,64}")
+REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +40,7 @@ class ServerApplication(Application):
     def find_handler(self, request: HTTPServerRequest, **kwargs: object):  # type: ignore[no-untyped-def]
         given = request.headers.get("X-Request-ID", "")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        # Handlers read it there: one name for the answer, the problem document and every line of the logs.
         request.headers["X-Request-ID"] = request_id
         # Each connection is a task with one request at a time; the handler's own task copies this context.
         structlog.contextvars.clear_contextvars()

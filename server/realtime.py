@@ -1,5 +1,7 @@
 """One realtime process: `python -m server.realtime --port N`."""
 
+import asyncio
+
 from realtime.service import Realtime
 from server import health, process
 from server.settings import Settings
@@ -23,8 +25,15 @@ async def main(settings: Settings, port: int) -> None:
 
     readiness = health.Readiness({"realtime": ask_realtime})
     application = process.ServerApplication([*realtime.routes(), *health.routes(readiness)])
-    await realtime.start()
-    await process.serve(application, port, readiness, realtime.drain)
+    # It listens before Redis answers, so that /healthz and /readyz tell the two apart. If starting fails, all ends.
+    async with asyncio.TaskGroup() as group:
+        starting = group.create_task(realtime.start())
+
+        async def drain(timeout_s: float) -> None:
+            starting.cancel()
+            await realtime.drain(timeout_s)
+
+        await process.serve(application, port, readiness, drain)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,8 @@ def nginx(settings: Settings) -> Path:
     """Writes HOME/var/etc/nginx and returns the path of its nginx.conf."""
     state = settings.state_dir / "nginx"
     state.mkdir(parents=True, exist_ok=True)
+    # Left behind by a power cut, it may name a process group of somebody else by now.
+    (state / "nginx.pid").unlink(missing_ok=True)
     user = user_for("nginx")
     values = {
         "user": "" if user is None else f"user {user} {grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name};",
@@ -88,10 +90,17 @@ def _upstream(hosts: tuple[str, ...]) -> str:
 
 
 def _problem(status: int, code: str, detail: str) -> str:
-    """A problem document (RFC 9457) as Nginx text between single quotes."""
-    title = {413: "Content Too Large", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
+    """A problem document with the members that handlers/problems.py gives, as Nginx text between single quotes."""
     return json.dumps(
-        {"type": "about:blank", "title": title[status], "status": status, "code": code, "detail": detail}
+        {
+            "type": f"/problems/{code}",
+            "title": code.replace("_", " ").capitalize(),
+            "status": status,
+            "detail": detail,
+            "code": code,
+            "instance": "$problem_instance",
+            "request_id": "$request_id",
+        }
     )
 
 

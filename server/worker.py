@@ -2,7 +2,9 @@
 
 import logging
 import sys
+import warnings
 
+from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging
 
 from server import logs, settings
@@ -10,6 +12,8 @@ from tasks.app import app, configure
 
 __all__ = ["app"]
 
+# Whether to be root is the decision of whoever runs `up` (docs/operations.md); tasks are JSON, never code.
+warnings.filterwarnings("ignore", category=SecurityWarning)
 _settings = settings.load_or_exit()
 configure(
     database_url=_settings.database_url, redis_url=_settings.redis_url, broker_url=_settings.celery_broker_url

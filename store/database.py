@@ -4,11 +4,13 @@ Every connection here acts as the role `neighborbid_app`, which may not change o
 Migrations connect as the owner instead.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy import URL, CollectionAggregate, Uuid, any_, cast, create_engine, make_url
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -16,8 +18,20 @@ APP_ROLE = "neighborbid_app"
 
 POOL_SIZE = 10
 CONNECT_TIMEOUT_S = 5
+POOL_TIMEOUT_S = 10
+"""How long a request waits for a connection before it is refused."""
 STATEMENT_TIMEOUT_MS = 30_000
 """Nothing that a door does may take longer; a stuck statement must not hold its locks for ever."""
+IDLE_TIMEOUT_MS = 15_000
+"""A process that stops in the middle of a transaction loses its connection: with an auction locked it would stop the
+write-back of all."""
+_DEAD_PEER = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""A server that is gone without a word is noticed within half a minute."""
 
 
 def psycopg_url(url: str) -> URL:
@@ -25,16 +39,24 @@ def psycopg_url(url: str) -> URL:
     return make_url(url).set(drivername="postgresql+psycopg")
 
 
+def any_id(ids: Collection[UUID]) -> CollectionAggregate[bool]:
+    """To compare an id with any number of them: an IN list ends at PostgreSQL's 65,535 parameters."""
+    return any_(cast(list(ids), ARRAY(Uuid)))
+
+
 def _engine_options() -> dict[str, Any]:
     return {
         "pool_size": POOL_SIZE,
         "max_overflow": 0,
+        "pool_timeout": POOL_TIMEOUT_S,
         "pool_pre_ping": True,
         # The values of a failed statement, such as password hashes, must not reach the logs.
         "hide_parameters": True,
         "connect_args": {
             "connect_timeout": CONNECT_TIMEOUT_S,
-            "options": f"-c role={APP_ROLE} -c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS}",
+            "options": f"-c role={APP_ROLE} -c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS}"
+            f" -c idle_in_transaction_session_timeout={IDLE_TIMEOUT_MS}",
+            **_DEAD_PEER,
         },
     }
 

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 from uuid import UUID
@@ -66,6 +67,7 @@ class Keys(NamedTuple):
     ready: str
 
 
+@lru_cache(maxsize=4096)
 def keys_of(auction_id: UUID) -> Keys:
     """The names of all keys and of the channel of an auction."""
     shard, own = shard_tag(shard_of(auction_id)), str(auction_id)

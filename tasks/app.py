@@ -6,6 +6,7 @@ lost message leaves undone is found by the next periodic run. So messages are ac
 next run is due: after a pause they do not pile up.
 """
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,7 @@ from celery import Celery
 
 from store.database import SyncDatabase
 from store.hot import SyncHot
+from tasks.watchdog import SILENCE_S, Watchdog
 
 P = ParamSpec("P")
 
@@ -36,6 +38,8 @@ _REDIS_TRANSPORT = {
     "socket_timeout": 30,
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
+    # The event loop waits without a timeout: only the kernel notices that the other machine is gone.
+    "socket_keepalive_options": {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3},
     "health_check_interval": 10,
 }
 
@@ -79,8 +83,10 @@ app.conf.update(
 )
 
 
-def configure(*, database_url: str, redis_url: str, broker_url: str) -> None:
-    """Say where everything is. Connects to nothing: every process does, when it runs its first task."""
+def configure(*, database_url: str, redis_url: str, broker_url: str, silence_s: float = SILENCE_S) -> None:
+    """Say where everything is. Connects to nothing: every process does, when it runs its first task. A worker that
+    hears nothing for `silence_s` ends."""
+    Watchdog(silence_s).connect()
     _urls.database, _urls.redis = database_url, redis_url
     app.conf.broker_url = broker_url
     app.conf.broker_transport_options = _REDIS_TRANSPORT if broker_url.startswith("redis") else {}

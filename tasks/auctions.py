@@ -1,8 +1,14 @@
 """Keeping the hot state and PostgreSQL in step: ends, lost state, paddles. The safety net of the other doors."""
 
+from uuid import UUID
+
+import redis
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from market import auctions, paddles, write_back
+from market.errors import Refusal
+from market.paddles import PaddleView
 from store.hot import load_auction, put_paddle, seal_auction
 from store.models import PaddleStatus
 from store.records import SealRecord
@@ -30,19 +36,31 @@ def load_missing(resources: Resources) -> None:
 
     An auction without hot state gets no new records, so after a drain PostgreSQL knows all it ever had. Somebody else
     may load it at the same time: loading never replaces anything. Until all are loaded no shard is marked as ready,
-    and the scripts refuse what they do not find as unavailable.
+    and the scripts refuse what they do not find as unavailable. One that cannot be loaded keeps no other from it.
     """
     with resources.database.transaction() as session:
         wanted = auctions.to_load(session)
     missing = resources.hot.unloaded(wanted)
     if missing and not drain(resources):
         return
+    failed = False
     for auction_id in missing:
-        with resources.database.transaction() as session:
-            state = auctions.hot_state(session, auction_id)
-        if state is not None and resources.hot.run(load_auction(state)):
-            log.warning("auction_loaded", auction=str(auction_id), epoch=state.epoch, seq=state.seq)
-    resources.hot.mark_ready()
+        try:
+            _load(resources, auction_id)
+        except (redis.ConnectionError, redis.TimeoutError):
+            raise
+        except Exception:
+            log.exception("load_failed", auction=str(auction_id))
+            failed = True
+    if not failed:
+        resources.hot.mark_ready()
+
+
+def _load(resources: Resources, auction_id: UUID) -> None:
+    with resources.database.transaction() as session:
+        state = auctions.hot_state(session, auction_id)
+    if state is not None and resources.hot.run(load_auction(state)):
+        log.warning("auction_loaded", auction=str(auction_id), epoch=state.epoch, seq=state.seq)
 
 
 @periodic(every_s=5)
@@ -67,12 +85,20 @@ def sweep_paddles(resources: Resources) -> None:
         unsynced = paddles.unsynced(session, UNSYNCED_S)
     for paddle in unsynced:
         answer = resources.hot.run(put_paddle(paddle.auction_id, paddles.hot(paddle)))
-        key = (paddle.auction_id, paddle.bidder_id, paddle.version)
-        with resources.database.transaction() as session:
-            if answer == "written":
-                if paddle.status == PaddleStatus.RETURNING:
-                    paddles.finish_return(session, *key)
-                else:
-                    paddles.synced(session, *key)
-            elif answer == "leading":
-                paddles.cancel_return(session, *key)
+        try:
+            _note(resources, paddle, answer)
+        except (Refusal, SQLAlchemyError):
+            # The oldest come first: one that fails for ever would keep all others from Redis.
+            log.exception("paddle_sweep_failed", auction=str(paddle.auction_id), paddle=paddle.number)
+
+
+def _note(resources: Resources, paddle: PaddleView, answer: str) -> None:
+    key = (paddle.auction_id, paddle.bidder_id, paddle.version)
+    with resources.database.transaction() as session:
+        if answer == "written":
+            if paddle.status == PaddleStatus.RETURNING:
+                paddles.finish_return(session, *key)
+            else:
+                paddles.synced(session, *key)
+        elif answer == "leading":
+            paddles.cancel_return(session, *key)

@@ -2,12 +2,16 @@
 
 pytest-tornasync runs `async def` tests on the fixture `io_loop`. Here that loop is a fresh uvloop, left without any
 task at the end, and `async def` fixtures run on it too.
+
+A test that hangs fails by itself (--async-test-timeout in pyproject.toml, `FIXTURE_TIMEOUT_S` here). What even that
+cannot end, such as a blocked loop, ends the whole run with the stack of every thread (pytest-timeout).
 """
 
 import asyncio
 import functools
 import inspect
 import os
+import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +27,8 @@ from store.hot import Hot, SyncHot
 pytest_plugins = ["tests.database"]
 
 REDIS_DATABASE = 2
+FIXTURE_TIMEOUT_S = 40
+CLOSE_TIMEOUT_S = 5
 
 
 @pytest.fixture(autouse=True)
@@ -32,9 +38,13 @@ def io_loop() -> Iterator[IOLoop]:
     asyncio.set_event_loop(loop)
     io_loop = AsyncIOLoop(asyncio_loop=loop, make_current=False)
     yield io_loop
-    io_loop.run_sync(_cancel_the_rest)
+    io_loop.run_sync(_cancel_the_rest, FIXTURE_TIMEOUT_S)
     asyncio.set_event_loop(None)
-    io_loop.close(all_fds=True)
+    # What a failed test left open is a ResourceWarning, hence an error, in the midst of uvloop's clean-up, which then
+    # waits for ever for that handle.
+    closing = threading.Thread(target=io_loop.close, kwargs={"all_fds": True}, daemon=True)
+    closing.start()
+    closing.join(CLOSE_TIMEOUT_S)
 
 
 async def _cancel_the_rest() -> None:
@@ -66,7 +76,7 @@ def pytest_fixture_setup(
 
 def _run_coroutine(function: Callable[..., Any], request: pytest.FixtureRequest) -> Callable[..., Any]:
     loop: IOLoop = request.getfixturevalue("io_loop")
-    return lambda **fixtures: loop.run_sync(functools.partial(function, **fixtures))
+    return lambda **fixtures: loop.run_sync(functools.partial(function, **fixtures), FIXTURE_TIMEOUT_S)
 
 
 def _run_generator(function: Callable[..., Any], request: pytest.FixtureRequest) -> Callable[..., Any]:
@@ -79,8 +89,8 @@ def _run_generator(function: Callable[..., Any], request: pytest.FixtureRequest)
             async for _ in generator:
                 raise RuntimeError("an async fixture yields once")
 
-        value = loop.run_sync(lambda: anext(generator))
-        request.addfinalizer(lambda: loop.run_sync(finish))
+        value = loop.run_sync(lambda: anext(generator), FIXTURE_TIMEOUT_S)
+        request.addfinalizer(lambda: loop.run_sync(finish, FIXTURE_TIMEOUT_S))
         return value
 
     return run

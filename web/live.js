@@ -3,6 +3,7 @@
 const LIST_EVERY_MS = 5_000;
 const RECONNECT_MAX_MS = 10_000;
 const BIDS_SHOWN = 8;
+const CLOSED_SHOWN = 12;
 const CLOSING_MS = 10_000;
 const EXTENDED_SHOWN_MS = 3_000;
 
@@ -54,7 +55,7 @@ const receive = {
   },
   extended(auction, message) {
     if (!auction.live) return;
-    auction.live.ends_at = message.ends_at;
+    auction.live.ends_at = Math.max(auction.live.ends_at, message.ends_at);
     auction.extendedAt = Date.now();
   },
   closed(auction, message) {
@@ -115,6 +116,9 @@ async function refreshList() {
       }),
     );
     for (const item of pages.flat()) if (!auctions.has(item.id)) add(item);
+    // Refused, perhaps because the live state was not there: ask again.
+    for (const [id, { live }] of auctions) if (!live) subscribe(id);
+    forgetOldest();
     empty.hidden = auctions.size > 0;
   } catch (error) {
     console.error(error); // shown as "reconnecting…" by the socket; the next round tries again
@@ -127,6 +131,16 @@ function add({ id, title }) {
   list.prepend(card);
   auctions.set(id, { card, title, live: null, extendedAt: 0 });
   subscribe(id);
+}
+
+// A page that stays open must not reach the socket's limit of 100 auctions.
+function forgetOldest() {
+  const closed = [...auctions].filter(([, { live }]) => live?.state === "closed");
+  for (const [id, { card }] of closed.slice(0, Math.max(0, closed.length - CLOSED_SHOWN))) {
+    send("unsubscribe", { auction: id });
+    card.remove();
+    auctions.delete(id);
+  }
 }
 
 function show({ card, live }) {

@@ -7,7 +7,7 @@ from itertools import count
 from uuid import UUID
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import event, insert, select
 from sqlalchemy.orm import Session
 
 from market import alarms, ledger, paddles, settlement, wallet
@@ -292,6 +292,30 @@ def test_two_hundred_paddles_are_settled_once_by_threads_at_the_same_time(
         assert escrow(session, sale.auction_id) == 30_000
         assert {money(session, person) for person in sale.bidders[:-1]} == {(FUNDS, 0)}
         assert money(session, sale.bidders[-1]) == (FUNDS - 30_000, 0)
+
+
+def parameters_of_settling(session: Session, sale: Sale) -> list[int]:
+    """How many parameters each statement of a settlement has."""
+    counts = []
+
+    def count_them(_: object, __: object, ___: str, parameters: Sequence[object], *____: object) -> None:
+        counts.append(len(parameters))
+
+    connection = session.connection()
+    event.listen(connection, "before_cursor_execute", count_them)
+    settlement.settle(session, sale.auction_id)
+    event.remove(connection, "before_cursor_execute", count_them)
+    return counts
+
+
+def test_neither_statements_nor_their_parameters_grow_with_the_paddles(db_session: Session) -> None:
+    """PostgreSQL admits 65,535 parameters; an auction may have more paddles."""
+    few, many = sealed(db_session, bidders=3, bids=1), sealed(db_session, bidders=60, bids=1)
+
+    counts = parameters_of_settling(db_session, many)
+
+    assert counts == parameters_of_settling(db_session, few)
+    assert max(counts) < 20
 
 
 def test_auctions_with_the_same_bidders_settle_at_the_same_time(sync_database: SyncDatabase) -> None:

@@ -6,12 +6,13 @@ from uuid import UUID
 import pytest
 from sqlalchemy.orm import Session
 
-from market import wallet
+from market import paddles, wallet
 from market.errors import Refusal
+from market.rules import MAX_AMOUNT
 from market.wallet import Wallet
 from store.database import Database, SyncDatabase
 from store.ids import new_id
-from tests.database import make_user
+from tests.database import make_published_auction, make_user
 from tests.market.parallel import at_once
 
 
@@ -58,6 +59,20 @@ def test_first_top_ups_of_many_new_users_at_once_all_arrive(sync_database: SyncD
     assert all(isinstance(result, Wallet) for result in results)
     with sync_database.transaction() as session:
         assert {wallet.view(session, user).available for user in users} == {20}
+
+
+def test_what_is_held_always_finds_room_when_it_comes_back(db_session: Session) -> None:
+    user, auction = make_user(db_session), make_published_auction(db_session).id
+    wallet.top_up(db_session, user, MAX_AMOUNT - 1, new_id())
+    paddles.take(db_session, user, auction, MAX_AMOUNT - 1)
+
+    with pytest.raises(Refusal, match="balance_too_large"), db_session.begin_nested():
+        wallet.top_up(db_session, user, 2, new_id())
+
+    assert wallet.top_up(db_session, user, 1, new_id()) == Wallet(available=1, held=MAX_AMOUNT - 1)
+    version = paddles.begin_return(db_session, user, auction).version
+    paddles.finish_return(db_session, auction, user, version)
+    assert wallet.view(db_session, user) == Wallet(available=MAX_AMOUNT, held=0)
 
 
 async def test_the_same_use_case_runs_on_asyncio(database: Database) -> None:

@@ -68,7 +68,10 @@ def free_port() -> int:
 
 async def until_served(port: int) -> HTTPResponse:
     async def served() -> HTTPResponse | None:
-        response = await get(port, "/healthz")
+        try:
+            response = await get(port, "/healthz")
+        except ConnectionRefusedError:
+            return None
         return response if response.code == 200 else None
 
     return await until(served)

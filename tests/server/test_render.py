@@ -1,18 +1,25 @@
 """The rendered configuration is accepted by the very programs that read it."""
 
+import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from supervisor.options import ServerOptions
+from tornado.httpclient import AsyncHTTPClient
 
+from handlers import problems
+from market.errors import Refusal
 from server import binaries, render
 from server.cli import say
 from server.settings import Settings, load
+from tests.server.test_process import free_port
+from tests.waiting import until
 
 
 def nginx_accepts(conf: Path) -> None:
-    program = binaries.require(["nginx"], conf.parents[2] / "prefix", say)["nginx"]
+    program = binaries.require(["nginx"], say)["nginx"]
     done = subprocess.run(
         [program, "-t", "-e", "stderr", "-c", conf], capture_output=True, text=True, check=False
     )
@@ -39,6 +46,50 @@ def test_upstreams_come_from_the_settings(home: Path, settings: Settings) -> Non
     assert "server 127.0.0.1:8201 " in text
     assert "listen [::1]:8080 " in text
     assert "@@" not in text
+
+
+@pytest.fixture
+def gateway(home: Path) -> Iterator[str]:
+    """The address of a gateway with nothing behind it."""
+    ports = {
+        f"NEIGHBORBID_{name}_PORT": str(free_port())
+        for name in ("HTTP", "REST", "REALTIME", "POSTGRES", "REDIS")
+    }
+    settings = load(
+        {
+            "NEIGHBORBID_HOME": str(home),
+            "NEIGHBORBID_REST_PROCESSES": "1",
+            "NEIGHBORBID_REALTIME_PROCESSES": "1",
+            **ports,
+        }
+    )
+    conf = render.nginx(settings)
+    program = binaries.require(["nginx"], say)["nginx"]
+    with subprocess.Popen([program, "-e", "stderr", "-c", conf, "-g", "daemon off;"]) as process:
+        yield settings.url
+        process.terminate()
+
+
+async def test_the_gateway_refuses_with_the_same_documents_as_the_rest_door(gateway: str) -> None:
+    async def answer(path: str) -> dict[str, object] | None:
+        try:
+            response = await AsyncHTTPClient().fetch(gateway + path, raise_error=False)
+        except OSError:
+            return None
+        assert response.headers["Content-Type"] == problems.CONTENT_TYPE
+        document: dict[str, object] = json.loads(response.body)
+        assert document["request_id"] == response.headers["X-Request-ID"]
+        return document
+
+    document = await until(lambda: answer("/api/v1/auctions?state=live"))
+    expected = problems.document(
+        Refusal("unavailable", str(document["detail"])), "/api/v1/auctions", str(document["request_id"])
+    )
+    assert document == {**expected, "status": 502}
+    # Whatever is sent, it is JSON.
+    odd = await answer('/ws/%22"\\')
+    assert odd is not None
+    assert odd["instance"] == "/"
 
 
 def test_supervisord_accepts_the_process_list(

@@ -50,6 +50,46 @@ async def test_a_worker_sells_an_auction_without_any_help(stage: Stage) -> None:
     stage.check_ledger()
 
 
+@pytest.fixture
+def deaf_worker(redis_url: str, database_url: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker with two children whom nobody sends anything, as after a broker's restart that it did not notice."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "celery", "-A", "tests.tasks.worker", "worker", "--queues", "unheard"),
+            *("--concurrency", "2", "--loglevel", "critical", "--without-mingle", "--without-gossip"),
+        ],
+        cwd=REPO,
+        env={**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url, "SILENCE_S": "5"},
+        start_new_session=True,
+    )
+    yield process
+    process.kill()
+    process.wait()
+
+
+async def test_a_worker_that_hears_nothing_ends_with_its_children(
+    deaf_worker: "subprocess.Popen[bytes]",
+) -> None:
+    await until(lambda: len(group(deaf_worker.pid)) == 3)
+
+    await until(lambda: deaf_worker.poll() == 1)
+
+    await until(lambda: group(deaf_worker.pid) == [])
+
+
+def group(group_id: int) -> list[int]:
+    """The processes of a group."""
+    members = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group_id and fields[0] != "Z":
+            members.append(int(stat.parent.name))
+    return members
+
+
 def test_every_periodic_task_exists_and_expires_when_the_next_one_is_due() -> None:
     app.loader.import_default_modules()
 

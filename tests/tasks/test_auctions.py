@@ -3,11 +3,11 @@
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import func, update
+from sqlalchemy import func, select, update
 
 from market import auctions, paddles, write_back
 from store.hot import keys_of, put_paddle
-from store.models import AccountKind, Auction, AuctionStatus, Paddle, PaddleStatus
+from store.models import AccountKind, Auction, AuctionStatus, Paddle, PaddleStatus, Transfer, TransferKind
 from tasks.auctions import check_logs, close_due, load_missing, sweep_paddles
 from tasks.settlement import settle, settle_due
 from tasks.write_back import drain
@@ -193,6 +193,22 @@ def test_an_auction_that_nobody_loaded_is_loaded(stage: Stage) -> None:
     assert stage.resources.hot.client.zscore(keys_of(auction).due, str(auction)) is not None
 
 
+def test_one_auction_that_cannot_be_loaded_keeps_no_other_from_it(stage: Stage) -> None:
+    with stage.resources.database.transaction() as session:
+        broken, fine = (make_published_auction(session).id for _ in range(2))
+        session.get_one(Auction, broken).increments = [[1]]
+        session.get_one(Auction, broken).ends_at = func.now() + timedelta(minutes=1)
+
+    load_missing(stage.resources)
+
+    assert stage.resources.hot.unloaded([broken, fine]) == [broken]
+    assert not stage.resources.hot.client.exists(keys_of(fine).ready)
+    with stage.resources.database.transaction() as session:
+        session.get_one(Auction, broken).increments = [[0, 1]]
+    load_missing(stage.resources)
+    assert stage.resources.hot.client.exists(keys_of(fine).ready)
+
+
 def test_what_is_loaded_is_left_alone(stage: Stage) -> None:
     auction = stage.auction()
     bidder = stage.bidder(auction)
@@ -285,6 +301,26 @@ def test_a_return_that_a_crash_has_left_is_finished(stage: Stage) -> None:
     assert stage.paddle(auction, bidder).status == PaddleStatus.RETURNED
     assert stage.balance(AccountKind.AVAILABLE, bidder) == LIMIT
     assert stage.refused(auction, bidder, 5_000) == "no_paddle"
+
+
+def test_one_paddle_that_cannot_be_finished_does_not_stop_the_sweep(stage: Stage) -> None:
+    auction = stage.auction()
+    broken, fine = stage.bidder(auction), stage.bidder(auction)
+    begin_return(stage, auction, broken)
+    begin_return(stage, auction, fine)
+    with stage.resources.database.transaction() as session:
+        # What no use-case would do: no hold is behind the paddle, and it is the first that the sweep meets.
+        top_up = select(Transfer.id).where(Transfer.kind == TransferKind.TOP_UP).limit(1).scalar_subquery()
+        session.execute(
+            update(Paddle)
+            .where(Paddle.auction_id == auction, Paddle.bidder_id == broken)
+            .values(hold_id=top_up, updated_at=func.now() - timedelta(hours=1))
+        )
+
+    sweep_paddles(stage.resources)
+
+    assert stage.paddle(auction, broken).status == PaddleStatus.RETURNING
+    assert stage.paddle(auction, fine).status == PaddleStatus.RETURNED
 
 
 def test_the_paddle_of_the_leader_is_not_given_back(stage: Stage) -> None:

@@ -6,8 +6,11 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import msgspec
+import psycopg
 import pytest
 import redis
+from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from market import write_back
@@ -111,6 +114,44 @@ def test_a_crash_leaves_nothing_lost_and_nothing_twice(stage: Stage, dying: tupl
     assert stage.bids(auction) == [(1, 1, one, 5_000), (1, 2, two, 6_000), (1, 3, one, 7_000)]
     assert stage.alarms(auction) == []
     assert stage.logged(auction) == 0
+
+
+class CutDatabase(SyncDatabase):
+    """PostgreSQL ends all its connections just before the commit that stores the records, as in a restart."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.owner_url = url
+        self.transactions = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        with super().transaction() as session:
+            yield session
+            self.transactions += 1
+            if self.transactions == 2:
+                session.flush()
+                pid = session.scalars(select(func.pg_backend_pid())).one()
+                with psycopg.connect(self.owner_url, autocommit=True) as owner:
+                    assert owner.execute("SELECT pg_terminate_backend(%s, 5000)", [pid]).fetchone() == (True,)
+
+
+def test_a_restart_of_postgresql_in_the_middle_of_a_run_is_made_good_by_the_next(
+    stage: Stage, database_url: str
+) -> None:
+    auction = stage.auction()
+    bidder = stage.bidder(auction)
+    stage.bid(auction, bidder, 5_000)
+    resources = Resources(CutDatabase(database_url), stage.resources.hot)
+
+    with pytest.raises(OperationalError):
+        drain(resources)
+    assert stage.bids(auction) == []
+    assert drain(resources)
+
+    assert stage.bids(auction) == [(1, 1, bidder, 5_000)]
+    assert stage.logged(auction) == 0
+    resources.database.dispose()
 
 
 def test_what_is_logged_between_reading_and_trimming_survives(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 import os
 
 from tasks.app import app, configure
+from tasks.watchdog import SILENCE_S
 
 __all__ = ["app"]
 
@@ -10,4 +11,5 @@ configure(
     database_url=os.environ["DATABASE_URL"],
     redis_url=os.environ["REDIS_URL"],
     broker_url=os.environ["REDIS_URL"],
+    silence_s=float(os.environ.get("SILENCE_S", SILENCE_S)),
 )

@@ -49,13 +49,13 @@ def test_upstreams_come_from_the_settings(home: Path, settings: Settings) -> Non
 
 
 @pytest.fixture
-def gateway(home: Path) -> Iterator[str]:
+def gateway(home: Path, settings: Settings) -> Iterator[str]:
     """The address of a gateway with nothing behind it."""
     ports = {
         f"NEIGHBORBID_{name}_PORT": str(free_port())
         for name in ("HTTP", "REST", "REALTIME", "POSTGRES", "REDIS")
     }
-    settings = load(
+    alone = load(
         {
             "NEIGHBORBID_HOME": str(home),
             "NEIGHBORBID_REST_PROCESSES": "1",
@@ -63,10 +63,10 @@ def gateway(home: Path) -> Iterator[str]:
             **ports,
         }
     )
-    conf = render.nginx(settings)
+    conf = render.nginx(alone)
     program = binaries.require(["nginx"], say)["nginx"]
     with subprocess.Popen([program, "-e", "stderr", "-c", conf, "-g", "daemon off;"]) as process:
-        yield settings.url
+        yield alone.url
         process.terminate()
 
 

@@ -1,6 +1,7 @@
 """One realtime process: `python -m server.realtime --port N`."""
 
 import asyncio
+import socket
 
 from realtime.service import Realtime
 from server import health, process
@@ -15,7 +16,7 @@ async def main(settings: Settings, port: int) -> None:
     realtime = Realtime(
         settings.redis_url,
         allowed_origins=frozenset(settings.allowed_origins),
-        process_name=f"realtime-{port}",
+        process_name=f"{socket.gethostname()}:{port}",
     )
 
     async def ask_realtime() -> None:

@@ -21,6 +21,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from store.ids import SHARDS, shard_of
@@ -295,6 +296,9 @@ class Hot:
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
             retry=AsyncRetry(NoBackoff(), 0),
+            # While it listens for notices of Redis's hosted service, redis-py hands out pooled connections that the
+            # server has closed: after a restart of Redis, the first command on each would fail.
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
         return cls(redis.asyncio.Redis.from_pool(pool))
 

@@ -11,7 +11,7 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -97,6 +97,18 @@ class Settings:
         """Where a browser on this machine finds the gateway."""
         host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(self.http_host, self.http_host)  # noqa: S104
         return f"http://{host}:{self.http_port}"
+
+    def summary(self) -> str:
+        """Every setting on a line of its own, without secrets."""
+        return "\n".join(f"{field.name:<20} {self._shown(field.name)}" for field in fields(self))
+
+    def _shown(self, name: str) -> str:
+        value = getattr(self, name)
+        if name.endswith("_url"):
+            # Passwords may stand before the host or, in PostgreSQL's URLs, among the parameters.
+            scheme, _, rest = value.partition("?")[0].partition("://")
+            return f"{scheme}://{rest.rpartition('@')[2]}"
+        return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
 class _Reader:

@@ -1,0 +1,90 @@
+"""`./neighborbid test`: pytest against a fresh instance of its own, beside whatever runs."""
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from types import FrameType
+
+from server import settings
+from server.errors import Failure
+from server.instance import Say, down, is_free, up
+from server.settings import REPO, Settings
+
+
+def run(pytest_arguments: list[str], keep: bool, say: Say) -> int:
+    """Runs pytest against a fresh instance of its own and returns pytest's exit status.
+
+    The tests find the instance in the environment: DATABASE_URL, REDIS_URL and NEIGHBORBID_*.
+    URLs given by the caller are ignored: tests must never run against a database that somebody needs.
+    """
+    home = REPO / "var" / "test"
+    base = _free_ports(count=7)
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(settings.PREFIX)
+        and name not in ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL")
+    }
+    environ |= {
+        "NEIGHBORBID_HOME": str(home),
+        "NEIGHBORBID_HTTP_PORT": str(base),
+        "NEIGHBORBID_REST_PORT": str(base + 1),
+        "NEIGHBORBID_REALTIME_PORT": str(base + 3),
+        "NEIGHBORBID_POSTGRES_PORT": str(base + 5),
+        "NEIGHBORBID_REDIS_PORT": str(base + 6),
+        "NEIGHBORBID_POSTGRES_FSYNC": "off",
+    }
+    os.environ.clear()
+    os.environ.update(environ)
+
+    # A termination takes the instance down like Ctrl-C does.
+    signal.signal(signal.SIGTERM, _interrupt)
+    home.parent.mkdir(exist_ok=True)
+    with (home.parent / "test.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Failure("Another ./neighborbid test runs in this checkout.") from error
+        if home.exists():
+            down(settings.load(os.environ), _quiet)
+            shutil.rmtree(home)
+        instance = settings.load(os.environ)
+        shutil.rmtree(instance.state_dir, ignore_errors=True)
+        try:
+            up(instance, say)
+            return _pytest(instance, pytest_arguments)
+        finally:
+            if not keep:
+                down(instance, _quiet)
+
+
+def _pytest(instance: Settings, arguments: list[str]) -> int:
+    # Without CELERY_BROKER_URL: Celery obeys it before its configuration, so tests could have no broker of their own.
+    environ = {**os.environ, "DATABASE_URL": instance.database_url, "REDIS_URL": instance.redis_url}
+    pytest = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], cwd=REPO, env=environ)
+    try:
+        return pytest.wait()
+    except KeyboardInterrupt:
+        # A terminal's Ctrl-C has reached pytest too; asking again is harmless and serves the other cases.
+        pytest.send_signal(signal.SIGINT)
+        pytest.wait()
+        raise
+
+
+def _interrupt(_signum: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _quiet(_line: str) -> None:
+    """The closing line of a test run is pytest's."""
+
+
+def _free_ports(count: int) -> int:
+    """The first of `count` consecutive free ports, below the range that the kernel gives to outgoing connections."""
+    for base in range(20000, 32000, 10):
+        if all(is_free(base + offset) for offset in range(count)):
+            return base
+    raise Failure("No free ports between 20000 and 32000 for the test instance.")

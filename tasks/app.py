@@ -2,8 +2,8 @@
 
 A task is a plain function of `Resources`: it opens a unit of work, calls a use-case, commits, and does what must
 follow. Tasks carry ids only; running one twice, late, out of order or not at all changes nothing, because what a
-lost message leaves undone is found by the next periodic run. So messages are acknowledged early and expire when the
-next run is due: after a pause they do not pile up.
+lost message leaves undone is found by the next periodic run. So messages are acknowledged early and expire after a
+few seconds: after a pause they do not pile up.
 """
 
 import socket
@@ -19,6 +19,9 @@ from store.hot import SyncHot
 from tasks.watchdog import SILENCE_S, Watchdog
 
 P = ParamSpec("P")
+
+EXPIRES_S = 10
+"""The least age at which a periodic message is dropped unread: the clocks of two machines may differ by as much."""
 
 DEFAULT = "default"
 WRITE_BACK = "write_back"
@@ -117,7 +120,7 @@ def periodic(
         app.conf.beat_schedule[_name(function)] = {
             "task": _name(function),
             "schedule": every_s,
-            "options": {"queue": queue, "expires": every_s},
+            "options": {"queue": queue, "expires": max(every_s, EXPIRES_S)},
         }
         return task(function)
 

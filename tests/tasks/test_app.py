@@ -90,7 +90,7 @@ def group(group_id: int) -> list[int]:
     return members
 
 
-def test_every_periodic_task_exists_and_expires_when_the_next_one_is_due() -> None:
+def test_every_periodic_task_exists_and_does_not_pile_up() -> None:
     app.loader.import_default_modules()
 
     schedule = app.conf.beat_schedule
@@ -104,7 +104,7 @@ def test_every_periodic_task_exists_and_expires_when_the_next_one_is_due() -> No
     }
     for entry in schedule.values():
         assert entry["task"] in app.tasks
-        assert entry["options"]["expires"] == entry["schedule"]
+        assert entry["options"]["expires"] <= max(entry["schedule"], 10)
 
 
 def test_write_back_has_a_queue_of_its_own() -> None:

@@ -94,7 +94,7 @@ async def measure(loaded: Settings, bids: int, closings: int) -> dict[str, list[
     """The delays in ms: answered, seen on the slowest process, stored, and the hammer on the slowest process."""
     database = SyncDatabase(loaded.database_url)
     seller, *bidders = [await _user(loaded.url) for _ in range(3)]
-    auction = await _auction(seller, 3_600_000)
+    auction = await _auction(seller, 30_000 + 200 * bids)
     viewers = [Viewer() for _ in loaded.realtime_ports]
     watching = [
         await LiveSocket.open(f"http://127.0.0.1:{port}", viewer.receive)

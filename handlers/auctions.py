@@ -4,8 +4,11 @@ from typing import Literal
 from uuid import UUID
 
 from handlers.base import UUID_PATTERN, ApiHandler
+from handlers.operations import operation
 from handlers.parsing import PageQuery
 from market import auctions
+from market.auctions import AuctionView, BidView
+from market.pages import Page
 
 
 class AuctionsQuery(PageQuery, frozen=True, kw_only=True):
@@ -19,9 +22,9 @@ class AuctionsHandler(ApiHandler):
 
     public = True
 
-    async def get(self) -> None:
-        query = self.parse_query(AuctionsQuery)
-        self.respond(await self.use(auctions.page, query.state, query.cursor, query.limit))
+    @operation("invalid_cursor")
+    async def get(self, query: AuctionsQuery) -> Page[AuctionView]:
+        return await self.use(auctions.page, query.state, query.cursor, query.limit)
 
 
 class AuctionHandler(ApiHandler):
@@ -29,9 +32,10 @@ class AuctionHandler(ApiHandler):
 
     public = True
 
-    async def get(self, auction_id: str) -> None:
+    @operation("unauthenticated")
+    async def get(self, auction_id: UUID) -> AuctionView:
         viewer = await self.viewer()
-        self.respond(await self.use(auctions.get, UUID(auction_id), viewer.user_id if viewer else None))
+        return await self.use(auctions.get, auction_id, viewer.user_id if viewer else None)
 
 
 class BidsHandler(ApiHandler):
@@ -39,9 +43,9 @@ class BidsHandler(ApiHandler):
 
     public = True
 
-    async def get(self, auction_id: str) -> None:
-        query = self.parse_query(PageQuery)
-        self.respond(await self.use(auctions.bids, UUID(auction_id), query.cursor, query.limit))
+    @operation("invalid_cursor")
+    async def get(self, auction_id: UUID, query: PageQuery) -> Page[BidView]:
+        return await self.use(auctions.bids, auction_id, query.cursor, query.limit)
 
 
 routes = [

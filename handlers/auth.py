@@ -7,8 +7,10 @@ from typing import Annotated
 import msgspec
 
 from handlers.base import ApiHandler, token_hash
+from handlers.operations import operation
 from handlers.parsing import ONE_LINE, Body, Email
 from market import accounts
+from market.accounts import Profile
 from market.errors import Refusal
 
 TOKEN_BYTES = 32
@@ -41,11 +43,11 @@ class RegisterHandler(ApiHandler):
 
     public = True
 
-    async def post(self) -> None:
-        body = self.parse_body(Registration)
+    @operation("email_taken", "busy", statuses=(HTTPStatus.CREATED,))
+    async def post(self, body: Registration) -> Profile:
         password_hash = await self.services.passwords.hash(body.password)
-        profile = await self.use(accounts.register, body.email, password_hash, body.display_name)
-        self.respond(profile, HTTPStatus.CREATED, location="/api/v1/me")
+        self.set_header("Location", "/api/v1/me")
+        return await self.use(accounts.register, body.email, password_hash, body.display_name)
 
 
 class LoginHandler(ApiHandler):
@@ -53,8 +55,8 @@ class LoginHandler(ApiHandler):
 
     public = True
 
-    async def post(self) -> None:
-        body = self.parse_body(Credentials)
+    @operation("invalid_credentials", "busy", statuses=(HTTPStatus.CREATED,))
+    async def post(self, body: Credentials) -> LoggedIn:
         user_id, password_hash = await self.use(accounts.login_data, body.email) or (None, None)
         right = await self.services.passwords.verify(password_hash, body.password)
         if user_id is None or not right:
@@ -63,22 +65,23 @@ class LoginHandler(ApiHandler):
         opened = await self.use(
             accounts.open_session, user_id, token_hash(token), self.services.session_ttl_s
         )
-        self.respond(LoggedIn(token, opened.expires_at), HTTPStatus.CREATED)
+        return LoggedIn(token, opened.expires_at)
 
 
 class LogoutHandler(ApiHandler):
     """POST: end this session. Its token is worth nothing from then on."""
 
+    @operation(statuses=(HTTPStatus.NO_CONTENT,))
     async def post(self) -> None:
         await self.use(accounts.close_session, self.principal.session_id)
-        self.set_status(HTTPStatus.NO_CONTENT)
 
 
 class MeHandler(ApiHandler):
     """GET: the own profile."""
 
-    async def get(self) -> None:
-        self.respond(await self.use(accounts.profile, self.principal.user_id))
+    @operation("not_found")
+    async def get(self) -> Profile:
+        return await self.use(accounts.profile, self.principal.user_id)
 
 
 routes = [

@@ -7,7 +7,7 @@ declares itself `public`.
 import hashlib
 import re
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
@@ -19,12 +19,13 @@ import structlog
 from sqlalchemy.orm import Session
 from tornado.web import HTTPError, RequestHandler
 
-from handlers import problems
+from handlers import idempotency, limits, problems
 from handlers.parsing import convert, decode_object
 from handlers.passwords import Passwords
 from market import accounts
 from market.accounts import Principal
 from market.errors import Refusal
+from market.idempotency import once
 from store.database import Database
 from store.hot import Hot
 
@@ -51,7 +52,11 @@ class Services:
     hot: Hot
     development: bool
     session_ttl_s: int
+    openapi: bytes
+    """The document of this door, and below that of the live one; both JSON."""
+    asyncapi: bytes
     passwords: Passwords = field(default_factory=Passwords)
+    quota_factor: int = limits.DEVELOPMENT_FACTOR
 
 
 def token_hash(token: str) -> bytes:
@@ -64,6 +69,7 @@ class ApiHandler(RequestHandler):
 
     public: ClassVar[bool] = False
     principal: Principal
+    quota_headers: Mapping[str, str] = {}
 
     @property
     def services(self) -> Services:
@@ -93,6 +99,18 @@ class ApiHandler(RequestHandler):
         async with self.services.database.transaction() as session:
             return await session.run_sync(use_case, *args, **kwargs)
 
+    async def use_once(
+        self, use_case: Callable[Concatenate[Session, P], S], *args: P.args, **kwargs: P.kwargs
+    ) -> S:
+        """`use` for the effect of an idempotent operation: under an `Idempotency-Key` that was answered before, it
+        raises `Replayed` instead."""
+        claim = idempotency.claim_of(self.request, self.principal.user_id)
+        if claim is None:
+            return await self.use(use_case, *args, **kwargs)
+        return await self.use(
+            once, claim, self.get_status(), lambda session: use_case(session, *args, **kwargs)
+        )
+
     async def viewer(self) -> Principal | None:
         """Who asks, or None for a guest. Raises Refusal `unauthenticated` for a bad or expired token."""
         header = self.request.headers.get("Authorization")
@@ -116,25 +134,33 @@ class ApiHandler(RequestHandler):
         query = {name: self.get_query_argument(name) for name in self.request.query_arguments}
         return convert(query, into, query=True)
 
-    def respond(
-        self, body: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK, location: str | None = None
-    ) -> None:
-        """Answer with `body` as JSON. `location` is the address of what was made."""
-        self.set_status(status)
-        if location is not None:
-            self.set_header("Location", location)
-        self.write(msgspec.json.encode(body))
-
     async def prepare(self) -> None:
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
         if self.request.method not in self.methods():
             raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED)
-        if self.public or self.request.method == "OPTIONS":
+        if self.request.method == "OPTIONS":
             return
-        principal = await self.viewer()
-        if principal is None:
-            raise Refusal("unauthenticated", "Log in and send the token as `Authorization: Bearer …`.")
-        self.principal = principal
+        principal = None
+        if not self.public:
+            principal = await self.viewer()
+            if principal is None:
+                raise Refusal("unauthenticated", "Log in and send the token as `Authorization: Bearer …`.")
+            self.principal = principal
+        await self._count(principal)
+
+    async def _count(self, principal: Principal | None) -> None:
+        """Refusal `rate_limited` once the account, or the guest's address, has used up its quota."""
+        assert self.request.method is not None
+        policy = limits.policy_of(self.request.method, self.request.path, self.services.quota_factor)
+        account = None if principal is None else principal.user_id
+        who = limits.who(account, self.request.remote_ip or "")
+        standing = await limits.count(self.services.hot, policy, who)
+        if standing is None:
+            return
+        self.quota_headers = limits.headers(policy, standing)
+        if not standing.allowed:
+            raise Refusal("rate_limited", "Too many requests. Retry-After says when the next one fits.")
+        self.set_default_headers()
 
     def head(self, *args: str) -> Awaitable[None] | None:
         return self.get(*args)  # Tornado leaves the body out
@@ -148,6 +174,8 @@ class ApiHandler(RequestHandler):
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Request-ID", self.request_id)
+        for name, value in self.quota_headers.items():
+            self.set_header(name, value)
 
     def compute_etag(self) -> None:
         """No ETag: nothing here may be stored by a cache."""

@@ -8,15 +8,21 @@ import structlog
 from redis import RedisError
 
 from handlers.base import UUID_PATTERN, ApiHandler
+from handlers.operations import operation
 from handlers.parsing import Amount, Body, PageQuery
 from market import orders, paddles
 from market.errors import Refusal
+from market.orders import OrderView
 from market.paddles import PaddleView
+from market.pages import Page
 from store.hot import put_paddle
 from store.models import PaddleStatus
 from store.tickets import TICKET_TTL_S, put_ticket
 
 log = structlog.get_logger()
+
+MONEY = ("insufficient_funds", "balance_too_large", "hold_resolved")
+"""What the ledger may refuse when money is held or released."""
 
 
 class PaddleLimit(Body, frozen=True, kw_only=True):
@@ -33,27 +39,45 @@ class LiveTicket(msgspec.Struct, frozen=True):
 
 
 class PaddleHandler(ApiHandler):
-    """The own paddle of an auction. POST: take it. GET: look. PATCH: raise its limit. DELETE: give it back."""
+    """POST: take a paddle of an auction. GET: the own paddle. PATCH: raise its limit. DELETE: give it back."""
 
-    async def post(self, auction_id: str) -> None:
-        limit = self.parse_body(PaddleLimit).limit
-        paddle = await self.use(paddles.take, self.principal.user_id, UUID(auction_id), limit)
+    @operation(
+        "own_auction",
+        "closed",
+        "paddle_taken",
+        "paddle_returning",
+        *MONEY,
+        statuses=(HTTPStatus.CREATED,),
+        idempotent=True,
+    )
+    async def post(self, auction_id: UUID, body: PaddleLimit) -> PaddleView:
+        self.set_header("Location", self.request.path)
+        paddle = await self.use_once(paddles.take, self.principal.user_id, auction_id, body.limit)
         await self._write_hot(paddle)
-        self.respond(paddle, HTTPStatus.CREATED, location=self.request.path)
+        return paddle
 
-    async def get(self, auction_id: str) -> None:
-        self.respond(await self.use(paddles.get, self.principal.user_id, UUID(auction_id)))
+    @operation("no_paddle")
+    async def get(self, auction_id: UUID) -> PaddleView:
+        return await self.use(paddles.get, self.principal.user_id, auction_id)
 
-    async def patch(self, auction_id: str) -> None:
-        limit = self.parse_body(PaddleLimit).limit
-        paddle = await self.use(paddles.raise_limit, self.principal.user_id, UUID(auction_id), limit)
+    @operation("no_paddle", "closed", "limit_not_raised", *MONEY, idempotent=True)
+    async def patch(self, auction_id: UUID, body: PaddleLimit) -> PaddleView:
+        paddle = await self.use_once(paddles.raise_limit, self.principal.user_id, auction_id, body.limit)
         await self._write_hot(paddle)
-        self.respond(paddle)
+        return paddle
 
-    async def delete(self, auction_id: str) -> None:
+    @operation(
+        "no_paddle",
+        "closed",
+        "paddle_leading",
+        "paddle_changed",
+        *MONEY,
+        statuses=(HTTPStatus.OK, HTTPStatus.ACCEPTED),
+    )
+    async def delete(self, auction_id: UUID) -> PaddleView:
         """Redis must have refused the paddle before its money is free: else a bid could still be accepted on it."""
         bidder_id = self.principal.user_id
-        paddle = await self.use(paddles.begin_return, bidder_id, UUID(auction_id))
+        paddle = await self.use(paddles.begin_return, bidder_id, auction_id)
         answer = await self._write_hot(paddle)
         if answer == "leading":
             paddle = await self.use(paddles.cancel_return, paddle.auction_id, bidder_id, paddle.version)
@@ -64,8 +88,9 @@ class PaddleHandler(ApiHandler):
         if answer == "stale" or paddle.status == PaddleStatus.ACTIVE:
             raise Refusal("paddle_changed", "The paddle was changed at the same time. Please look again.")
         # Otherwise nobody knows what Redis holds or is being loaded with: the sweep asks again and finishes it.
-        returning = paddle.status == PaddleStatus.RETURNING
-        self.respond(paddle, HTTPStatus.ACCEPTED if returning else HTTPStatus.OK)
+        if paddle.status == PaddleStatus.RETURNING:
+            self.set_status(HTTPStatus.ACCEPTED)
+        return paddle
 
     async def _write_hot(self, paddle: PaddleView) -> str:
         """Tell Redis about a committed paddle. What it does not confirm is written again by the sweep."""
@@ -82,24 +107,26 @@ class PaddleHandler(ApiHandler):
 class TicketsHandler(ApiHandler):
     """POST: a ticket that opens one live socket once."""
 
-    async def post(self) -> None:
+    @operation(statuses=(HTTPStatus.CREATED,))
+    async def post(self) -> LiveTicket:
         ticket = await put_ticket(self.services.hot, self.principal.user_id, self.principal.session_id)
-        self.respond(LiveTicket(ticket, TICKET_TTL_S * 1000), HTTPStatus.CREATED)
+        return LiveTicket(ticket, TICKET_TTL_S * 1000)
 
 
 class BuyerOrdersHandler(ApiHandler):
     """GET: what the user has bought, newest first."""
 
-    async def get(self) -> None:
-        query = self.parse_query(PageQuery)
-        self.respond(await self.use(orders.page, self.principal.user_id, "buyer", query.cursor, query.limit))
+    @operation("invalid_cursor")
+    async def get(self, query: PageQuery) -> Page[OrderView]:
+        return await self.use(orders.page, self.principal.user_id, "buyer", query.cursor, query.limit)
 
 
 class OrderHandler(ApiHandler):
     """GET: one order, for its buyer and its seller."""
 
-    async def get(self, order_id: str) -> None:
-        self.respond(await self.use(orders.get, self.principal.user_id, UUID(order_id)))
+    @operation()
+    async def get(self, order_id: UUID) -> OrderView:
+        return await self.use(orders.get, self.principal.user_id, order_id)
 
 
 routes = [

@@ -1,6 +1,6 @@
 """All addresses of the REST door."""
 
-from handlers import auctions, auth, buyer, seller, wallet
+from handlers import auctions, auth, buyer, docs, seller, wallet
 from handlers.base import ApiHandler, NotFoundHandler
 
 ROUTES: list[tuple[str, type[ApiHandler]]] = [
@@ -9,5 +9,6 @@ ROUTES: list[tuple[str, type[ApiHandler]]] = [
     *auctions.routes,
     *seller.routes,
     *buyer.routes,
+    *docs.routes,
     (r"/api/.*", NotFoundHandler),
 ]

@@ -9,8 +9,12 @@ import structlog
 from redis import RedisError
 
 from handlers.base import UUID_PATTERN, ApiHandler
+from handlers.operations import operation
 from handlers.parsing import ONE_LINE, PROSE, Amount, Body, PageQuery
 from market import auctions, orders
+from market.auctions import AuctionView
+from market.orders import OrderView
+from market.pages import Page
 from store.hot import load_auction
 
 log = structlog.get_logger()
@@ -39,42 +43,42 @@ class NewAuction(Body, frozen=True, kw_only=True):
 class SellerAuctionsHandler(ApiHandler):
     """POST: write a draft. GET: the own auctions, drafts included."""
 
-    async def post(self) -> None:
-        body = self.parse_body(NewAuction)
+    @operation("invalid_auction", statuses=(HTTPStatus.CREATED,))
+    async def post(self, body: NewAuction) -> AuctionView:
         draft = msgspec.convert(body, auctions.Draft, from_attributes=True)
         view = await self.use(auctions.create, self.principal.user_id, draft)
-        self.respond(view, HTTPStatus.CREATED, location=f"/api/v1/auctions/{view.id}")
+        self.set_header("Location", f"/api/v1/auctions/{view.id}")
+        return view
 
-    async def get(self) -> None:
-        query = self.parse_query(PageQuery)
-        page = await self.use(
+    @operation("invalid_cursor")
+    async def get(self, query: PageQuery) -> Page[AuctionView]:
+        return await self.use(
             auctions.page, None, query.cursor, query.limit, seller_id=self.principal.user_id
         )
-        self.respond(page)
 
 
 class PublishHandler(ApiHandler):
     """POST: make a draft public, for good."""
 
-    async def post(self, auction_id: str) -> None:
-        async with self.services.database.transaction() as session:
-            view = await session.run_sync(auctions.publish, self.principal.user_id, UUID(auction_id))
-            hot = await session.run_sync(auctions.hot_state, view.id)
+    @operation("forbidden", "wrong_state", "invalid_auction", idempotent=True)
+    async def post(self, auction_id: UUID) -> AuctionView:
+        view = await self.use_once(auctions.publish, self.principal.user_id, auction_id)
+        # It is published whatever happens from here on: the sweep loads what Redis lacks as soon as Redis is back.
+        hot = await self.use(auctions.hot_state, auction_id)
         if hot is not None:
             try:
                 await self.services.hot.run(load_auction(hot))
             except RedisError as error:
-                # It is published all the same: the sweep loads what Redis lacks as soon as Redis is back.
                 log.warning("load_left_to_sweep", auction=str(view.id), error=str(error))
-        self.respond(view)
+        return view
 
 
 class SellerOrdersHandler(ApiHandler):
     """GET: what the user has sold, newest first."""
 
-    async def get(self) -> None:
-        query = self.parse_query(PageQuery)
-        self.respond(await self.use(orders.page, self.principal.user_id, "seller", query.cursor, query.limit))
+    @operation("invalid_cursor")
+    async def get(self, query: PageQuery) -> Page[OrderView]:
+        return await self.use(orders.page, self.principal.user_id, "seller", query.cursor, query.limit)
 
 
 routes = [

@@ -4,9 +4,11 @@ from http import HTTPStatus
 from uuid import UUID
 
 from handlers.base import ApiHandler
+from handlers.operations import operation
 from handlers.parsing import Amount, Body
 from market import wallet
 from market.errors import Refusal
+from market.wallet import Wallet
 
 
 class TopUp(Body, frozen=True, kw_only=True):
@@ -19,19 +21,26 @@ class TopUp(Body, frozen=True, kw_only=True):
 class WalletHandler(ApiHandler):
     """GET: what is available and what is held."""
 
-    async def get(self) -> None:
-        self.respond(await self.use(wallet.view, self.principal.user_id))
+    @operation()
+    async def get(self) -> Wallet:
+        return await self.use(wallet.view, self.principal.user_id)
 
 
 class TopUpsHandler(ApiHandler):
     """POST: put money in without paying, which only a development system offers."""
 
-    async def post(self) -> None:
+    @operation(
+        "not_available",
+        "transfer_conflict",
+        "balance_too_large",
+        statuses=(HTTPStatus.CREATED,),
+        idempotent=True,
+    )
+    async def post(self, body: TopUp) -> Wallet:
         if not self.services.development:
             raise Refusal("not_available", "Topping up without a payment is for development only.")
-        body = self.parse_body(TopUp)
-        view = await self.use(wallet.top_up, self.principal.user_id, body.amount, body.id)
-        self.respond(view, HTTPStatus.CREATED, location="/api/v1/wallet")
+        self.set_header("Location", "/api/v1/wallet")
+        return await self.use_once(wallet.top_up, self.principal.user_id, body.amount, body.id)
 
 
 routes = [

@@ -7,12 +7,14 @@ end of the log that should say why.
 import fcntl
 import http.client
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import redis
 
@@ -100,6 +102,7 @@ def _require_free_ports(settings: Settings) -> None:
     ports = [*settings.rest_ports, *settings.realtime_ports]
     ports += [settings.postgres_port] if settings.embedded_postgres else []
     ports += [settings.redis_port] if settings.embedded_redis else []
+    ports += [settings.https_port] if settings.tls_certificate is not None else []
     taken = [port for port in [settings.http_port, *ports] if not is_free(port)]
     if taken:
         numbers = ", ".join(map(str, taken))
@@ -163,9 +166,12 @@ def first_unready(settings: Settings, supervisor: Supervisor) -> tuple[str, Path
     for process in sorted(supervisor.processes(), key=lambda process: process.state == "RUNNING"):
         if problem := _problem(process):
             return problem, Path(process.log)
-    host, _, port = settings.url.removeprefix("http://").rpartition(":")
+    gateway = urlsplit(settings.url)
+    assert gateway.hostname is not None
+    assert gateway.port is not None
+    tls = gateway.scheme == "https"
     for path, expected in (("/", range(200, 300)), ("/api/", range(200, 500)), ("/ws/", range(200, 500))):
-        if _get(host, int(port), path) not in expected:
+        if _get(gateway.hostname, gateway.port, path, tls=tls) not in expected:
             return f"{path} cannot be reached through Nginx.", settings.log_dir / "nginx.log"
     workers = _celery_workers()
     for name in ("writer", "worker"):
@@ -184,9 +190,14 @@ def _problem(process: Process) -> str | None:
     return None
 
 
-def _get(host: str, port: int, path: str) -> int:
+def _get(host: str, port: int, path: str, tls: bool = False) -> int:
     """The status of a GET, or 0 when there is no answer."""
     connection = http.client.HTTPConnection(host, port, timeout=5)
+    if tls:
+        context = ssl.create_default_context()
+        # The certificate is for the public name, and we ask by address on our own machine.
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connection = http.client.HTTPSConnection(host, port, timeout=5, context=context)
     try:
         connection.request("GET", path)
         return connection.getresponse().status

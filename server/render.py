@@ -7,6 +7,7 @@ import grp
 import json
 import os
 import pwd
+import re
 import resource
 import shutil
 from pathlib import Path
@@ -48,6 +49,30 @@ redirect_stderr=true
 """
 
 
+PROBLEMS = {
+    400: ("bad_request", "The request cannot be understood."),
+    404: ("not_found", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address does not offer this method."),
+    413: ("body_too_large", "The request body is larger than 1 MiB."),
+    414: ("uri_too_long", "The address is longer than 4 KiB."),
+    429: ("rate_limited", "Too many requests from your address. Please slow down."),
+    431: ("headers_too_large", "The request headers are larger than 8 KiB."),
+    500: ("internal_error", "Something went wrong on our side. The request id helps us to find it."),
+    502: ("unavailable", "The service cannot be reached. Please try again."),
+    503: ("unavailable", "The service is not ready. Please try again."),
+    504: ("timeout", "The service did not answer in time."),
+}
+"""What the gateway itself answers: status, code and sentence."""
+
+BEFORE_AN_ADDRESS = {400, 414, 431}
+"""What a request may get before Nginx knows its address. Without one it cannot enter a named location."""
+
+NGINX_STATUS = {494: 431, 497: 400}
+"""Nginx's own statuses, for headers that are too large and for plain HTTP on the port of TLS, and their answers."""
+
+HSTS = "max-age=31536000"
+
+
 class NginxTemplate(Template):
     """`@@{name}` is a value; `$name` belongs to Nginx."""
 
@@ -68,14 +93,21 @@ def nginx(settings: Settings) -> Path:
         "log_level": {"debug": "info", "info": "notice", "warning": "warn", "error": "error"}[
             settings.log_level
         ],
-        "listen": f"{settings.http_host}:{settings.http_port}",
+        **_tls(settings),
+        "api_rate": settings.requests_per_s,
+        "api_burst": 2 * settings.requests_per_s,
+        "auth_rate": settings.auth_requests_per_minute,
+        "auth_burst": max(5, settings.auth_requests_per_minute // 3),
+        "handshake_rate": settings.handshakes_per_s,
+        "handshake_burst": 2 * settings.handshakes_per_s,
+        "connections": settings.connections,
+        "cors_origins": "\n".join(
+            f'        "~^/api/[^ ]* {re.escape(origin)}$" "{origin}";' for origin in settings.allowed_origins
+        ),
         "web": str(settings.state_dir / "web"),
         "rest_servers": _upstream(settings.rest_hosts),
         "realtime_servers": _upstream(settings.realtime_hosts),
-        "problem_413": _problem(413, "body_too_large", "The request body is larger than 1 MiB."),
-        "problem_502": _problem(502, "unavailable", "The service cannot be reached. Please try again."),
-        "problem_503": _problem(503, "unavailable", "The service is not ready. Please try again."),
-        "problem_504": _problem(504, "timeout", "The service did not answer in time."),
+        "problems": _problems(),
     }
     target = settings.var / "etc" / "nginx"
     target.mkdir(parents=True, exist_ok=True)
@@ -87,6 +119,48 @@ def nginx(settings: Settings) -> Path:
 def _upstream(hosts: tuple[str, ...]) -> str:
     # A refused connection costs nothing on one machine: leave a failed process out for a second, not Nginx's ten.
     return "\n".join(f"        server {host} max_fails=1 fail_timeout=1s;" for host in hosts)
+
+
+def _tls(settings: Settings) -> dict[str, str]:
+    """The values that depend on whether there is a certificate. Without one, the files about TLS are not included."""
+    plain = f"{settings.http_host}:{settings.http_port}"
+    tls = settings.tls_certificate is not None
+    stapling = ""
+    if settings.tls_chain is not None:
+        stapling = f"ssl_stapling on;\nssl_stapling_verify on;\nssl_trusted_certificate {settings.tls_chain};"
+    return {
+        "listen": f"{settings.http_host}:{settings.https_port} ssl http2" if tls else plain,
+        "tls": "        include tls.conf;" if tls else "",
+        "redirect": "    include redirect.conf;" if tls else "",
+        "hsts": HSTS if tls else "",
+        "plain_listen": plain,
+        "tls_port_suffix": "" if settings.https_port == 443 else f":{settings.https_port}",
+        "tls_certificate": str(settings.tls_certificate or ""),
+        "tls_key": str(settings.tls_key or ""),
+        "stapling": stapling,
+    }
+
+
+def _problems() -> str:
+    """The pages of all statuses in PROBLEMS, as Nginx text."""
+    pages = {**{status: status for status in PROBLEMS}, **NGINX_STATUS}
+    places = {
+        page: f"/problems/{page}" if page in BEFORE_AN_ADDRESS else f"@problem_{page}" for page in PROBLEMS
+    }
+    # Without "=" Nginx would make its own statuses a 400.
+    lines = [f"error_page {status} ={page} {places[page]};" for status, page in pages.items()]
+    for status, (code, detail) in PROBLEMS.items():
+        place = places[status]
+        lines += [
+            f"location {place} {{" if place.startswith("@") else f"location = {place} {{",
+            *([] if place.startswith("@") else ["    internal;"]),
+            # Else the type would come from the ending of the address.
+            "    types { }",
+            "    default_type application/problem+json;",
+            f"    return {status} '{_problem(status, code, detail)}';",
+            "}",
+        ]
+    return "\n".join(f"        {line}" for line in lines)
 
 
 def _problem(status: int, code: str, detail: str) -> str:

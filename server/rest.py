@@ -2,9 +2,10 @@
 
 from sqlalchemy import text
 
+from handlers import openapi
 from handlers.base import Services
 from handlers.routes import ROUTES
-from server import health, process
+from server import asyncapi, health, process
 from server.settings import Settings
 from store.database import Database
 from store.hot import Hot
@@ -20,7 +21,13 @@ async def main(settings: Settings, port: int) -> None:
 
     readiness = health.Readiness({"postgresql": ask_postgres, "redis": hot.ping})
     services = Services(
-        database=database, hot=hot, development=settings.development, session_ttl_s=settings.session_ttl_s
+        database=database,
+        hot=hot,
+        development=settings.development,
+        session_ttl_s=settings.session_ttl_s,
+        openapi=openapi.document(ROUTES),
+        asyncapi=asyncapi.document(),
+        quota_factor=settings.quota_factor,
     )
     application = process.ServerApplication([*ROUTES, *health.routes(readiness)], services=services)
     try:

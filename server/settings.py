@@ -8,6 +8,7 @@ import contextlib
 import difflib
 import hashlib
 import os
+import re
 import secrets
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ REPO = Path(__file__).resolve().parent.parent
 PREFIX = "NEIGHBORBID_"
 # A Unix socket's path holds 107 bytes; supervisord first binds `<path>.<pid>`.
 LONGEST_SOCKET_PATH = 107 - len(".4194304")
+# What a browser sends: lower case, and no port when it is the scheme's own.
+ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 class Environment(StrEnum):
@@ -44,6 +47,15 @@ class Settings:
     log_level: str
     http_host: str
     http_port: int
+    https_port: int
+    tls_certificate: Path | None
+    tls_key: Path | None
+    tls_chain: Path | None
+    requests_per_s: int
+    auth_requests_per_minute: int
+    handshakes_per_s: int
+    connections: int
+    quota_factor: int
     rest_processes: int
     rest_port: int
     rest_hosts: tuple[str, ...]
@@ -96,6 +108,8 @@ class Settings:
     def url(self) -> str:
         """Where a browser on this machine finds the gateway."""
         host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(self.http_host, self.http_host)  # noqa: S104
+        if self.tls_certificate is not None:
+            return f"https://{host}:{self.https_port}"
         return f"http://{host}:{self.http_port}"
 
     def summary(self) -> str:
@@ -155,10 +169,18 @@ class _Reader:
     def origins(self, name: str) -> tuple[str, ...]:
         origins = self.words(name)
         for origin in origins:
-            scheme, _, host = origin.partition("://")
-            if scheme not in ("http", "https") or not _is_host_and_port(host if ":" in host else f"{host}:1"):
+            if not ORIGIN.fullmatch(origin):
                 self.problems.append(f"{name} must list origins such as https://example.org, not {origin!r}.")
         return origins
+
+    def file(self, name: str) -> Path | None:
+        """An absolute path of a file that Nginx will read; None when unset."""
+        raw = self.text(name, "")
+        if not raw:
+            return None
+        if not re.fullmatch(r"/[\w./+@-]+", raw) or not os.access(raw, os.R_OK):
+            self.problems.append(f"{name} must be the absolute path of a readable file, not {raw!r}.")
+        return Path(raw)
 
     def service_url(self, name: str, schemes: tuple[str, ...]) -> str | None:
         """A URL or None when unset. The value itself is never repeated in a problem: it may hold a password."""
@@ -197,6 +219,19 @@ def load(environ: Mapping[str, str]) -> Settings:
     log_level = read.choice("NEIGHBORBID_LOG_LEVEL", ("info", "debug", "warning", "error"))
     http_host = read.text("NEIGHBORBID_HTTP_HOST", "127.0.0.1")
     http_port = read.port("NEIGHBORBID_HTTP_PORT", 8080)
+    https_port = read.port("NEIGHBORBID_HTTPS_PORT", 8443)
+    tls_certificate = read.file("NEIGHBORBID_TLS_CERTIFICATE")
+    tls_key = read.file("NEIGHBORBID_TLS_KEY")
+    tls_chain = read.file("NEIGHBORBID_TLS_CHAIN")
+    # Per client address. In development one machine plays everybody: hundreds of bidders, bots and tests.
+    development = environment is Environment.DEVELOPMENT
+    requests_per_s = read.integer("NEIGHBORBID_REQUESTS_PER_S", 2000 if development else 50, 1, 100_000)
+    auth_requests_per_minute = read.integer(
+        "NEIGHBORBID_AUTH_REQUESTS_PER_MINUTE", 6000 if development else 60, 1, 100_000
+    )
+    handshakes_per_s = read.integer("NEIGHBORBID_HANDSHAKES_PER_S", 1000 if development else 10, 1, 100_000)
+    connections = read.integer("NEIGHBORBID_CONNECTIONS", 16384 if development else 256, 1, 65535)
+    quota_factor = read.integer("NEIGHBORBID_QUOTA_FACTOR", 100 if development else 1, 1, 10_000)
     rest_processes = read.integer("NEIGHBORBID_REST_PROCESSES", 2, 1, 64)
     rest_port = read.port("NEIGHBORBID_REST_PORT", 8101)
     realtime_processes = read.integer("NEIGHBORBID_REALTIME_PROCESSES", 2, 1, 64)
@@ -231,11 +266,17 @@ def load(environ: Mapping[str, str]) -> Settings:
         problems.append(f"NEIGHBORBID_HOME is too long for the Unix socket in it: {home}.")
     if not postgres_fsync and environment is Environment.PRODUCTION:
         problems.append("NEIGHBORBID_POSTGRES_FSYNC may only be off in development.")
+    if (tls_certificate is None) != (tls_key is None):
+        problems.append("NEIGHBORBID_TLS_CERTIFICATE and NEIGHBORBID_TLS_KEY need each other.")
+    if tls_chain is not None and tls_certificate is None:
+        problems.append("NEIGHBORBID_TLS_CHAIN needs NEIGHBORBID_TLS_CERTIFICATE.")
     if owner_url is not None and embedded_postgres:
         problems.append(
             "NEIGHBORBID_OWNER_DATABASE_URL needs DATABASE_URL: the embedded server has its own owner."
         )
     ports = [("NEIGHBORBID_HTTP_PORT", range(http_port, http_port + 1))]
+    if tls_certificate is not None:
+        ports.append(("NEIGHBORBID_HTTPS_PORT", range(https_port, https_port + 1)))
     ports.append(("NEIGHBORBID_REST_PORT", range(rest_port, rest_port + rest_processes)))
     ports.append(("NEIGHBORBID_REALTIME_PORT", range(realtime_port, realtime_port + realtime_processes)))
     if embedded_postgres:
@@ -257,6 +298,15 @@ def load(environ: Mapping[str, str]) -> Settings:
         log_level=log_level,
         http_host=http_host,
         http_port=http_port,
+        https_port=https_port,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        tls_chain=tls_chain,
+        requests_per_s=requests_per_s,
+        auth_requests_per_minute=auth_requests_per_minute,
+        handshakes_per_s=handshakes_per_s,
+        connections=connections,
+        quota_factor=quota_factor,
         rest_processes=rest_processes,
         rest_port=rest_port,
         rest_hosts=rest_hosts,

@@ -63,7 +63,9 @@ class _Urls:
 
 _urls = _Urls()
 
-app = Celery("neighborbid", include=["tasks.auctions", "tasks.settlement", "tasks.write_back"])
+app = Celery(
+    "neighborbid", include=["tasks.auctions", "tasks.settlement", "tasks.upkeep", "tasks.write_back"]
+)
 app.conf.update(
     task_serializer="json",
     accept_content=["json"],

@@ -1,6 +1,7 @@
 """The one way in which these tests call the API: it holds every answer to what all answers promise."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,10 @@ from uuid import UUID, uuid4
 from tornado.httpclient import AsyncHTTPClient
 from tornado.httputil import HTTPHeaders
 
+from handlers.base import NotFoundHandler
+from handlers.operations import operation_of
 from handlers.problems import STATUS
+from handlers.routes import ROUTES
 
 NOT_SENT = object()
 
@@ -61,7 +65,7 @@ class Answer:
 
 
 class Client:
-    """Calls the API as the user of `token`, or as a guest. Paths are below `/api/v1`."""
+    """Calls the API as the user of `token`, or as a guest. Paths are below `/api/v1` unless they begin with `/api/`."""
 
     def __init__(self, http: AsyncHTTPClient, user_id: UUID | None = None, token: str | None = None) -> None:
         self._http = http
@@ -85,11 +89,12 @@ class Client:
     ) -> Answer:
         """Send `body` as JSON, or `raw` as it is."""
         request_id = uuid4().hex
+        address = path if path.startswith("/api/") else f"/api/v1{path}"
         sent = {"X-Request-ID": request_id, "Content-Type": "application/json"}
         if self.token is not None:
             sent["Authorization"] = f"Bearer {self.token}"
         response = await self._http.fetch(
-            f"/api/v1{path}",
+            address,
             method=method,
             headers=sent | (headers or {}),
             body=json.dumps(body).encode() if body is not NOT_SENT else raw,
@@ -103,12 +108,15 @@ class Client:
         assert answer.headers["Cache-Control"] == "no-store"
         if "X-Request-ID" not in (headers or {}):
             assert answer.headers["X-Request-ID"] == request_id
+        _check_declared(method, address.partition("?")[0], answer)
         if answer.status >= 400:
-            _check_problem(method, f"/api/v1{path}".partition("?")[0], answer)
-        elif answer.status == 204 or method == "HEAD":
+            _check_problem(method, address.partition("?")[0], answer)
+        elif answer.status in (204, 302) or method == "HEAD":
             assert answer.body is None
         else:
             assert answer.headers["Content-Type"] == "application/json"
+        # The documents name the fields of requests, too.
+        if answer.status < 300 and address.startswith("/api/v1/"):
             for name, value in _members(answer.body):
                 assert name not in SECRETS
                 assert not isinstance(value, float), f"{name}: amounts and times are integers"
@@ -147,6 +155,21 @@ class Client:
         answer = await self.call(method, path, body, **kwargs)
         assert answer.status >= 400, answer.body
         return str(answer.body["code"])
+
+
+def _check_declared(method: str, path: str, answer: Answer) -> None:
+    """What the OpenAPI document does not say about an operation does not occur."""
+    handler = next((handler for pattern, handler in ROUTES if re.fullmatch(pattern, path)), NotFoundHandler)
+    offered = "GET" if method == "HEAD" else method
+    operation = operation_of(handler, offered) if offered in handler.methods() else None
+    if operation is None:
+        return
+    if answer.status < 400:
+        assert answer.status in operation.statuses
+    else:
+        codes = operation.codes(handler.public)
+        assert answer.status in {STATUS[code] for code in codes}
+        assert answer.body is None or answer.body["code"] in codes
 
 
 def _check_problem(method: str, path: str, answer: Answer) -> None:

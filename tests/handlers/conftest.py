@@ -9,10 +9,12 @@ import pytest
 from tornado.httpclient import AsyncHTTPClient
 from tornado.web import Application
 
+from handlers import openapi
 from handlers.base import Services, token_hash
 from handlers.passwords import Passwords
 from handlers.routes import ROUTES
 from market import accounts, wallet
+from server import asyncapi
 from store.database import Database, SyncDatabase
 from store.hot import Hot
 from store.ids import new_id
@@ -34,7 +36,15 @@ def passwords() -> Passwords:
 @pytest.fixture
 def app(database: Database, hot: Hot, passwords: Passwords) -> Application:
     """As `server.rest` makes it."""
-    services = Services(database, hot, development=True, session_ttl_s=3600, passwords=passwords)
+    services = Services(
+        database,
+        hot,
+        development=True,
+        session_ttl_s=3600,
+        openapi=openapi.document(ROUTES),
+        asyncapi=asyncapi.document(),
+        passwords=passwords,
+    )
     return Application([*ROUTES], services=services)
 
 

@@ -23,7 +23,7 @@ SECRET = "a secret of the database"
 
 
 def example(pattern: str) -> str:
-    """A path that the pattern of a route matches, below /api/v1."""
+    """A path that the pattern of a route matches, as the client takes it."""
     return pattern.replace(UUID_PATTERN, str(uuid4())).removeprefix("/api/v1")
 
 
@@ -77,6 +77,9 @@ def test_exactly_these_addresses_are_public() -> None:
         "/api/v1/auctions",
         f"/api/v1/auctions/{UUID_PATTERN}",
         f"/api/v1/auctions/{UUID_PATTERN}/bids",
+        "/api/openapi.json",
+        "/api/asyncapi.json",
+        "/api/docs",
     }
 
 

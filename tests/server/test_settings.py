@@ -124,3 +124,43 @@ def test_neither_problems_nor_the_summary_show_a_password(
     assert "s3cret" not in shown
     assert (home / "var" / "secrets" / "redis").read_text() not in shown
     assert "s3cret" not in "\n".join(problems_of({**environ, "DATABASE_URL": "oracle://app:s3cret@db"}))
+
+
+def test_tls_needs_both_files_and_they_must_be_readable(home: Path) -> None:
+    (home / "cert.pem").touch()
+    certificate = {"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_TLS_CERTIFICATE": str(home / "cert.pem")}
+    assert problems_of(certificate) == [
+        "NEIGHBORBID_TLS_CERTIFICATE and NEIGHBORBID_TLS_KEY need each other."
+    ]
+    for key in (str(home / "nothing.pem"), "cert.pem", f"{home}/cert.pem; include /etc/passwd"):
+        (problem,) = problems_of({**certificate, "NEIGHBORBID_TLS_KEY": key})
+        assert problem.startswith("NEIGHBORBID_TLS_KEY must be")
+    settings = load({**certificate, "NEIGHBORBID_TLS_KEY": str(home / "cert.pem")})
+    assert settings.url == "https://127.0.0.1:8443"
+    (problem,) = problems_of({"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_TLS_CHAIN": f"{home}/cert.pem"})
+    assert problem == "NEIGHBORBID_TLS_CHAIN needs NEIGHBORBID_TLS_CERTIFICATE."
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://a.example/",
+        "https://A.example",
+        'https://a"b',
+        "https://*.example",
+        "*",
+        "null",
+        "ftp://a",
+        "https://a b",
+    ],
+)
+def test_an_origin_is_what_a_browser_sends(home: Path, origin: str) -> None:
+    (problem,) = problems_of({"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_ALLOWED_ORIGINS": origin})
+    assert problem.startswith("NEIGHBORBID_ALLOWED_ORIGINS must list origins")
+
+
+def test_production_is_strict_by_default(home: Path) -> None:
+    strict = load({"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_ENVIRONMENT": "production"})
+    assert (strict.requests_per_s, strict.auth_requests_per_minute, strict.handshakes_per_s) == (50, 60, 10)
+    assert (strict.connections, strict.quota_factor) == (256, 1)
+    assert load({"NEIGHBORBID_HOME": str(home)}).quota_factor == 100

@@ -100,6 +100,7 @@ def test_every_periodic_task_exists_and_does_not_pile_up() -> None:
         "auctions.load_missing",
         "auctions.sweep_paddles",
         "settlement.settle_due",
+        "upkeep.forget_idempotency_keys",
         "write_back.write_back_logs",
     }
     for entry in schedule.values():

@@ -1,0 +1,25 @@
+"""The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07)."""
+
+import re
+from hashlib import sha256
+from uuid import UUID
+
+from tornado.httputil import HTTPServerRequest
+
+from market.errors import Refusal
+from market.idempotency import Claim
+
+HEADER = "Idempotency-Key"
+PATTERN = r'"?[!#-\[\]-~]{1,255}"?'
+"""A string of visible ASCII. The draft wants quotes around it; they make no difference here."""
+
+
+def claim_of(request: HTTPServerRequest, user_id: UUID) -> Claim | None:
+    """The request as its user names it, or None without a key. Raises Refusal `invalid_idempotency_key`."""
+    header = request.headers.get(HEADER)
+    if header is None:
+        return None
+    if not re.fullmatch(PATTERN, header):
+        raise Refusal("invalid_idempotency_key", "The key must be 1 to 255 visible ASCII characters.")
+    content = f"{request.method} {request.path}\n".encode() + request.body
+    return Claim(user_id, header.strip('"'), sha256(content).digest())

@@ -1,0 +1,73 @@
+"""How often an account, or a guest's address, may do what. docs/security.md explains the numbers."""
+
+import re
+from collections.abc import Mapping
+from ipaddress import IPv6Address, ip_address
+from uuid import UUID
+
+import structlog
+from redis import RedisError
+
+from store.hot import Hot
+from store.limits import Policy, Standing, spend
+
+DEVELOPMENT_FACTOR = 100
+"""In development one machine plays everybody."""
+
+DEFAULT = Policy("default", 600, 60)
+POLICIES: list[tuple[str, str, Policy]] = [
+    ("POST", r"/api/v1/auth/login", Policy("login", 20, 60)),
+    ("POST", r"/api/v1/auth/register", Policy("register", 60, 3600)),
+    ("POST", r"/api/v1/wallet/top-ups", Policy("top_up", 30, 60)),
+    ("POST|PATCH|DELETE", r"/api/v1/auctions/[^/]+/paddle", Policy("paddle", 60, 60)),
+    ("POST", r"/api/v1/seller/auctions/[^/]+/publish", Policy("publish", 30, 60)),
+    ("POST", r"/api/v1/ws-tickets", Policy("ticket", 60, 60)),
+]
+"""Methods and path (regular expressions) of what has a quota of its own. All the rest shares `DEFAULT`."""
+
+log = structlog.get_logger()
+
+
+def policy_of(method: str, path: str, factor: int) -> Policy:
+    """What holds for this request, with the quota multiplied by `factor`."""
+    own = (
+        policy
+        for methods, pattern, policy in POLICIES
+        if re.fullmatch(methods, method) and re.fullmatch(pattern, path)
+    )
+    policy = next(own, DEFAULT)
+    return Policy(policy.name, policy.quota * factor, policy.window_s)
+
+
+def who(account: UUID | None, address: str) -> str:
+    """Whom a request counts for. An IPv6 address stands for its /64: whoever has one has all of them."""
+    if account is not None:
+        return f"account:{account}"
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        # A Unix socket has none.
+        return "address:"
+    if isinstance(parsed, IPv6Address):
+        return f"address:{IPv6Address(int(parsed) >> 64 << 64)}/64"
+    return f"address:{parsed}"
+
+
+async def count(hot: Hot, policy: Policy, who: str) -> Standing | None:
+    """Count one request. None when Redis is away: refusing everybody would be the greater harm."""
+    try:
+        return await hot.run(spend(policy, who))
+    except RedisError as error:
+        log.warning("quota_not_counted", policy=policy.name, error=str(error))
+        return None
+
+
+def headers(policy: Policy, standing: Standing) -> Mapping[str, str]:
+    """The fields of draft-ietf-httpapi-ratelimit-headers-10, and Retry-After for a refusal."""
+    fields = {
+        "RateLimit-Policy": f'"{policy.name}";q={policy.quota};w={policy.window_s}',
+        "RateLimit": f'"{policy.name}";r={standing.remaining};t={standing.reset_s}',
+    }
+    if not standing.allowed:
+        fields["Retry-After"] = str(standing.retry_after_s)
+    return fields

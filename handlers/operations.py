@@ -1,0 +1,114 @@
+"""What a method of a handler takes and answers, said once: in its signature and in `@operation`.
+
+The decorator parses what the signature asks for, answers what the method returns, and keeps both as an `Operation`,
+from which `handlers.openapi` makes the document.
+"""
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
+from uuid import UUID
+
+import msgspec
+
+from handlers.base import ApiHandler
+from handlers.parsing import Amount
+from market.idempotency import Replayed
+
+H = TypeVar("H", bound=ApiHandler)
+P = ParamSpec("P")
+R = TypeVar("R", bound=msgspec.Struct | msgspec.Raw | None)
+
+ALWAYS = frozenset({"bad_request", "rate_limited", "internal_error", "unavailable"})
+"""Codes of the refusals that every operation may answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one address. `answer` is the type of the body of every status in `statuses`, None without one.
+
+    `ids` are the names of the ids in the path, `refusals` the codes that its use-cases add to `ALWAYS` and to those
+    that follow from what it takes.
+    """
+
+    ids: tuple[str, ...]
+    body: type[msgspec.Struct] | None
+    query: type[msgspec.Struct] | None
+    answer: Any
+    statuses: tuple[HTTPStatus, ...]
+    refusals: frozenset[str]
+    idempotent: bool
+    """Whether it heeds an `Idempotency-Key`."""
+
+    def codes(self, public: bool) -> frozenset[str]:
+        """The codes of everything that it may refuse, unless a method or address is wrong."""
+        codes = ALWAYS | self.refusals
+        if not public:
+            codes |= {"unauthenticated"}
+        if self.ids:
+            codes |= {"not_found"}
+        if self.body is not None:
+            codes |= {"invalid_json", "invalid_body", "unsupported_media_type"}
+            if any(field.type == Amount for field in msgspec.structs.fields(self.body)):
+                codes |= {"invalid_amount"}
+        if self.query is not None:
+            codes |= {"invalid_query"}
+        if self.idempotent:
+            codes |= {"invalid_idempotency_key", "idempotency_key_reused", "idempotency_in_flight"}
+        return codes
+
+
+_operations: dict[Callable[..., Any], Operation] = {}
+
+
+def operation(
+    *refusals: str, statuses: tuple[HTTPStatus, ...] = (HTTPStatus.OK,), idempotent: bool = False
+) -> Callable[[Callable[Concatenate[H, P], Awaitable[R]]], Callable[..., Awaitable[None]]]:
+    """Make a handler's method of a function whose signature says what it takes and answers.
+
+    `body` and `query` are parsed as their types, every other parameter is an id in the path. The status is the first
+    of `statuses`, unless the function sets another of them.
+    """
+
+    def decorate(method: Callable[Concatenate[H, P], Awaitable[R]]) -> Callable[..., Awaitable[None]]:
+        types = get_type_hints(method, include_extras=True)
+        names = list(inspect.signature(method).parameters)[1:]
+        body, query = types.get("body"), types.get("query")
+
+        @functools.wraps(method)
+        async def run(self: H, *ids: str) -> None:
+            arguments: list[Any] = [UUID(text) for text in ids]
+            if body is not None:
+                arguments.append(self.parse_body(body))
+            if query is not None:
+                arguments.append(self.parse_query(query))
+            self.set_status(statuses[0])
+            try:
+                answer = await method(self, *arguments)  # type: ignore[call-arg]
+            except Replayed as replayed:
+                self.set_status(replayed.status)
+                self.write(replayed.body)
+                return
+            if answer is not None:
+                self.write(msgspec.json.encode(answer))
+
+        _operations[run] = Operation(
+            ids=tuple(name for name in names if name not in ("body", "query")),
+            body=body,
+            query=query,
+            answer=None if types["return"] is type(None) else types["return"],
+            statuses=statuses,
+            refusals=frozenset(refusals),
+            idempotent=idempotent,
+        )
+        return run
+
+    return decorate
+
+
+def operation_of(handler: type[ApiHandler], method: str) -> Operation | None:
+    """What a method (upper case) of a handler is declared to be; None for one that is not declared."""
+    return _operations.get(getattr(handler, method.lower()))

@@ -1,0 +1,86 @@
+"""The real REST application in a thread of its own, so that ordinary HTTP clients can call it, and users of it."""
+
+import asyncio
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+from tornado.web import Application
+
+from handlers import openapi
+from handlers.base import Services, token_hash
+from handlers.routes import ROUTES
+from market import accounts, wallet
+from server import asyncapi
+from store.database import Database, SyncDatabase
+from store.hot import Hot
+from store.ids import new_id
+from tests.database import make_user
+
+START_TIMEOUT_S = 10
+
+
+@pytest.fixture
+def base_url(database_url: str, redis_url: str) -> Iterator[str]:
+    """Where the application listens."""
+    socket, port = bind_unused_port()
+    started, stop = threading.Event(), asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
+        database, hot = Database(database_url), Hot.connect(redis_url)
+        services = Services(
+            database,
+            hot,
+            development=True,
+            session_ttl_s=3600,
+            openapi=openapi.document(ROUTES),
+            asyncapi=asyncapi.document(),
+        )
+        server = HTTPServer(Application([*ROUTES], services=services))
+        server.add_socket(socket)
+        started.set()
+        await stop.wait()
+        server.stop()
+        await server.close_all_connections()
+        await hot.close()
+        await database.dispose()
+
+    thread = threading.Thread(target=asyncio.run, args=[serve()])
+    thread.start()
+    assert started.wait(START_TIMEOUT_S)
+    yield f"http://127.0.0.1:{port}"
+    loops[0].call_soon_threadsafe(stop.set)
+    thread.join(START_TIMEOUT_S)
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who is logged in."""
+
+    id: UUID
+    token: str
+
+
+People = Callable[[], User]
+
+
+@pytest.fixture
+def person(sync_database: SyncDatabase) -> People:
+    """Makes users with money."""
+
+    def make() -> User:
+        token = secrets.token_urlsafe(32)
+        with sync_database.transaction() as session:
+            user_id = make_user(session)
+            accounts.open_session(session, user_id, token_hash(token), 3600)
+            wallet.top_up(session, user_id, 1_000_000, new_id())
+        return User(user_id, token)
+
+    return make

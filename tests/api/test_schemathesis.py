@@ -1,0 +1,95 @@
+"""Schemathesis calls every operation with what the OpenAPI document allows and with what it does not.
+
+No answer may be a server error, have a status, media type or body that is not in the document, take what the document
+forbids, or be given without the authentication that the document demands.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi import checks
+
+from handlers.openapi import document
+from handlers.routes import ROUTES
+from market import auctions
+from store.database import SyncDatabase
+from tests.api.conftest import People, User
+from tests.database import a_draft, make_published_auction
+
+EXAMPLES = 10
+CHECKS = [
+    schemathesis.checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+    checks.ignored_auth,
+    checks.unsupported_method,
+]
+DOCUMENT = json.loads(document(ROUTES))
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+OPERATIONS = {
+    f"{method.upper()} {path}": SCHEMA[path][method.upper()]
+    for path, methods in DOCUMENT["paths"].items()
+    for method in methods
+}
+TAKE_NOTHING = {"GET /api/openapi.json", "GET /api/asyncapi.json", "GET /api/docs"}
+"""What takes nothing cannot be called wrongly."""
+MODES = [
+    (label, mode)
+    for label in OPERATIONS
+    for mode in GenerationMode
+    if mode.is_positive or label not in TAKE_NOTHING
+]
+
+
+@dataclass
+class Callers:
+    """Two users, and the ids of auctions of the first."""
+
+    seller: User
+    other: User
+    auctions: list[UUID]
+
+    def headers(self, name: str) -> dict[str, str]:
+        """What says who calls."""
+        users = {"seller": self.seller, "other": self.other}
+        return {"Authorization": f"Bearer {users[name].token}"} if name in users else {}
+
+
+@pytest.fixture
+def callers(sync_database: SyncDatabase, person: People) -> Callers:
+    seller, other = person(), person()
+    with sync_database.transaction() as session:
+        draft = auctions.create(session, seller.id, a_draft()).id
+        published = [make_published_auction(session, user.id).id for user in (seller, other)]
+    return Callers(seller, other, [draft, *published])
+
+
+@pytest.mark.parametrize("caller", ["anonymous", "seller", "other"])
+@pytest.mark.parametrize(("label", "mode"), MODES)
+def test_the_api_does_what_its_document_says(
+    base_url: str, callers: Callers, label: str, caller: str, mode: GenerationMode
+) -> None:
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=OPERATIONS[label].as_strategy(mode), auction_id=st.sampled_from([None, *callers.auctions]))
+    def call(case: schemathesis.Case[Any], auction_id: UUID | None) -> None:
+        if auction_id is not None and "auction_id" in case.path_parameters and mode.is_positive:
+            case.path_parameters["auction_id"] = str(auction_id)
+        case.call_and_validate(base_url=base_url, headers=callers.headers(caller), checks=CHECKS)
+
+    call()

@@ -12,6 +12,7 @@ from server.settings import Settings
 
 
 def say(line: str) -> None:
+    """Shows one line of progress at once, also when the output is a pipe."""
     print(line, flush=True)
 
 

@@ -52,11 +52,15 @@ async def _ask(check: Check) -> str:
 
 
 class HealthHandler(RequestHandler):
+    """Always 200: whoever gets an answer knows that the loop turns."""
+
     def get(self) -> None:
         self.finish("ok")
 
 
 class ReadyHandler(RequestHandler):
+    """200 with each check's outcome, 503 if one is not ok."""
+
     def initialize(self, readiness: Readiness) -> None:
         self._readiness = readiness
 
@@ -68,12 +72,15 @@ class ReadyHandler(RequestHandler):
 
 
 class MetricsHandler(RequestHandler):
+    """Every metric of this process as text for Prometheus."""
+
     def get(self) -> None:
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)
         self.finish(generate_latest())
 
 
 def routes(readiness: Readiness) -> list[URLSpec]:
+    """The pages that every process adds to its own."""
     return [
         URLSpec("/healthz", HealthHandler),
         URLSpec("/readyz", ReadyHandler, {"readiness": readiness}),

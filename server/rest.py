@@ -12,6 +12,7 @@ from store.hot import Hot
 
 
 async def main(settings: Settings, port: int) -> None:
+    """Serves REST on loopback until told to stop; PostgreSQL and Redis need not be there yet."""
     database = Database(settings.database_url)
     hot = Hot.connect(settings.redis_url)
 

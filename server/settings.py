@@ -26,6 +26,8 @@ ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 class Environment(StrEnum):
+    """Whether money is real: production has no top-up without payment, and stricter limits."""
+
     DEVELOPMENT = "development"
     PRODUCTION = "production"
 

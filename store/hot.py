@@ -41,7 +41,8 @@ HISTORY_LENGTH = 512
 
 ANSWER_TTL_S = 600
 """How long a repeated `ref` gets its first answer. Later it is refused, never accepted twice: an accepted maximum is
-either still leading (a new one must be higher) or below the next minimum."""
+either still leading (a new one must be higher) or below the next minimum. Only at the price 2^53-1, where no minimum
+above it exists, could it count once more, and then without changing price or leader."""
 
 KEEP_SEALED_MS = 24 * 3600 * 1000
 """How long a sealed auction can still be looked at live."""

@@ -9,8 +9,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# The application logs in as, or switches to, neighborbid_app. It gets no right that it does not use: transfers, bids
-# and alarms can only be added, and nothing but a session's end and a position is ever overwritten without a reason.
+# The application logs in as, or switches to, neighborbid_app. It may delete nothing here, and transfers, bids and
+# alarms it can only add: what was sold and paid must still be provable when the application is at fault.
 _APP_ROLE = """
 DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'neighborbid_app') THEN

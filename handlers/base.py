@@ -4,7 +4,6 @@ A handler parses (typed struct), makes one call into `market` and responds (type
 declares itself `public`.
 """
 
-import hashlib
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,10 +21,11 @@ from tornado.web import HTTPError, RequestHandler
 from handlers import idempotency, limits, problems
 from handlers.parsing import convert, decode_object
 from handlers.passwords import Passwords
-from market import accounts
-from market.accounts import Principal
+from handlers.tokens import TOKEN, AccessTokens
+from market import sessions
 from market.errors import Refusal
 from market.idempotency import once
+from market.sessions import Lifetime, Principal
 from store.database import Database
 from store.hot import Hot
 
@@ -39,7 +39,7 @@ UUID_PATTERN = r"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 RETRY_AFTER_S = 1
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
-_BEARER = re.compile(r"Bearer ([A-Za-z0-9_-]{43})", re.IGNORECASE)
+_BEARER = re.compile(rf"Bearer ({TOKEN})", re.IGNORECASE)
 
 log = structlog.get_logger()
 
@@ -51,17 +51,14 @@ class Services:
     database: Database
     hot: Hot
     development: bool
-    session_ttl_s: int
+    tokens: AccessTokens
+    session_lifetime: Lifetime
     openapi: bytes
     """The document of this door, and below that of the live one; both JSON."""
     asyncapi: bytes
+    allowed_origins: frozenset[str] = frozenset()
     passwords: Passwords = field(default_factory=Passwords)
     quota_factor: int = limits.DEVELOPMENT_FACTOR
-
-
-def token_hash(token: str) -> bytes:
-    """What is stored of a bearer token: whoever reads the database cannot use it."""
-    return hashlib.sha256(token.encode()).digest()
 
 
 class ApiHandler(RequestHandler):
@@ -116,8 +113,10 @@ class ApiHandler(RequestHandler):
         header = self.request.headers.get("Authorization")
         if header is None:
             return None
-        token = _BEARER.fullmatch(header)
-        principal = await self.use(accounts.authenticate, token_hash(token[1])) if token else None
+        bearer = _BEARER.fullmatch(header)
+        claims = self.services.tokens.read(bearer[1]) if bearer else None
+        # The token alone would be good until it expires; the session may be revoked.
+        principal = await self.use(sessions.authenticate, claims.sid, claims.sub) if claims else None
         if principal is None:
             raise Refusal("unauthenticated", "The token is not valid (any more).")
         return principal
@@ -159,7 +158,11 @@ class ApiHandler(RequestHandler):
             return
         self.quota_headers = limits.headers(policy, standing)
         if not standing.allowed:
-            raise Refusal("rate_limited", "Too many requests. Retry-After says when the next one fits.")
+            raise Refusal(
+                "rate_limited",
+                "Too many requests. Retry-After says when the next one fits.",
+                retry_after_s=standing.retry_after_s,
+            )
         self.set_default_headers()
 
     def head(self, *args: str) -> Awaitable[None] | None:
@@ -190,6 +193,8 @@ class ApiHandler(RequestHandler):
             self.set_header("WWW-Authenticate", "Bearer")
         elif status == HTTPStatus.METHOD_NOT_ALLOWED:
             self.set_header("Allow", ", ".join(self.methods()))
+        elif status == HTTPStatus.TOO_MANY_REQUESTS:
+            self.set_header("Retry-After", str(refusal.fields["retry_after_s"]))
         elif status == HTTPStatus.SERVICE_UNAVAILABLE:
             self.set_header("Retry-After", str(RETRY_AFTER_S))
         document = problems.document(refusal, self.request.path, self.request_id)

@@ -18,6 +18,8 @@ DEFAULT = Policy("default", 600, 60)
 POLICIES: list[tuple[str, str, Policy]] = [
     ("POST", r"/api/v1/auth/login", Policy("login", 20, 60)),
     ("POST", r"/api/v1/auth/register", Policy("register", 60, 3600)),
+    ("POST", r"/api/v1/auth/refresh", Policy("refresh", 60, 60)),
+    ("POST", r"/api/v1/me/password", Policy("password", 10, 60)),
     ("POST", r"/api/v1/wallet/top-ups", Policy("top_up", 30, 60)),
     ("POST|PATCH|DELETE", r"/api/v1/auctions/[^/]+/paddle", Policy("paddle", 60, 60)),
     ("POST", r"/api/v1/seller/auctions/[^/]+/publish", Policy("publish", 30, 60)),
@@ -63,11 +65,8 @@ async def count(hot: Hot, policy: Policy, who: str) -> Standing | None:
 
 
 def headers(policy: Policy, standing: Standing) -> Mapping[str, str]:
-    """The fields of draft-ietf-httpapi-ratelimit-headers-10, and Retry-After for a refusal."""
-    fields = {
+    """The fields of draft-ietf-httpapi-ratelimit-headers-10."""
+    return {
         "RateLimit-Policy": f'"{policy.name}";q={policy.quota};w={policy.window_s}',
         "RateLimit": f'"{policy.name}";r={standing.remaining};t={standing.reset_s}',
     }
-    if not standing.allowed:
-        fields["Retry-After"] = str(standing.retry_after_s)
-    return fields

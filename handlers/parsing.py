@@ -18,6 +18,9 @@ Email = Annotated[
 ]
 """ASCII only: no two addresses that look the same are different."""
 
+Password = Annotated[str, msgspec.Meta(max_length=128)]
+NewPassword = Annotated[str, msgspec.Meta(min_length=10, max_length=128)]
+
 ONE_LINE = r"\A(?=.*\S)[^\x00-\x1f\x7f-\x9f]+\Z"
 """Pattern of a line with something to see on it. PostgreSQL cannot store NUL."""
 

@@ -1,10 +1,11 @@
 """All addresses of the REST door."""
 
-from handlers import auctions, auth, buyer, docs, seller, wallet
+from handlers import auctions, auth, buyer, docs, me, seller, wallet
 from handlers.base import ApiHandler, NotFoundHandler
 
 ROUTES: list[tuple[str, type[ApiHandler]]] = [
     *auth.routes,
+    *me.routes,
     *wallet.routes,
     *auctions.routes,
     *seller.routes,

@@ -29,6 +29,7 @@ from realtime.protocol import (
     Unsubscribe,
 )
 from realtime.viewer import Viewer
+from store import revocations
 from store.hot import Hot, place_bid
 from store.records import BidRecord, Rejection
 from store.tickets import take_ticket
@@ -66,7 +67,19 @@ async def _authenticate(live: Live, viewer: Viewer, request: Authenticate) -> No
         detail = "the ticket is unknown, used or too old"
         viewer.send(Error(ref=request.ref, code=ErrorCode.INVALID_TICKET, detail=detail))
         return
-    live.hub.identify(viewer, ticket.user)
+    # In this order: a revocation from now on is heard, and one before is found.
+    live.hub.identify(viewer, ticket.user, ticket.session)
+    try:
+        revoked = await revocations.revoked(live.hot, [ticket.session])
+    except RedisError as failure:
+        log.warning("session_not_checked", error=str(failure))
+        live.hub.identify(viewer, None, None)
+        detail = "tickets cannot be checked now; get a new ticket and try again"
+        viewer.send(Error(ref=request.ref, code=ErrorCode.UNAVAILABLE, detail=detail))
+        return
+    if revoked:
+        live.hub.end_session(ticket.session)
+        return
     viewer.send(Authenticated(ref=request.ref, user=ticket.user))
 
 

@@ -7,6 +7,7 @@ the position check finds that Redis is elsewhere. What is heard during the readi
 import asyncio
 import time
 from collections import defaultdict
+from collections.abc import Coroutine
 from uuid import UUID
 
 import structlog
@@ -16,12 +17,12 @@ from realtime.background import stop_all
 from realtime.clock import Clock
 from realtime.limits import Limits
 from realtime.metrics import CATCH_UPS, ROOMS, SNAPSHOTS_FOR_ALL, SOCKETS
-from realtime.protocol import Error, ErrorCode, Message, Notice, NoticeCode, Outbid, Unsubscribed
+from realtime.protocol import CloseCode, Error, ErrorCode, Message, Notice, NoticeCode, Outbid, Unsubscribed
 from realtime.protocol import Viewers as ViewersPush
 from realtime.room import Room
 from realtime.subscriber import Subscriber
 from realtime.viewer import Viewer
-from store import live
+from store import live, revocations
 from store.hot import Hot, Reading, keys_of, read_auction
 from store.records import Record, decode_record
 
@@ -47,6 +48,7 @@ class Hub:
         """Rooms whose subscription took effect while they were read: the reading may be older than that."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._users: defaultdict[UUID, set[Viewer]] = defaultdict(set)
+        self._sessions: defaultdict[UUID, set[Viewer]] = defaultdict(set)
         self.viewers: set[Viewer] = set()
         self.empty = asyncio.Event()
         """Set while there are no viewers."""
@@ -59,6 +61,7 @@ class Hub:
             on_connected=lambda: self.tell_all(_RESTORED),
             on_lost=lambda: self.tell_all(_INTERRUPTED),
         )
+        self.subscriber.subscribe(revocations.CHANNEL)
 
     @property
     def rooms(self) -> int:
@@ -87,20 +90,32 @@ class Hub:
         if not self.viewers:
             self.empty.set()
         SOCKETS.dec()
-        self.identify(viewer, None)
+        self.identify(viewer, None, None)
         for room in tuple(viewer.rooms.values()):
             room.leave(viewer)
 
-    def identify(self, viewer: Viewer, user: UUID | None) -> None:
-        """Say whose socket it is. One that went away while its ticket was checked is nobody's."""
-        if viewer.user is not None:
-            sockets = self._users[viewer.user]
-            sockets.discard(viewer)
-            if not sockets:
-                del self._users[viewer.user]
-        viewer.user = user
-        if user is not None and viewer in self.viewers:
-            self._users[user].add(viewer)
+    def identify(self, viewer: Viewer, user: UUID | None, session: UUID | None) -> None:
+        """Say whose socket it is, and by which log-in. One that went away while its ticket was checked is nobody's."""
+        _index(self._users, viewer, viewer.user, user if viewer in self.viewers else None)
+        _index(self._sessions, viewer, viewer.session, session if viewer in self.viewers else None)
+        viewer.user, viewer.session = user, session
+
+    def end_session(self, session: UUID) -> None:
+        """Close the sockets of a revoked session. They are nobody's at once, however long the goodbye takes."""
+        for viewer in tuple(self._sessions.get(session, ())):
+            self.identify(viewer, None, None)
+            viewer.close(CloseCode.SESSION_REVOKED, "session_revoked")
+
+    async def _check_sessions(self) -> None:
+        """Find what was revoked while nothing was heard."""
+        while self._sessions:
+            try:
+                for session in await revocations.revoked(self._hot, list(self._sessions)):
+                    self.end_session(session)
+                return
+            except RedisError as failure:
+                log.warning("sessions_not_checked", error=str(failure))
+                await asyncio.sleep(_READ_AGAIN_S)
 
     def subscribe(self, viewer: Viewer, ref: str, auction: UUID, epoch: int, seq: int) -> None:
         """Let a viewer into a room; its reply comes when the room is loaded."""
@@ -148,14 +163,23 @@ class Hub:
         ROOMS.dec()
         self.subscriber.unsubscribe(channel)
 
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _subscribed(self, channel: str) -> None:
-        if room := self._by_channel.get(channel):
+        if channel == revocations.CHANNEL:
+            self._start(self._check_sessions())
+        elif room := self._by_channel.get(channel):
             if room in self._catching_up:
                 self._read_again.add(room)
             self._catch_up(room)
 
     def _heard(self, channel: str, text: bytes) -> None:
-        if room := self._by_channel.get(channel):
+        if channel == revocations.CHANNEL:
+            self.end_session(UUID(text.decode()))
+        elif room := self._by_channel.get(channel):
             record = decode_record(text)
             if room in self._catching_up:
                 self._catching_up[room].append(record)
@@ -173,9 +197,7 @@ class Hub:
     def _catch_up(self, room: Room) -> None:
         if room not in self._catching_up:
             self._catching_up[room] = []
-            task = asyncio.create_task(self._read(room))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._read(room))
 
     async def _read(self, room: Room) -> None:
         """Read until the room is where Redis is, then take what was heard meanwhile."""
@@ -276,3 +298,15 @@ class Hub:
                 detail = "the live state is not there now; try again"
                 viewer.send(Error(ref=waiting.ref, code=ErrorCode.UNAVAILABLE, detail=detail))
                 room.leave(viewer)
+
+
+def _index(
+    sockets_of: defaultdict[UUID, set[Viewer]], viewer: Viewer, before: UUID | None, after: UUID | None
+) -> None:
+    """Move a socket from one id to another."""
+    if before is not None:
+        sockets_of[before].discard(viewer)
+        if not sockets_of[before]:
+            del sockets_of[before]
+    if after is not None:
+        sockets_of[after].add(viewer)

@@ -50,6 +50,7 @@ class CloseCode:
     POLICY = 1008
     RESTART = 1012
     TOO_SLOW = 4008
+    SESSION_REVOKED = 4401
 
 
 class State(StrEnum):

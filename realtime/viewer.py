@@ -29,6 +29,8 @@ class Viewer:
         self._filled_at = time.monotonic()
         self._refused_in_a_row = 0
         self.user: UUID | None = None
+        self.session: UUID | None = None
+        """By which log-in it is the user's socket."""
         self.rooms: dict[UUID, Room] = {}
         self.unsent = 0
         self.behind_since = 0.0

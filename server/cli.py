@@ -1,4 +1,5 @@
-"""The commands of `./neighborbid`: up, down, status, logs, restart, check-config, migrate, demo, test."""
+"""The commands of `./neighborbid`: up, down, status, logs, restart, check-config, migrate, createadmin,
+demo, test."""
 
 import argparse
 import os
@@ -44,6 +45,11 @@ def main() -> int:
                 restart(loaded, arguments.name, say)
             case "migrate":
                 migrate(loaded)
+            case "createadmin":
+                from server import admin
+
+                admin.create(loaded, arguments.email)
+                say(f"{arguments.email} is an administrator now.")
             case "check-config":
                 check_config(loaded)
             case "demo":
@@ -76,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("name", help="such as realtime or rest:8101")
     commands.add_parser("migrate", help="bring the database to the newest schema")
     commands.add_parser("check-config", help="check the settings and show them without secrets")
+    admin = commands.add_parser(
+        "createadmin", help="make an administrator; asks for the password or reads stdin"
+    )
+    admin.add_argument("email", help="what the administrator logs in with")
     commands.add_parser("demo", help="run three live auctions with bots against the running system")
     commands.add_parser(
         "test", help="run pytest on an instance of its own (--keep leaves it up), with pytest's options"

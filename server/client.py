@@ -32,18 +32,32 @@ class Disconnected(Exception):
 
 
 class Api:
-    """REST under `base_url`, as one user once `log_in` was called."""
+    """REST under `base_url`, as one user once `log_in` was called, for as long as the session lives."""
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
-        self.token: str | None = None
+        self.access_token: str | None = None
+        self._refresh_token: str | None = None
+        self._refreshing = asyncio.Lock()
         self._http = AsyncHTTPClient()
 
     async def request(self, method: str, path: str, body: Message | None = None) -> Message:
         """Call `path` below `/api/v1`. Raises `Problem` on a refusal, `Disconnected` without an answer."""
+        used = self.access_token
+        try:
+            return await self._call(method, path, body)
+        except Problem as problem:
+            if problem.code != "unauthenticated" or self._refresh_token is None:
+                raise
+        async with self._refreshing:
+            if self.access_token == used:
+                self._take(await self._call("POST", "/auth/refresh", {"refresh_token": self._refresh_token}))
+        return await self._call(method, path, body)
+
+    async def _call(self, method: str, path: str, body: Message | None) -> Message:
         headers = {"Content-Type": "application/json"} if body is not None else {}
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
+        if self.access_token:
+            headers["Authorization"] = f"Bearer {self.access_token}"
         request = HTTPRequest(
             f"{self.base_url}/api/v1{path}",
             method=method,
@@ -71,8 +85,11 @@ class Api:
 
     async def log_in(self, email: str, password: str) -> Self:
         """Act as this user from now on."""
-        self.token = (await self.post("/auth/login", {"email": email, "password": password}))["token"]
+        self._take(await self._call("POST", "/auth/login", {"email": email, "password": password}))
         return self
+
+    def _take(self, tokens: Message) -> None:
+        self.access_token, self._refresh_token = tokens["access_token"], tokens["refresh_token"]
 
 
 class LiveSocket:

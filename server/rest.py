@@ -5,6 +5,8 @@ from sqlalchemy import text
 from handlers import openapi
 from handlers.base import Services
 from handlers.routes import ROUTES
+from handlers.tokens import AccessTokens
+from market.sessions import Lifetime
 from server import asyncapi, health, process
 from server.settings import Settings
 from store.database import Database
@@ -25,7 +27,9 @@ async def main(settings: Settings, port: int) -> None:
         database=database,
         hot=hot,
         development=settings.development,
-        session_ttl_s=settings.session_ttl_s,
+        tokens=AccessTokens(dict(settings.token_keys)),
+        session_lifetime=Lifetime(settings.session_ttl_s, settings.session_max_s),
+        allowed_origins=frozenset(settings.allowed_origins),
         openapi=openapi.document(ROUTES),
         asyncapi=asyncapi.document(),
         quota_factor=settings.quota_factor,

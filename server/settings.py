@@ -4,6 +4,8 @@ Only `server/` reads settings; the doors get values and objects passed in. `load
 lists all problems together. Values end in their unit (`_s`: seconds).
 """
 
+import base64
+import binascii
 import contextlib
 import difflib
 import hashlib
@@ -12,13 +14,14 @@ import re
 import secrets
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
 REPO = Path(__file__).resolve().parent.parent
 PREFIX = "NEIGHBORBID_"
+TOKEN_KEY_BYTES = 32
 # A Unix socket's path holds 107 bytes; supervisord first binds `<path>.<pid>`.
 LONGEST_SOCKET_PATH = 107 - len(".4194304")
 # What a browser sends: lower case, and no port when it is the scheme's own.
@@ -67,6 +70,9 @@ class Settings:
     worker_concurrency: int
     allowed_origins: tuple[str, ...]
     session_ttl_s: int
+    session_max_s: int
+    token_keys: tuple[tuple[str, bytes], ...] = field(repr=False)
+    """(kid, key) of each: the first signs access tokens, all verify them."""
     postgres_port: int
     postgres_fsync: bool
     redis_port: int
@@ -120,6 +126,8 @@ class Settings:
 
     def _shown(self, name: str) -> str:
         value = getattr(self, name)
+        if name == "token_keys":
+            return ", ".join(kid for kid, _ in value)
         if name.endswith("_url"):
             # Passwords may stand before the host or, in PostgreSQL's URLs, among the parameters.
             scheme, _, rest = value.partition("?")[0].partition("://")
@@ -184,6 +192,25 @@ class _Reader:
             self.problems.append(f"{name} must be the absolute path of a readable file, not {raw!r}.")
         return Path(raw)
 
+    def token_keys(self, name: str) -> tuple[tuple[str, bytes], ...]:
+        """Pairs of kid and key. The value itself is never repeated in a problem."""
+        pairs = []
+        for word in self.words(name):
+            kid, _, text = word.partition(":")
+            try:
+                key = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            except (binascii.Error, ValueError):
+                key = b""
+            if re.fullmatch("[A-Za-z0-9_-]{1,32}", kid) and len(key) == TOKEN_KEY_BYTES:
+                pairs.append((kid, key))
+            else:
+                self.problems.append(
+                    f"{name} must list kid:key pairs, each key {TOKEN_KEY_BYTES} bytes in base64url."
+                )
+        if len({kid for kid, _ in pairs}) < len(pairs):
+            self.problems.append(f"{name} must name every kid once.")
+        return tuple(pairs)
+
     def service_url(self, name: str, schemes: tuple[str, ...]) -> str | None:
         """A URL or None when unset. The value itself is never repeated in a problem: it may hold a password."""
         raw = self.text(name, "")
@@ -212,7 +239,8 @@ def _is_host_and_port(text: str) -> bool:
 def load(environ: Mapping[str, str]) -> Settings:
     """Reads and checks all settings.
 
-    Makes the embedded servers' passwords (files of mode 0600 under HOME/var/secrets) when they do not exist yet.
+    Makes the embedded servers' passwords and, in development, the key of the tokens when they do not exist yet:
+    files of mode 0600 under HOME/var/secrets.
     Raises BadSettings with every problem at once; nothing is written then.
     """
     read = _Reader(environ)
@@ -245,6 +273,8 @@ def load(environ: Mapping[str, str]) -> Settings:
     worker_concurrency = read.integer("NEIGHBORBID_WORKER_CONCURRENCY", 2, 1, 256)
     allowed_origins = read.origins("NEIGHBORBID_ALLOWED_ORIGINS")
     session_ttl_s = read.integer("NEIGHBORBID_SESSION_TTL_S", 14 * 24 * 3600, 60, 366 * 24 * 3600)
+    session_max_s = read.integer("NEIGHBORBID_SESSION_MAX_S", 90 * 24 * 3600, 60, 366 * 24 * 3600)
+    token_keys = read.token_keys("NEIGHBORBID_TOKEN_KEYS")
     postgres_port = read.port("NEIGHBORBID_POSTGRES_PORT", 8301)
     postgres_fsync = read.choice("NEIGHBORBID_POSTGRES_FSYNC", ("on", "off")) == "on"
     redis_port = read.port("NEIGHBORBID_REDIS_PORT", 8302)
@@ -272,6 +302,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         problems.append("NEIGHBORBID_TLS_CERTIFICATE and NEIGHBORBID_TLS_KEY need each other.")
     if tls_chain is not None and tls_certificate is None:
         problems.append("NEIGHBORBID_TLS_CHAIN needs NEIGHBORBID_TLS_CERTIFICATE.")
+    if not token_keys and environment is Environment.PRODUCTION:
+        problems.append("NEIGHBORBID_TOKEN_KEYS must be set in production.")
     if owner_url is not None and embedded_postgres:
         problems.append(
             "NEIGHBORBID_OWNER_DATABASE_URL needs DATABASE_URL: the embedded server has its own owner."
@@ -290,6 +322,9 @@ def load(environ: Mapping[str, str]) -> Settings:
     if problems:
         raise BadSettings(problems)
 
+    if not token_keys:
+        key = secret(home, "token_key", TOKEN_KEY_BYTES)
+        token_keys = (("generated", base64.urlsafe_b64decode(key + "=")),)
     if database_url is None:
         password = secret(home, "postgres")
         database_url = f"postgresql://neighborbid:{password}@127.0.0.1:{postgres_port}/neighborbid"
@@ -318,6 +353,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         worker_concurrency=worker_concurrency,
         allowed_origins=allowed_origins,
         session_ttl_s=session_ttl_s,
+        session_max_s=session_max_s,
+        token_keys=token_keys,
         postgres_port=postgres_port,
         postgres_fsync=postgres_fsync,
         redis_port=redis_port,
@@ -351,15 +388,18 @@ def _unknown_names(environ: Mapping[str, str], known: set[str]) -> list[str]:
     return problems
 
 
-def secret(home: Path, name: str) -> str:
-    """The generated password of an embedded server: made once, kept in HOME/var/secrets with mode 0600."""
+def secret(home: Path, name: str, size: int = 24) -> str:
+    """A generated secret of `size` bytes, such as an embedded server's password.
+
+    It is made once and kept in HOME/var/secrets with mode 0600.
+    """
     path = home / "var" / "secrets" / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.parent.chmod(0o700)
         draft = path.with_name(f".{name}.{os.getpid()}")
         draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(24))
+        draft.write_text(secrets.token_urlsafe(size))
         # A link is atomic and never replaces: two first starts at once agree on one whole password.
         with contextlib.suppress(FileExistsError):
             path.hardlink_to(draft)

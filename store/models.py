@@ -56,29 +56,64 @@ def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({allowed})", name=column)
 
 
+class Role(StrEnum):
+    """What a user may do. Everybody buys and sells; the others also look after the platform."""
+
+    USER = "user"
+    MODERATOR = "moderator"
+    ADMIN = "admin"
+
+
 class User(Base):
     """A person who buys and sells. `email` is stored in lower case."""
 
     __tablename__ = "users"
+    __table_args__ = (_one_of("role", Role),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     email: Mapped[str] = mapped_column(unique=True)
     password_hash: Mapped[str]
     display_name: Mapped[str]
+    role: Mapped[Role] = mapped_column(String, server_default="user")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Session(Base):
-    """A log-in. Only the SHA-256 of its bearer token is stored."""
+    """A log-in. Only the SHA-256 of its current refresh token is stored.
+
+    `expires_at` moves with each use, at most to `ends_at`. `told_at` is when the sockets were told of a revocation.
+    """
 
     __tablename__ = "sessions"
+    __table_args__ = (
+        CheckConstraint("expires_at <= ends_at", name="times"),
+        Index(
+            "ix_sessions_untold",
+            "revoked_at",
+            postgresql_where=text("revoked_at IS NOT NULL AND told_at IS NULL"),
+        ),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
-    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    refresh_hash: Mapped[bytes] = mapped_column(unique=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    expires_at: Mapped[datetime]
+    refreshed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    ends_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+    told_at: Mapped[datetime | None]
+
+
+class SpentToken(Base):
+    """The SHA-256 of a refresh token that was exchanged for the next one. Whoever shows it again has stolen it, or was
+    stolen from. `spent_at` equals the session's `refreshed_at` for the one before the current one."""
+
+    __tablename__ = "spent_tokens"
+
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
+    spent_at: Mapped[datetime]
 
 
 class AccountKind(StrEnum):

@@ -64,7 +64,8 @@ class _Urls:
 _urls = _Urls()
 
 app = Celery(
-    "neighborbid", include=["tasks.auctions", "tasks.settlement", "tasks.upkeep", "tasks.write_back"]
+    "neighborbid",
+    include=["tasks.auctions", "tasks.sessions", "tasks.settlement", "tasks.upkeep", "tasks.write_back"],
 )
 app.conf.update(
     task_serializer="json",

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.orm import Session
 
@@ -16,10 +17,14 @@ from market.auctions import AuctionView, Draft, SoftClose
 from store.database import Database, SyncDatabase, psycopg_url
 from store.ids import new_id
 from store.migrations.run import upgrade
+from store.models import Role
 
 DEFAULT_URL = "postgresql://neighborbid:dev@127.0.0.1:15432/postgres"
 
 MINUTE_MS = 60_000
+
+NO_PASSWORD = PasswordHasher(memory_cost=8, time_cost=1, parallelism=1).hash(os.urandom(16).hex())
+"""The hash of a password that nobody knows, as cheap to check as can be."""
 
 
 @contextmanager
@@ -72,9 +77,9 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await database.dispose()
 
 
-def make_user(session: Session, display_name: str = "Somebody") -> UUID:
+def make_user(session: Session, display_name: str = "Somebody", role: Role = Role.USER) -> UUID:
     """A user without money."""
-    return accounts.register(session, f"{new_id()}@example.org", "no password", display_name).id
+    return accounts.register(session, f"{new_id()}@example.org", NO_PASSWORD, display_name, role).id
 
 
 def make_funded_user(session: Session, amount: int = 1_000_000, display_name: str = "Somebody") -> UUID:

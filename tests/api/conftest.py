@@ -1,7 +1,7 @@
 """The real REST application in a thread of its own, so that ordinary HTTP clients can call it, and users of it."""
 
 import asyncio
-import secrets
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,16 +13,21 @@ from tornado.testing import bind_unused_port
 from tornado.web import Application
 
 from handlers import openapi
-from handlers.base import Services, token_hash
+from handlers.base import Services
 from handlers.routes import ROUTES
-from market import accounts, wallet
+from handlers.tokens import AccessTokens
+from market import sessions, wallet
+from market.sessions import Lifetime, Principal
 from server import asyncapi
 from store.database import Database, SyncDatabase
 from store.hot import Hot
 from store.ids import new_id
+from store.models import Role
 from tests.database import make_user
 
 START_TIMEOUT_S = 10
+TOKENS = AccessTokens({"test": os.urandom(32)})
+LIFETIME = Lifetime(3600, 3600)
 
 
 @pytest.fixture
@@ -39,7 +44,8 @@ def base_url(database_url: str, redis_url: str) -> Iterator[str]:
             database,
             hot,
             development=True,
-            session_ttl_s=3600,
+            tokens=TOKENS,
+            session_lifetime=LIFETIME,
             openapi=openapi.document(ROUTES),
             asyncapi=asyncapi.document(),
         )
@@ -68,19 +74,19 @@ class User:
     token: str
 
 
-People = Callable[[], User]
+People = Callable[..., User]
 
 
 @pytest.fixture
 def person(sync_database: SyncDatabase) -> People:
     """Makes users with money."""
 
-    def make() -> User:
-        token = secrets.token_urlsafe(32)
+    def make(role: Role = Role.USER) -> User:
         with sync_database.transaction() as session:
-            user_id = make_user(session)
-            accounts.open_session(session, user_id, token_hash(token), 3600)
+            user_id = make_user(session, role=role)
+            session_id = sessions.open_session(session, user_id, os.urandom(32), LIFETIME)
             wallet.top_up(session, user_id, 1_000_000, new_id())
+        token, _ = TOKENS.issue(Principal(user_id, session_id, role))
         return User(user_id, token)
 
     return make

@@ -20,6 +20,7 @@ from handlers.openapi import document
 from handlers.routes import ROUTES
 from market import auctions
 from store.database import SyncDatabase
+from store.models import Role
 from tests.api.conftest import People, User
 from tests.database import a_draft, make_published_auction
 
@@ -52,28 +53,29 @@ MODES = [
 
 @dataclass
 class Callers:
-    """Two users, and the ids of auctions of the first."""
+    """Two users, an administrator, and the ids of auctions of both users."""
 
     seller: User
     other: User
+    admin: User
     auctions: list[UUID]
 
     def headers(self, name: str) -> dict[str, str]:
         """What says who calls."""
-        users = {"seller": self.seller, "other": self.other}
+        users = {"seller": self.seller, "other": self.other, "admin": self.admin}
         return {"Authorization": f"Bearer {users[name].token}"} if name in users else {}
 
 
 @pytest.fixture
 def callers(sync_database: SyncDatabase, person: People) -> Callers:
-    seller, other = person(), person()
+    seller, other, admin = person(), person(), person(Role.ADMIN)
     with sync_database.transaction() as session:
         draft = auctions.create(session, seller.id, a_draft()).id
         published = [make_published_auction(session, user.id).id for user in (seller, other)]
-    return Callers(seller, other, [draft, *published])
+    return Callers(seller, other, admin, [draft, *published])
 
 
-@pytest.mark.parametrize("caller", ["anonymous", "seller", "other"])
+@pytest.mark.parametrize("caller", ["anonymous", "seller", "other", "admin"])
 @pytest.mark.parametrize(("label", "mode"), MODES)
 def test_the_api_does_what_its_document_says(
     base_url: str, callers: Callers, label: str, caller: str, mode: GenerationMode

@@ -147,6 +147,7 @@ async def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
                 "HTTPS_PORT": str(free_port()),
                 "REST_HOSTS": upstream,
                 "REALTIME_HOSTS": upstream,
+                "TOKEN_KEYS": f"test:{'A' * 43}",
                 **environ,
             }
             settings = load({f"NEIGHBORBID_{name}": value for name, value in names.items()})

@@ -20,7 +20,7 @@ NOT_SENT = object()
 SECRETS = {
     "password",
     "password_hash",
-    "token_hash",
+    "refresh_hash",
     "maximum",
     "leader_maximum",
     "leader_id",
@@ -178,6 +178,8 @@ def _check_problem(method: str, path: str, answer: Answer) -> None:
         assert answer.headers["WWW-Authenticate"] == "Bearer"
     if answer.status == 405:
         assert "OPTIONS" in answer.headers["Allow"]
+    if answer.status == 429:
+        assert int(answer.headers["Retry-After"]) == answer.body["retry_after_s"] >= 1
     if answer.status == 503:
         assert answer.headers["Retry-After"] == "1"
     if method == "HEAD":

@@ -1,6 +1,6 @@
 """The real REST application over the real PostgreSQL and Redis, and people who use it."""
 
-import secrets
+import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
@@ -10,10 +10,12 @@ from tornado.httpclient import AsyncHTTPClient
 from tornado.web import Application
 
 from handlers import openapi
-from handlers.base import Services, token_hash
+from handlers.base import Services
 from handlers.passwords import Passwords
 from handlers.routes import ROUTES
-from market import accounts, wallet
+from handlers.tokens import AccessTokens
+from market import sessions, wallet
+from market.sessions import Lifetime, Principal
 from server import asyncapi
 from store.database import Database, SyncDatabase
 from store.hot import Hot
@@ -23,6 +25,9 @@ from tests.handlers.client import Client
 
 CLOSED_PORT = 1
 """Nobody listens there."""
+
+KEYS = {"new": os.urandom(32), "old": os.urandom(32)}
+TOKENS = AccessTokens(KEYS)
 
 People = Callable[..., Client]
 
@@ -40,7 +45,9 @@ def app(database: Database, hot: Hot, passwords: Passwords) -> Application:
         database,
         hot,
         development=True,
-        session_ttl_s=3600,
+        tokens=TOKENS,
+        session_lifetime=Lifetime(3600, 7200),
+        allowed_origins=frozenset({"https://friend.example"}),
         openapi=openapi.document(ROUTES),
         asyncapi=asyncapi.document(),
         passwords=passwords,
@@ -77,12 +84,13 @@ def person(http_server_client: AsyncHTTPClient, sync_database: SyncDatabase) -> 
     """Makes logged-in users, with `funds` in the wallet. Below the API: password hashes take long."""
 
     def make(funds: int = 0, session_ttl_s: int = 3600) -> Client:
-        token = secrets.token_urlsafe(32)
         with sync_database.transaction() as session:
             user_id = make_user(session)
-            accounts.open_session(session, user_id, token_hash(token), session_ttl_s)
+            lifetime = Lifetime(session_ttl_s, session_ttl_s)
+            session_id = sessions.open_session(session, user_id, os.urandom(32), lifetime)
             if funds:
                 wallet.top_up(session, user_id, funds, new_id())
+        token, _ = TOKENS.issue(Principal(user_id, session_id))
         return Client(http_server_client, user_id, token)
 
     return make

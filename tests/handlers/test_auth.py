@@ -26,18 +26,19 @@ async def test_whoever_registers_can_log_in_and_out(guest: Client, sync_database
     assert answer.status == 201
     assert answer.headers["Location"] == "/api/v1/me"
     profile = answer.body
-    assert set(profile) == {"id", "email", "display_name", "created_at"}
+    assert set(profile) == {"id", "email", "display_name", "role", "created_at"}
+    assert profile["role"] == "user"
     assert (profile["email"], profile["display_name"]) == (email.lower(), "Ann")
 
     answer = await guest.call("POST", "/auth/login", {"email": email.upper(), "password": PASSWORD})
     assert answer.status == 201
-    assert set(answer.body) == {"token", "expires_at"}
-    guest.token = token = answer.body["token"]
+    assert set(answer.body) == {"access_token", "expires_at", "refresh_token"}
+    guest.token, token = answer.body["access_token"], answer.body["refresh_token"]
     assert await guest.get("/me") == profile
 
     with sync_database.transaction() as session:
         stored = session.scalars(
-            select(Session.token_hash).join(User).where(User.email == email.lower())
+            select(Session.refresh_hash).join(User).where(User.email == email.lower())
         ).one()
         password_hash = session.scalars(select(User.password_hash).where(User.email == email.lower())).one()
     assert token.encode() not in stored
@@ -60,7 +61,7 @@ async def test_logging_out_ends_one_session_only(guest: Client) -> None:
     body = registration()
     await guest.post("/auth/register", body)
     credentials = {"email": body["email"], "password": PASSWORD}
-    first, second = [(await guest.post("/auth/login", credentials))["token"] for _ in range(2)]
+    first, second = [(await guest.post("/auth/login", credentials))["access_token"] for _ in range(2)]
     guest.token = first
     await guest.post("/auth/logout")
     guest.token = second

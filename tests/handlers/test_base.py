@@ -74,6 +74,7 @@ def test_exactly_these_addresses_are_public() -> None:
     assert public == {
         "/api/v1/auth/register",
         "/api/v1/auth/login",
+        "/api/v1/auth/refresh",
         "/api/v1/auctions",
         f"/api/v1/auctions/{UUID_PATTERN}",
         f"/api/v1/auctions/{UUID_PATTERN}/bids",

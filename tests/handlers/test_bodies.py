@@ -15,6 +15,8 @@ NOWHERE = "019a0000-0000-7000-8000-000000000000"
 BODIES: dict[str, dict[str, Any]] = {
     "POST /auth/register": {"email": "a@example.org", "password": "0123456789", "display_name": "Ann"},
     "POST /auth/login": {"email": "a@example.org", "password": "0123456789"},
+    "POST /auth/refresh": {"refresh_token": "x"},
+    "POST /me/password": {"old_password": "0123456789", "new_password": "9876543210"},
     "POST /wallet/top-ups": {"id": NOWHERE, "amount": 1},
     "POST /seller/auctions": {
         "title": "A bicycle",
@@ -25,6 +27,7 @@ BODIES: dict[str, dict[str, Any]] = {
     f"POST /auctions/{NOWHERE}/paddle": {"limit": 5_000},
     f"PATCH /auctions/{NOWHERE}/paddle": {"limit": 5_000},
 }
+OPTIONAL = {"refresh_token"}
 AMOUNTS = [
     (endpoint, field)
     for endpoint, body in BODIES.items()
@@ -75,7 +78,8 @@ async def test_every_wrong_field_is_named(person: People, endpoint: str) -> None
 async def test_every_missing_field_is_named(person: People, endpoint: str) -> None:
     answer = await send(person(), endpoint, {"surprise": 1})
     details = {error["field"]: error["detail"] for error in answer["errors"]}
-    assert details == dict.fromkeys(BODIES[endpoint], "missing") | {"surprise": "unknown field"}
+    required = BODIES[endpoint].keys() - OPTIONAL
+    assert details == dict.fromkeys(required, "missing") | {"surprise": "unknown field"}
 
 
 @endpoints

@@ -5,6 +5,7 @@ What the gateway does against these risks is tested in tests/gateway.
 
 import ast
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +17,9 @@ import pytest
 
 from handlers.openapi import document, operations
 from handlers.routes import ROUTES
-from market import auctions, paddles
+from market import auctions, paddles, sessions
 from market.rules import MAX_AMOUNT
+from market.sessions import Lifetime
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Order, OrderState
@@ -64,6 +66,7 @@ MATRIX: dict[str, Row] = {
         "published": ("no_paddle", OK, "no_paddle", "unauthenticated"),
     },
     "GET /api/v1/orders/{order_id}": {"order": (OK, OK, "not_found", "unauthenticated")},
+    "DELETE /api/v1/me/sessions/{session_id}": {"session": (OK, "not_found", "not_found", "unauthenticated")},
 }
 LISTS = {
     # Whose things each list shows: everybody's public ones, or only those of whoever asks.
@@ -88,6 +91,8 @@ class World:
         """The id of an object of this kind."""
         seller, buyer = self.users["seller"].user_id, self.users["buyer"].user_id
         with self._database.transaction() as session:
+            if name == "session":
+                return sessions.open_session(session, seller, os.urandom(32), Lifetime(3600, 3600))
             if name == "draft":
                 return auctions.create(session, seller, a_draft()).id
             auction = make_published_auction(session, seller)

@@ -12,7 +12,17 @@ from handlers.routes import ROUTES
 REPO = Path(__file__).parents[2]
 DOCS = (REPO / "docs" / "api.md").read_text()
 
-USE_CASES = ["accounts", "auctions", "idempotency", "ledger", "orders", "paddles", "pages", "wallet"]
+USE_CASES = [
+    "accounts",
+    "auctions",
+    "idempotency",
+    "ledger",
+    "orders",
+    "paddles",
+    "pages",
+    "sessions",
+    "wallet",
+]
 """The modules of `market` that handlers call, directly or not."""
 
 IMPOSSIBLE = {"unknown_hold", "hold_exceeded"}

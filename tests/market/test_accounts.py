@@ -1,21 +1,16 @@
-"""Users and log-ins."""
+"""Users."""
 
 from functools import partial
 
 import pytest
-from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
 from market import accounts
-from market.accounts import Principal, Profile
+from market.accounts import Profile
 from market.errors import Refusal
-from store import models
 from store.database import SyncDatabase
 from store.ids import new_id
-from tests.database import make_user
 from tests.market.parallel import at_once
-
-TOKEN = b"\x01" * 32
 
 
 def test_a_registered_user_can_be_found(db_session: Session) -> None:
@@ -41,21 +36,3 @@ def test_an_email_address_belongs_to_one_user_whatever_its_case(sync_database: S
 
     results = at_once([partial(register, email) for email in [address, address.upper()] * 4])
     assert results.count("email_taken") == 7
-
-
-def test_a_session_authenticates_until_it_is_closed(db_session: Session) -> None:
-    user = make_user(db_session)
-    opened = accounts.open_session(db_session, user, TOKEN, ttl_s=60)
-    assert accounts.authenticate(db_session, TOKEN) == Principal(user, opened.id)
-    assert accounts.authenticate(db_session, b"\x02" * 32) is None
-    for _ in range(2):
-        accounts.close_session(db_session, opened.id)
-        assert accounts.authenticate(db_session, TOKEN) is None
-
-
-def test_a_session_ends_with_its_time(db_session: Session) -> None:
-    opened = accounts.open_session(db_session, make_user(db_session), TOKEN, ttl_s=60)
-    db_session.execute(
-        update(models.Session).where(models.Session.id == opened.id).values(expires_at=func.now())
-    )
-    assert accounts.authenticate(db_session, TOKEN) is None

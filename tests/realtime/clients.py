@@ -30,12 +30,16 @@ class Client:
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def open(cls, url: str, user: UUID | None = None, hot: Hot | None = None) -> Self:
-        """Connect; as `user` if given, by a ticket put into `hot`."""
+    async def open(
+        cls, url: str, user: UUID | None = None, hot: Hot | None = None, session: UUID | None = None
+    ) -> Self:
+        """Connect; as `user` if given, by a ticket of `session` put into `hot`."""
         client = cls(await websocket_connect(url))
         if user is not None:
             assert hot is not None
-            reply = await client.request("authenticate", ticket=await put_ticket(hot, user, new_id()))
+            reply = await client.request(
+                "authenticate", ticket=await put_ticket(hot, user, session or new_id())
+            )
             assert reply["type"] == "authenticated"
         return client
 

@@ -80,11 +80,11 @@ async def url(launch: Launch, limits: Limits) -> str:
 
 @pytest.fixture
 async def connect(hot: Hot) -> AsyncIterator[Connect]:
-    """Opens clients, `connect(url)` or `connect(url, user)`, and closes them after the test."""
+    """Opens clients, `connect(url)` or `connect(url, user, session)`, and closes them after the test."""
     clients: list[Client] = []
 
-    async def connect(url: str, user: UUID | None = None) -> Client:
-        clients.append(await Client.open(url, user, hot))
+    async def connect(url: str, user: UUID | None = None, session: UUID | None = None) -> Client:
+        clients.append(await Client.open(url, user, hot, session))
         return clients[-1]
 
     yield connect

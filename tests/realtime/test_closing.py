@@ -85,7 +85,7 @@ async def test_a_socket_that_went_away_while_its_ticket_was_checked_is_not_kept(
 ) -> None:
     class Gone(Viewer):
         def __init__(self) -> None:
-            self.rooms, self.user = {}, None
+            self.rooms, self.user, self.session = {}, None, None
 
         def send(self, message: Message) -> None:
             pass
@@ -95,7 +95,7 @@ async def test_a_socket_that_went_away_while_its_ticket_was_checked_is_not_kept(
     hub.enter(viewer)
     hub.exit(viewer)
 
-    hub.identify(viewer, new_id())
+    hub.identify(viewer, new_id(), new_id())
 
     assert not hub._users
 

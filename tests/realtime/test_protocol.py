@@ -52,7 +52,7 @@ def test_the_codes_are_those_of_the_reference(section: str, codes: type[Code]) -
 
 def test_close_codes_and_bounds_are_those_of_the_reference() -> None:
     listed = {int(code) for code in re.findall(r"^\| (\d{4}) ", TEXT, re.MULTILINE)}
-    assert {CloseCode.POLICY, CloseCode.RESTART, CloseCode.TOO_SLOW} <= listed
+    assert {CloseCode.POLICY, CloseCode.RESTART, CloseCode.TOO_SLOW, CloseCode.SESSION_REVOKED} <= listed
     limits = Limits()
     assert f"at most {limits.message_bytes // 1024} KiB" in TEXT
     assert f"with {limits.hard_bytes // 1024} KiB unread, or {limits.slow_s} s behind" in TEXT

@@ -5,6 +5,8 @@ import pytest
 from server import cli
 from server.settings import BadSettings, Settings, load
 
+KEY = "A" * 43
+
 
 def problems_of(environ: dict[str, str]) -> list[str]:
     with pytest.raises(BadSettings) as bad:
@@ -95,6 +97,7 @@ def test_given_urls_are_used_and_nothing_embedded_is_left(home: Path) -> None:
             "DATABASE_URL": "postgresql+psycopg://app:pw@db.example:5432/bids",
             "REDIS_URL": "redis://cache.example:6379/0",
             "CELERY_BROKER_URL": "amqp://queue.example//",
+            "NEIGHBORBID_TOKEN_KEYS": f"one:{KEY}",
             # The embedded server's port does not matter then.
             "NEIGHBORBID_HTTP_PORT": "8301",
         }
@@ -118,10 +121,12 @@ def test_neither_problems_nor_the_summary_show_a_password(
         "NEIGHBORBID_HOME": str(home),
         "DATABASE_URL": "postgresql://app:s3cret@db.example/bids?password=s3cret",
         "REDIS_URL": "redis://:s3cret@cache.example/0",
+        "NEIGHBORBID_TOKEN_KEYS": f"one:{KEY}",
     }
     cli.check_config(load(environ))
     assert "db.example/bids" in (shown := capsys.readouterr().out)
     assert "s3cret" not in shown
+    assert KEY not in shown
     assert (home / "var" / "secrets" / "redis").read_text() not in shown
     assert "s3cret" not in "\n".join(problems_of({**environ, "DATABASE_URL": "oracle://app:s3cret@db"}))
 
@@ -160,7 +165,33 @@ def test_an_origin_is_what_a_browser_sends(home: Path, origin: str) -> None:
 
 
 def test_production_is_strict_by_default(home: Path) -> None:
-    strict = load({"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_ENVIRONMENT": "production"})
+    production = {"NEIGHBORBID_ENVIRONMENT": "production", "NEIGHBORBID_TOKEN_KEYS": f"one:{KEY}"}
+    strict = load({"NEIGHBORBID_HOME": str(home), **production})
     assert (strict.requests_per_s, strict.auth_requests_per_minute, strict.handshakes_per_s) == (50, 60, 10)
     assert (strict.connections, strict.quota_factor) == (256, 1)
     assert load({"NEIGHBORBID_HOME": str(home)}).quota_factor == 100
+
+
+def test_the_keys_of_the_tokens_are_read_in_order_and_generated_for_development_only(home: Path) -> None:
+    environ = {"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_TOKEN_KEYS": f"new:{KEY}, old:{'B' * 42}A="}
+    (new, key), (old, _) = load(environ).token_keys
+    assert (new, key, old) == ("new", bytes(32), "old")
+
+    (generated,) = load({"NEIGHBORBID_HOME": str(home)}).token_keys
+    assert len(generated[1]) == 32
+    production = {"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_ENVIRONMENT": "production"}
+    assert problems_of(production) == ["NEIGHBORBID_TOKEN_KEYS must be set in production."]
+
+
+@pytest.mark.parametrize("keys", [f"one:{'A' * 42}", f"one:{'A' * 42}!", KEY, f":{KEY}", f"a b:{KEY}"])
+def test_a_key_that_is_too_short_or_malformed_is_a_problem_and_is_not_shown(home: Path, keys: str) -> None:
+    (problem,) = problems_of({"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_TOKEN_KEYS": keys})
+    assert problem.startswith("NEIGHBORBID_TOKEN_KEYS must list")
+    assert "A" * 42 not in problem
+
+
+def test_two_keys_of_one_name_are_a_problem(home: Path) -> None:
+    (problem,) = problems_of(
+        {"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_TOKEN_KEYS": f"one:{KEY},one:{KEY}"}
+    )
+    assert problem == "NEIGHBORBID_TOKEN_KEYS must name every kid once."

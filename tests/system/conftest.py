@@ -1,8 +1,6 @@
 """The whole system as `./neighborbid test` has started it, reached through its gateway."""
 
-import hashlib
 import os
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
@@ -11,15 +9,16 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from market import accounts, wallet
+from handlers.tokens import AccessTokens
+from market import accounts, sessions, wallet
+from market.sessions import Lifetime, Principal
 from server import settings
 from server.client import Api, Message
 from server.settings import Settings
 from store.database import SyncDatabase
 from store.ids import new_id
+from tests.database import NO_PASSWORD
 from tests.waiting import until
-
-PASSWORD_HASH = "no password matches this"
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ class System:
         self.settings = settings
         self.database = database
         self.url = settings.url
+        self._tokens = AccessTokens(dict(settings.token_keys))
 
     @property
     def realtime_urls(self) -> list[str]:
@@ -45,14 +45,13 @@ class System:
 
     def person(self, funds: int = 0) -> Person:
         """A new user with `funds` in the wallet. Made below the API: hundreds of password hashes take long."""
-        token = secrets.token_urlsafe(32)
         with self.database.transaction() as session:
-            profile = accounts.register(session, f"{new_id()}@example.org", PASSWORD_HASH, "Somebody")
-            accounts.open_session(session, profile.id, hashlib.sha256(token.encode()).digest(), 3600)
+            profile = accounts.register(session, f"{new_id()}@example.org", NO_PASSWORD, "Somebody")
+            session_id = sessions.open_session(session, profile.id, os.urandom(32), Lifetime(3600, 3600))
             if funds:
                 wallet.top_up(session, profile.id, funds, new_id())
         api = Api(self.url)
-        api.token = token
+        api.access_token, _ = self._tokens.issue(Principal(profile.id, session_id))
         return Person(profile.id, api)
 
     async def auction(self, seller: Person, **fields: object) -> str:

@@ -99,6 +99,8 @@ def test_every_periodic_task_exists_and_does_not_pile_up() -> None:
         "auctions.close_due",
         "auctions.load_missing",
         "auctions.sweep_paddles",
+        "sessions.end_expired",
+        "sessions.tell_revoked",
         "settlement.settle_due",
         "upkeep.forget_idempotency_keys",
         "write_back.write_back_logs",

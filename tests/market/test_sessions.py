@@ -1,0 +1,95 @@
+"""Sessions: who is let in, and for how long."""
+
+import os
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from market import accounts, sessions
+from market.errors import Refusal
+from market.sessions import Lifetime, Principal, Reused
+from store import models
+from store.database import SyncDatabase
+from store.models import Role, User
+from tests.database import make_user
+from tests.market.parallel import at_once
+
+LIFETIME = Lifetime(60, 120)
+PASSWORD_HASH = "no password"
+"""As `make_user` stores it."""
+
+
+def test_a_session_authenticates_its_user_until_it_is_revoked(db_session: Session) -> None:
+    user = make_user(db_session)
+    opened = sessions.open_session(db_session, user, os.urandom(32), LIFETIME)
+    assert sessions.authenticate(db_session, opened, user) == Principal(user, opened)
+    assert sessions.authenticate(db_session, opened, make_user(db_session)) is None
+    assert sessions.authenticate(db_session, user, opened) is None
+    assert sessions.revoke(db_session, user, opened) == [opened]
+    assert sessions.authenticate(db_session, opened, user) is None
+
+
+def test_a_role_counts_at_once(db_session: Session) -> None:
+    user = make_user(db_session)
+    opened = sessions.open_session(db_session, user, os.urandom(32), LIFETIME)
+    db_session.execute(update(User).where(User.id == user).values(role=Role.MODERATOR))
+    assert sessions.authenticate(db_session, opened, user) == Principal(user, opened, Role.MODERATOR)
+
+
+def test_a_session_ends_with_its_time(db_session: Session) -> None:
+    user = make_user(db_session)
+    opened = sessions.open_session(db_session, user, os.urandom(32), LIFETIME)
+    db_session.execute(
+        update(models.Session).where(models.Session.id == opened).values(expires_at=func.now())
+    )
+    assert sessions.authenticate(db_session, opened, user) is None
+    with pytest.raises(Refusal, match="not_found"):
+        sessions.revoke(db_session, user, opened)
+
+
+def test_of_parallel_refreshes_one_wins_and_nothing_is_revoked(sync_database: SyncDatabase) -> None:
+    shown = os.urandom(32)
+    with sync_database.transaction() as session:
+        user = make_user(session)
+        opened = sessions.open_session(session, user, shown, LIFETIME)
+
+    def refresh() -> Principal | Reused:
+        with sync_database.transaction() as session:
+            return sessions.refresh(session, shown, os.urandom(32), 60)
+
+    results = at_once([refresh] * 8)
+    assert results.count("refresh_conflict") == 7
+    assert Principal(user, opened) in results
+
+
+def test_no_log_in_by_the_old_password_survives_its_change(sync_database: SyncDatabase) -> None:
+    def log_in() -> object:
+        with sync_database.transaction() as session:
+            return sessions.log_in(session, user, PASSWORD_HASH, os.urandom(32), LIFETIME)
+
+    def change() -> object:
+        with sync_database.transaction() as session:
+            accounts.change_password(session, user, PASSWORD_HASH, "another")
+            return sessions.revoke_all(session, user)
+
+    for _ in range(5):
+        with sync_database.transaction() as session:
+            user = make_user(session)
+        at_once([change, *[log_in] * 7])
+        with sync_database.transaction() as session:
+            still_open = select(models.Session.id).where(
+                models.Session.user_id == user, models.Session.revoked_at.is_(None)
+            )
+            assert list(session.scalars(still_open)) == []
+
+
+def test_of_two_password_changes_at_once_one_is_refused(sync_database: SyncDatabase) -> None:
+    with sync_database.transaction() as session:
+        user = make_user(session)
+
+    def change() -> None:
+        with sync_database.transaction() as session:
+            accounts.change_password(session, user, PASSWORD_HASH, "another")
+
+    assert at_once([change] * 4).count("invalid_credentials") == 3

@@ -1,0 +1,113 @@
+"""A revoked session has no socket: not on this process, not on another, not after a lost connection."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from realtime.limits import Limits
+from realtime.protocol import CloseCode
+from store import revocations
+from store.hot import Hot, keys_of
+from store.ids import new_id
+from store.tickets import put_ticket
+from tests.realtime.clients import load
+from tests.realtime.conftest import Connect, Launch, Process
+from tests.realtime.proxy import Proxy
+from tests.waiting import until
+
+
+@pytest.fixture
+async def proxy(redis_url: str) -> AsyncIterator[Proxy]:
+    proxy = await Proxy(redis_url).start()
+    yield proxy
+    await proxy.stop()
+
+
+async def test_a_revoked_session_loses_its_sockets_on_every_process_and_nobody_else_does(
+    hot: Hot, processes: tuple[Process, Process], connect: Connect
+) -> None:
+    user, session = new_id(), new_id()
+    mine = [await connect(process.url, user, session) for process in processes]
+    other = [await connect(process.url, user) for process in processes]
+    watcher = await connect(processes[0].url)
+
+    await revocations.publish(hot, [session])
+
+    for client in mine:
+        assert await client.closed() == CloseCode.SESSION_REVOKED == 4401
+        assert client.connection.close_reason == "session_revoked"
+    for client in (*other, watcher):
+        await client.in_order()
+
+
+async def test_a_client_that_ignores_the_goodbye_cannot_bid_any_more(
+    hot: Hot, processes: tuple[Process, Process], connect: Connect
+) -> None:
+    anna, session = new_id(), new_id()
+    auction = (await load(hot, [anna])).auction_id
+    client = await connect(processes[0].url, anna, session)
+    hub = processes[0].realtime._live.hub
+    (viewer,) = hub.viewers
+
+    hub.end_session(session)
+    # It has not read the goodbye yet, and its bid arrives after it.
+    client.send("bid", auction=str(auction), amount=1_000)
+
+    assert viewer.user is None
+    assert await client.closed() == CloseCode.SESSION_REVOKED
+    assert int(await hot.client.hget(keys_of(auction).auction, "bids") or 0) == 0
+
+
+async def test_a_ticket_of_a_revoked_session_closes_the_socket(hot: Hot, url: str, connect: Connect) -> None:
+    session = new_id()
+    ticket = await put_ticket(hot, new_id(), session)
+    await revocations.publish(hot, [session])
+    client = await connect(url)
+    client.send("authenticate", ticket=ticket)
+    assert await client.closed() == CloseCode.SESSION_REVOKED
+
+
+async def test_what_was_revoked_while_nothing_was_heard_is_found_when_redis_is_back(
+    hot: Hot, proxy: Proxy, launch: Launch, connect: Connect
+) -> None:
+    process = await launch("behind-proxy", Limits(heartbeat_s=0.2), proxy.url)
+    session = new_id()
+    # The ticket is taken through the proxy, the revocation is made past it.
+    client, other = await connect(process.url, new_id(), session), await connect(process.url, new_id())
+    proxy.deafen("SSUBSCRIBE")
+    await revocations.publish(hot, [session])
+    await other.push("notice", code="interrupted")
+
+    assert await client.closed() == CloseCode.SESSION_REVOKED
+    await other.in_order()
+
+
+async def test_a_socket_that_changes_hands_belongs_to_its_new_session_only(
+    hot: Hot, url: str, connect: Connect
+) -> None:
+    before, after = new_id(), new_id()
+    client = await connect(url, new_id(), before)
+    await client.request("authenticate", ticket=await put_ticket(hot, new_id(), after))
+    await revocations.publish(hot, [before])
+    await client.in_order()
+    await revocations.publish(hot, [after])
+    assert await client.closed() == CloseCode.SESSION_REVOKED
+
+
+async def test_revocations_are_kept_for_longer_than_any_ticket(hot: Hot) -> None:
+    session = new_id()
+    await revocations.publish(hot, [session])
+    assert await revocations.revoked(hot, [new_id(), session]) == [session]
+    assert await hot.client.ttl(f"revoked:{session}") > 23 * 3600
+
+
+async def test_nothing_is_left_behind_by_closed_sockets(
+    processes: tuple[Process, Process], connect: Connect
+) -> None:
+    hub = processes[0].realtime._live.hub
+    client = await connect(processes[0].url, new_id())
+    assert len(hub._sessions) == len(hub._users) == 1
+    await client.leave()
+    await until(lambda: not hub.viewers)
+    assert not hub._sessions
+    assert not hub._users

@@ -76,7 +76,12 @@ class LoginHandler(_TokensHandler):
     """POST: log in. The answer does not tell, not even by the work it takes, whether the user exists."""
 
     @operation(
-        "invalid_credentials", "too_many_attempts", "foreign_page", "busy", statuses=(HTTPStatus.CREATED,)
+        "invalid_credentials",
+        "banned",
+        "too_many_attempts",
+        "foreign_page",
+        "busy",
+        statuses=(HTTPStatus.CREATED,),
     )
     async def post(self, body: Credentials) -> LoggedIn:
         in_cookie = body.transport == "cookie"

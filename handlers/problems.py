@@ -23,6 +23,7 @@ STATUS: dict[str, HTTPStatus] = {
     "invalid_refresh_token": HTTPStatus.UNAUTHORIZED,
     "forbidden": HTTPStatus.FORBIDDEN,
     "foreign_page": HTTPStatus.FORBIDDEN,
+    "banned": HTTPStatus.FORBIDDEN,
     "own_auction": HTTPStatus.FORBIDDEN,
     "not_available": HTTPStatus.NOT_FOUND,
     "not_found": HTTPStatus.NOT_FOUND,

@@ -67,17 +67,19 @@ def log_in(
 ) -> Principal:
     """Open a session for whoever has proven to know the password behind `password_hash`.
 
-    Refuses with `invalid_credentials` if the password was changed meanwhile: the change revokes all sessions, and one
-    opened by the old password must not slip in after it.
+    Refuses with `banned`, and with `invalid_credentials` if the password was changed meanwhile: a ban and a change
+    revoke all sessions, and one opened before must not slip in after it.
     """
-    role = session.scalar(
-        select(User.role)
+    user = session.execute(
+        select(User.role, User.banned_at)
         .where(User.id == user_id, User.password_hash == password_hash)
         .with_for_update(read=True)
-    )
-    if role is None:
+    ).one_or_none()
+    if user is None:
         raise Refusal("invalid_credentials", "The e-mail address or the password is wrong.")
-    return Principal(user_id, open_session(session, user_id, refresh_hash, lifetime), Role(role))
+    if user.banned_at is not None:
+        raise Refusal("banned", "This account is banned.")
+    return Principal(user_id, open_session(session, user_id, refresh_hash, lifetime), Role(user.role))
 
 
 def open_session(session: Session, user_id: UUID, refresh_hash: bytes, lifetime: Lifetime) -> UUID:
@@ -181,6 +183,19 @@ def revoke_all(session: Session, user_id: UUID, keep: UUID | None = None) -> lis
     """End every session of the user, but not `keep`."""
     which = models.Session.user_id == user_id
     return _revoke(session, which if keep is None else which & (models.Session.id != keep))
+
+
+def ban(session: Session, user_id: UUID) -> list[UUID]:
+    """Ban a user: every session ends, and no new one can be opened. Doing it again is harmless."""
+    session.execute(
+        update(User).where(User.id == user_id, User.banned_at.is_(None)).values(banned_at=func.now())
+    )
+    return revoke_all(session, user_id)
+
+
+def lift_ban(session: Session, user_id: UUID) -> None:
+    """Let a banned user log in again."""
+    session.execute(update(User).where(User.id == user_id).values(banned_at=None))
 
 
 def told(session: Session, session_ids: Sequence[UUID]) -> None:

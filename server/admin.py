@@ -1,18 +1,23 @@
-"""`./neighborbid createadmin EMAIL`: the first administrator, made by whoever may run commands on the machine."""
+"""What only those may do who may run commands on the machine: make the first administrator, ban, lift a ban."""
 
 import asyncio
 import getpass
 import sys
+from uuid import UUID
 
 import msgspec
+from redis import RedisError
+from sqlalchemy.orm import Session
 
 from handlers.parsing import Email, NewPassword
 from handlers.passwords import Passwords
-from market import accounts
+from market import accounts, sessions
 from market.errors import Refusal
 from server.errors import Failure
 from server.settings import Settings
+from store import revocations
 from store.database import SyncDatabase
+from store.hot import SyncHot
 from store.models import Role
 
 
@@ -33,6 +38,42 @@ def create(settings: Settings, email: str) -> None:
         raise Failure(refusal.detail) from refusal
     finally:
         database.dispose()
+
+
+def ban(settings: Settings, email: str) -> None:
+    """Ban a user; open sockets close at once. Raises Failure for an unknown address."""
+    database, hot = SyncDatabase(settings.database_url), SyncHot.connect(settings.redis_url)
+    try:
+        with database.transaction() as session:
+            revoked = sessions.ban(session, _user_id(session, email))
+        try:
+            revocations.publish_from_task(hot, revoked)
+        except RedisError as error:
+            raise Failure(
+                "The user is banned. Redis is away; the sockets will close when it is back."
+            ) from error
+        with database.transaction() as session:
+            sessions.told(session, revoked)
+    finally:
+        database.dispose()
+        hot.client.close()
+
+
+def lift_ban(settings: Settings, email: str) -> None:
+    """Let a banned user log in again. Raises Failure for an unknown address."""
+    database = SyncDatabase(settings.database_url)
+    try:
+        with database.transaction() as session:
+            sessions.lift_ban(session, _user_id(session, email))
+    finally:
+        database.dispose()
+
+
+def _user_id(session: Session, email: str) -> UUID:
+    found = accounts.login_data(session, email)
+    if found is None:
+        raise Failure("Nobody has this e-mail address.")
+    return found[0]
 
 
 def _check(value: str, kind: object, problem: str) -> None:

@@ -1,4 +1,4 @@
-"""The commands of `./neighborbid`: up, down, status, logs, restart, check-config, migrate, createadmin,
+"""The commands of `./neighborbid`: up, down, status, logs, restart, check-config, migrate, createadmin, ban, unban,
 demo, test."""
 
 import argparse
@@ -50,6 +50,16 @@ def main() -> int:
 
                 admin.create(loaded, arguments.email)
                 say(f"{arguments.email} is an administrator now.")
+            case "ban":
+                from server import admin
+
+                admin.ban(loaded, arguments.email)
+                say(f"{arguments.email} is banned; all sessions have ended.")
+            case "unban":
+                from server import admin
+
+                admin.lift_ban(loaded, arguments.email)
+                say(f"{arguments.email} may log in again.")
             case "check-config":
                 check_config(loaded)
             case "demo":
@@ -86,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
         "createadmin", help="make an administrator; asks for the password or reads stdin"
     )
     admin.add_argument("email", help="what the administrator logs in with")
+    for name, what in (("ban", "end a user's sessions and refuse new ones"), ("unban", "lift a ban")):
+        commands.add_parser(name, help=what).add_argument("email", help="what the user logs in with")
     commands.add_parser("demo", help="run three live auctions with bots against the running system")
     commands.add_parser(
         "test", help="run pytest on an instance of its own (--keep leaves it up), with pytest's options"

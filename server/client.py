@@ -101,7 +101,7 @@ class LiveSocket:
         self._refs = itertools.count(1)
         self._waiting: dict[str, asyncio.Future[Message]] = {}
         self.closed = asyncio.create_task(self._read())
-        """Done when the connection has ended."""
+        """Done when the connection has ended; its result is the code with which the server closed it, if it did."""
 
     @classmethod
     async def open(
@@ -118,7 +118,7 @@ class LiveSocket:
         except _BROKEN as error:
             raise Disconnected(str(error)) from error
 
-    async def _read(self) -> None:
+    async def _read(self) -> int | None:
         while (text := await self._connection.read_message()) is not None:
             message: Message = json.loads(text)
             self._on_message(message)
@@ -128,6 +128,8 @@ class LiveSocket:
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(Disconnected("the connection closed"))
+        self._connection.close()
+        return self._connection.close_code
 
     async def request(self, kind: str, ref: str = "", **fields: Any) -> Message:
         """Send a message and wait for the reply that repeats its `ref`. Raises `Disconnected` without a reply."""

@@ -75,6 +75,7 @@ class User(Base):
     password_hash: Mapped[str]
     display_name: Mapped[str]
     role: Mapped[Role] = mapped_column(String, server_default="user")
+    banned_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -12,11 +12,10 @@ from market.sessions import Lifetime, Principal, Reused
 from store import models
 from store.database import SyncDatabase
 from store.models import Role, User
-from tests.database import make_user
+from tests.database import NO_PASSWORD, make_user
 from tests.market.parallel import at_once
 
 LIFETIME = Lifetime(60, 120)
-PASSWORD_HASH = "no password"
 """As `make_user` stores it."""
 
 
@@ -66,11 +65,11 @@ def test_of_parallel_refreshes_one_wins_and_nothing_is_revoked(sync_database: Sy
 def test_no_log_in_by_the_old_password_survives_its_change(sync_database: SyncDatabase) -> None:
     def log_in() -> object:
         with sync_database.transaction() as session:
-            return sessions.log_in(session, user, PASSWORD_HASH, os.urandom(32), LIFETIME)
+            return sessions.log_in(session, user, NO_PASSWORD, os.urandom(32), LIFETIME)
 
     def change() -> object:
         with sync_database.transaction() as session:
-            accounts.change_password(session, user, PASSWORD_HASH, "another")
+            accounts.change_password(session, user, NO_PASSWORD, "another")
             return sessions.revoke_all(session, user)
 
     for _ in range(5):
@@ -90,6 +89,6 @@ def test_of_two_password_changes_at_once_one_is_refused(sync_database: SyncDatab
 
     def change() -> None:
         with sync_database.transaction() as session:
-            accounts.change_password(session, user, PASSWORD_HASH, "another")
+            accounts.change_password(session, user, NO_PASSWORD, "another")
 
     assert at_once([change] * 4).count("invalid_credentials") == 3

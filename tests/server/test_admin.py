@@ -1,20 +1,26 @@
-"""`./neighborbid createadmin`."""
+"""`./neighborbid createadmin`, `ban` and `unban`."""
 
 import io
+import os
 from dataclasses import replace
 
 import pytest
+import redis
 from argon2 import PasswordHasher
 
-from market import accounts
+from market import accounts, sessions
+from market.errors import Refusal
+from market.sessions import Lifetime
 from server import admin
 from server.errors import Failure
 from server.settings import Settings
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Role
+from tests.database import NO_PASSWORD
 
 PASSWORD = "correct horse"
+LIFETIME = Lifetime(60, 60)
 
 
 def create(
@@ -52,3 +58,32 @@ def test_what_nobody_could_log_in_with_is_refused(
 ) -> None:
     with pytest.raises(Failure, match=problem):
         create(settings, database_url, monkeypatch, email, password)
+
+
+def test_a_ban_ends_all_sessions_tells_the_sockets_and_can_be_lifted(
+    settings: Settings, database_url: str, redis_url: str, sync_database: SyncDatabase
+) -> None:
+    here = replace(settings, database_url=database_url, redis_url=redis_url)
+    email = f"{new_id()}@example.org"
+    with sync_database.transaction() as session:
+        user_id = accounts.register(session, email, NO_PASSWORD, "Ann").id
+        gone = sessions.open_session(session, user_id, os.urandom(32), LIFETIME)
+
+    def log_in() -> None:
+        with sync_database.transaction() as session:
+            sessions.log_in(session, user_id, NO_PASSWORD, os.urandom(32), LIFETIME)
+
+    for _ in range(2):
+        admin.ban(here, email)
+        with pytest.raises(Refusal) as refused:
+            log_in()
+        assert refused.value.code == "banned"
+    with sync_database.transaction() as session:
+        assert sessions.authenticate(session, gone, user_id) is None
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.exists(f"revoked:{gone}")
+
+    admin.lift_ban(here, email)
+    log_in()
+    with pytest.raises(Failure, match="Nobody"):
+        admin.ban(here, "nobody@example.org")

@@ -7,14 +7,16 @@ import msgspec
 
 from handlers import logins
 from handlers.base import ApiHandler
+from handlers.common_passwords import require_uncommon
 from handlers.cookies import CookieHandler
 from handlers.operations import operation
-from handlers.parsing import ONE_LINE, Body, Email, NewPassword, Password
+from handlers.parsing import Addressed, Body, Code, DisplayName, Email, NewPassword, Password
 from handlers.tokens import new_refresh_token, refresh_hash
-from market import accounts, sessions
-from market.accounts import Profile
+from market import accounts, confirmations, sessions
+from market.accounts import NewUser
 from market.errors import Refusal
 from market.sessions import Principal, Reused
+from store.models import Language
 
 
 class Registration(Body, frozen=True, kw_only=True):
@@ -22,14 +24,17 @@ class Registration(Body, frozen=True, kw_only=True):
 
     email: Email
     password: NewPassword
-    display_name: Annotated[str, msgspec.Meta(max_length=50, pattern=ONE_LINE)]
+    display_name: DisplayName
+    language: Language = Language.ENGLISH
 
 
 class Credentials(Body, frozen=True, kw_only=True):
-    """What a user logs in with, and where the refresh token is to be kept: browsers want the cookie."""
+    """What a user logs in with, and where the refresh token is to be kept: browsers want the cookie. The code is for
+    users with a second factor."""
 
     email: Email
     password: Password
+    code: Code | None = None
     transport: Literal["body", "cookie"] = "body"
 
 
@@ -48,15 +53,22 @@ class LoggedIn(msgspec.Struct, frozen=True):
 
 
 class RegisterHandler(ApiHandler):
-    """POST: register. Logging in is a second step."""
+    """POST: register. Logging in is a second step. The answer does not tell, not even by the work it takes, whether the
+    address has an account already; its owner is told by mail."""
 
     public = True
 
-    @operation("email_taken", "busy", statuses=(HTTPStatus.CREATED,))
-    async def post(self, body: Registration) -> Profile:
-        password_hash = await self.services.passwords.hash(body.password)
-        self.set_header("Location", "/api/v1/me")
-        return await self.use(accounts.register, body.email, password_hash, body.display_name)
+    @operation("password_too_common", "busy", statuses=(HTTPStatus.ACCEPTED,))
+    async def post(self, body: Registration) -> Addressed:
+        require_uncommon(body.password, body.email, body.display_name)
+        new = NewUser(
+            email=body.email,
+            password_hash=await self.services.passwords.hash(body.password),
+            display_name=body.display_name,
+            language=body.language,
+        )
+        await self.use(confirmations.sign_up, new, verify=self.services.verify_email)
+        return Addressed(new.email.lower())
 
 
 class _TokensHandler(CookieHandler):
@@ -78,6 +90,8 @@ class LoginHandler(_TokensHandler):
     @operation(
         "invalid_credentials",
         "banned",
+        "second_factor_required",
+        "invalid_code",
         "too_many_attempts",
         "foreign_page",
         "busy",
@@ -88,14 +102,23 @@ class LoginHandler(_TokensHandler):
         if in_cookie:
             self.require_own_page()
         user_id, password_hash = await self.use(accounts.login_data, body.email) or (None, None)
-        right = await logins.check_password(self, body.email, password_hash, body.password)
+        right = await logins.check_password(self, body.email, password_hash, body.password, more_to_come=True)
         if user_id is None or password_hash is None or not right:
             raise Refusal("invalid_credentials", "The e-mail address or the password is wrong.")
         token = new_refresh_token()
-        principal = await self.use(
-            sessions.log_in, user_id, password_hash, refresh_hash(token), self.services.session_lifetime
+        outcome = await self.use(
+            sessions.log_in,
+            self.services.vault,
+            user_id,
+            password_hash,
+            body.code,
+            refresh_hash(token),
+            self.services.session_lifetime,
         )
-        return self.hand_out(principal, token, in_cookie)
+        logged_in = logins.accepted(outcome)
+        await logins.forget_attempts(self, body.email)
+        await logins.tell_revoked(self, logged_in.ended)
+        return self.hand_out(logged_in.principal, token, in_cookie)
 
 
 class RefreshHandler(_TokensHandler):

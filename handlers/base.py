@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from tornado.web import HTTPError, RequestHandler
 
 from handlers import idempotency, limits, problems
-from handlers.parsing import convert, decode_object
+from handlers.parsing import IF_MATCH, convert, decode_object
 from handlers.passwords import Passwords
 from handlers.tokens import TOKEN, AccessTokens
 from market import sessions
@@ -28,6 +28,7 @@ from market.idempotency import once
 from market.sessions import Lifetime, Principal
 from store.database import Database
 from store.hot import Hot
+from store.vault import Vault
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,10 +53,13 @@ class Services:
     hot: Hot
     development: bool
     tokens: AccessTokens
+    vault: Vault
     session_lifetime: Lifetime
     openapi: bytes
     """The document of this door, and below that of the live one; both JSON."""
     asyncapi: bytes
+    verify_email: bool = False
+    """Whether new users must confirm their e-mail addresses."""
     allowed_origins: frozenset[str] = frozenset()
     passwords: Passwords = field(default_factory=Passwords)
     quota_factor: int = limits.DEVELOPMENT_FACTOR
@@ -133,6 +137,15 @@ class ApiHandler(RequestHandler):
         query = {name: self.get_query_argument(name) for name in self.request.query_arguments}
         return convert(query, into, query=True)
 
+    def edited_version(self) -> int:
+        """The version that `If-Match` names. Raises Refusal `precondition_required` unless that is one of ours."""
+        match = re.fullmatch(IF_MATCH, self.request.headers.get("If-Match", ""))
+        if match is None:
+            raise Refusal(
+                "precondition_required", "Send the ETag of what you have read and edit as `If-Match`."
+            )
+        return int(match[1])
+
     async def prepare(self) -> None:
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
         if self.request.method not in self.methods():
@@ -181,7 +194,7 @@ class ApiHandler(RequestHandler):
             self.set_header(name, value)
 
     def compute_etag(self) -> None:
-        """No ETag: nothing here may be stored by a cache."""
+        """No ETag but that of a version: nothing here may be stored by a cache."""
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs["exc_info"][1] if "exc_info" in kwargs else HTTPError(status_code)

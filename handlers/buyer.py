@@ -42,6 +42,7 @@ class PaddleHandler(ApiHandler):
     """POST: take a paddle of an auction. GET: the own paddle. PATCH: raise its limit. DELETE: give it back."""
 
     @operation(
+        "email_not_verified",
         "own_auction",
         "closed",
         "paddle_taken",
@@ -60,9 +61,11 @@ class PaddleHandler(ApiHandler):
     async def get(self, auction_id: UUID) -> PaddleView:
         return await self.use(paddles.get, self.principal.user_id, auction_id)
 
-    @operation("no_paddle", "closed", "limit_not_raised", *MONEY, idempotent=True)
-    async def patch(self, auction_id: UUID, body: PaddleLimit) -> PaddleView:
-        paddle = await self.use_once(paddles.raise_limit, self.principal.user_id, auction_id, body.limit)
+    @operation("no_paddle", "closed", "limit_not_raised", *MONEY, idempotent=True, edits=True)
+    async def patch(self, auction_id: UUID, body: PaddleLimit, version: int) -> PaddleView:
+        paddle = await self.use_once(
+            paddles.raise_limit, self.principal.user_id, auction_id, body.limit, version
+        )
         await self._write_hot(paddle)
         return paddle
 

@@ -1,13 +1,19 @@
-"""The own account: profile, sessions, password."""
+"""The own account: profile, sessions, password, deletion."""
 
 from http import HTTPStatus
+from typing import Annotated, Literal
 from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, UnsetType
 
 from handlers import logins
 from handlers.base import UUID_PATTERN, ApiHandler
+from handlers.common_passwords import require_uncommon
+from handlers.cookies import CookieHandler
 from handlers.operations import operation
-from handlers.parsing import Body, NewPassword, Password
-from market import accounts, sessions
+from handlers.parsing import PROSE, Body, DisplayName, Edit, NewPassword, Password
+from market import accounts, deletion, sessions
 from market.accounts import Profile
 from market.errors import Refusal
 from market.sessions import SessionList
@@ -20,12 +26,30 @@ class PasswordChange(Body, frozen=True, kw_only=True):
     new_password: NewPassword
 
 
+class ProfileEdit(Edit, frozen=True, kw_only=True):
+    """New values. The e-mail address cannot be changed."""
+
+    display_name: DisplayName | UnsetType = UNSET
+    language: Literal["en", "ko"] | UnsetType = UNSET
+    bio: Annotated[str, msgspec.Meta(max_length=500, pattern=PROSE)] | UnsetType = UNSET
+
+
+class Deletion(Body, frozen=True, kw_only=True):
+    """Proof that it is the owner who asks."""
+
+    password: Password
+
+
 class MeHandler(ApiHandler):
-    """GET: the own profile."""
+    """GET: the own profile. PATCH: change some of it."""
 
     @operation("not_found")
     async def get(self) -> Profile:
         return await self.use(accounts.profile, self.principal.user_id)
+
+    @operation(edits=True)
+    async def patch(self, body: ProfileEdit, version: int) -> Profile:
+        return await self.use(accounts.edit_profile, self.principal.user_id, version, body.changes())
 
 
 class SessionsHandler(ApiHandler):
@@ -48,9 +72,17 @@ class SessionHandler(ApiHandler):
 class PasswordHandler(ApiHandler):
     """POST: change the password. A stolen access token does not suffice; all other sessions end."""
 
-    @operation("invalid_credentials", "too_many_attempts", "busy", statuses=(HTTPStatus.NO_CONTENT,))
+    @operation(
+        "invalid_credentials",
+        "password_too_common",
+        "too_many_attempts",
+        "busy",
+        statuses=(HTTPStatus.NO_CONTENT,),
+    )
     async def post(self, body: PasswordChange) -> None:
         user_id = self.principal.user_id
+        profile = await self.use(accounts.profile, user_id)
+        require_uncommon(body.new_password, profile.email, profile.display_name)
         old_hash = await self.use(accounts.password_hash, user_id)
         if not await logins.check_password(self, str(user_id), old_hash, body.old_password):
             raise Refusal("invalid_credentials", "The old password is wrong.")
@@ -61,9 +93,30 @@ class PasswordHandler(ApiHandler):
         await logins.tell_revoked(self, revoked)
 
 
+class DeletionHandler(CookieHandler):
+    """POST: delete the account, for good. Business and money must be settled first."""
+
+    @operation(
+        "invalid_credentials",
+        "too_many_attempts",
+        "busy",
+        "unsettled_business",
+        "balance_not_zero",
+        statuses=(HTTPStatus.NO_CONTENT,),
+    )
+    async def post(self, body: Deletion) -> None:
+        user_id = self.principal.user_id
+        password_hash = await self.use(accounts.password_hash, user_id)
+        if not await logins.check_password(self, str(user_id), password_hash, body.password):
+            raise Refusal("invalid_credentials", "The password is wrong.")
+        await logins.tell_revoked(self, await self.use(deletion.delete, user_id, password_hash))
+        self.clear_refresh_cookie()
+
+
 routes = [
     (r"/api/v1/me", MeHandler),
     (r"/api/v1/me/sessions", SessionsHandler),
     (rf"/api/v1/me/sessions/{UUID_PATTERN}", SessionHandler),
     (r"/api/v1/me/password", PasswordHandler),
+    (r"/api/v1/me/deletion", DeletionHandler),
 ]

@@ -12,6 +12,7 @@ import msgspec
 from handlers import idempotency, problems
 from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.operations import Operation, operation_of
+from handlers.parsing import IF_MATCH
 
 Json = dict[str, Any]
 
@@ -47,6 +48,11 @@ _PROBLEM: Json = {
         },
     },
     "required": ["type", "title", "status", "detail", "code", "instance", "request_id"],
+}
+_ETAG: Json = {
+    "description": 'The version in quotes, such as "7". An edit sends it back as `If-Match`.',
+    "required": True,
+    "schema": {"type": "string", "pattern": f"^{IF_MATCH}$"},
 }
 
 
@@ -152,6 +158,14 @@ def _parameters(operation: Operation, components: Json) -> Iterator[Json]:
             "description": "Names this request: sent again within 24 h, it gets its first answer and no second effect.",
             "schema": {"type": "string", "pattern": f"^{idempotency.PATTERN}$"},
         }
+    if operation.edits:
+        yield {
+            "name": "If-Match",
+            "in": "header",
+            "required": True,
+            "description": "The ETag of what was read: the edit is refused if there is another version by now.",
+            "schema": {"type": "string", "pattern": f"^{IF_MATCH}$"},
+        }
 
 
 def _without_null(schema: Json) -> Json:
@@ -167,6 +181,8 @@ def _responses(handler: type[ApiHandler], operation: Operation, schemas: dict[An
         if operation.answer is not None:
             content = {"application/json": {"schema": schemas[operation.answer]}}
             responses[str(status.value)]["content"] = content
+        if operation.versioned:
+            responses[str(status.value)]["headers"] = {"ETag": _ETAG}
     codes: dict[HTTPStatus, list[str]] = defaultdict(list)
     for code in sorted(operation.codes(handler.public)):
         codes[problems.STATUS[code]].append(code)

@@ -42,6 +42,14 @@ class Operation:
     refusals: frozenset[str]
     idempotent: bool
     """Whether it heeds an `Idempotency-Key`."""
+    edits: bool
+    """Whether it changes one version of something, which `If-Match` names."""
+
+    @property
+    def versioned(self) -> bool:
+        """Whether what it answers has a `version`, which is its `ETag`, too."""
+        fields = getattr(self.answer, "__struct_fields__", ())
+        return "version" in fields
 
     def codes(self, public: bool) -> frozenset[str]:
         """The codes of everything that it may refuse, unless a method or address is wrong."""
@@ -58,19 +66,29 @@ class Operation:
             codes |= {"invalid_query"}
         if self.idempotent:
             codes |= {"invalid_idempotency_key", "idempotency_key_reused", "idempotency_in_flight"}
+        if self.edits:
+            codes |= {"precondition_required", "precondition_failed"}
         return codes
+
+
+class _Versioned(msgspec.Struct):
+    version: int
 
 
 _operations: dict[Callable[..., Any], Operation] = {}
 
 
 def operation(
-    *refusals: str, statuses: tuple[HTTPStatus, ...] = (HTTPStatus.OK,), idempotent: bool = False
+    *refusals: str,
+    statuses: tuple[HTTPStatus, ...] = (HTTPStatus.OK,),
+    idempotent: bool = False,
+    edits: bool = False,
 ) -> Callable[[Callable[Concatenate[H, P], Awaitable[R]]], Callable[..., Awaitable[None]]]:
     """Make a handler's method of a function whose signature says what it takes and answers.
 
-    `body` and `query` are parsed as their types, every other parameter is an id in the path. The status is the first
-    of `statuses`, unless the function sets another of them.
+    `body` and `query` are parsed as their types; `version`, the last parameter of what `edits`, is the one that
+    `If-Match` names; every other parameter is an id in the path. The status is the first of `statuses`, unless the
+    function sets another of them. An answer with a `version` has it as its `ETag`, too.
     """
 
     def decorate(method: Callable[Concatenate[H, P], Awaitable[R]]) -> Callable[..., Awaitable[None]]:
@@ -85,24 +103,30 @@ def operation(
                 arguments.append(self.parse_body(body))
             if query is not None:
                 arguments.append(self.parse_query(query))
+            if edits:
+                arguments.append(self.edited_version())
             self.set_status(statuses[0])
             try:
                 answer = await method(self, *arguments)  # type: ignore[call-arg]
             except Replayed as replayed:
                 self.set_status(replayed.status)
-                self.write(replayed.body)
-                return
-            if answer is not None:
-                self.write(msgspec.json.encode(answer))
+                written = replayed.body
+            else:
+                written = b"" if answer is None else msgspec.json.encode(answer)
+            if declared.versioned:
+                self.set_header("ETag", f'"{msgspec.json.decode(written, type=_Versioned).version}"')
+            if written:
+                self.write(written)
 
-        _operations[run] = Operation(
-            ids=tuple(name for name in names if name not in ("body", "query")),
+        declared = _operations[run] = Operation(
+            ids=tuple(name for name in names if name not in ("body", "query", "version")),
             body=body,
             query=query,
             answer=None if types["return"] is type(None) else types["return"],
             statuses=statuses,
             refusals=frozenset(refusals),
             idempotent=idempotent,
+            edits=edits,
         )
         return run
 

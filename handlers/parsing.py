@@ -21,8 +21,16 @@ Email = Annotated[
 Password = Annotated[str, msgspec.Meta(max_length=128)]
 NewPassword = Annotated[str, msgspec.Meta(min_length=10, max_length=128)]
 
+Code = Annotated[str, msgspec.Meta(max_length=32)]
+"""Of the second factor: of the app, or a recovery code. Blanks, hyphens and case do not matter."""
+
+IF_MATCH = r'(?:W/)?"([0-9]{1,18})"'
+"""A version of ours as `If-Match` names it. The gateway puts W/ before the ETag of an answer that it compresses."""
+
 ONE_LINE = r"\A(?=.*\S)[^\x00-\x1f\x7f-\x9f]+\Z"
 """Pattern of a line with something to see on it. PostgreSQL cannot store NUL."""
+
+DisplayName = Annotated[str, msgspec.Meta(max_length=50, pattern=ONE_LINE)]
 
 PROSE = r"\A[^\x00-\x08\x0b-\x1f\x7f-\x9f]*\Z"
 """Pattern of a text that may have tabs and newlines."""
@@ -35,6 +43,27 @@ Cursor = Annotated[str, msgspec.Meta(max_length=512, pattern=r"\A[!-~]+\Z")]
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a client sends: a field that is not declared is an error."""
+
+
+class Edit(Body, frozen=True, kw_only=True):
+    """New values for some of the fields, each `T | UnsetType = UNSET`. What is left out stays as it is."""
+
+    def changes(self) -> dict[str, Any]:
+        """What is to change. Raises Refusal `invalid_body` if that is nothing."""
+        changes = {
+            name: value
+            for name in self.__struct_fields__
+            if (value := getattr(self, name)) is not msgspec.UNSET
+        }
+        if not changes:
+            raise Refusal("invalid_body", "Nothing is to be changed.", errors=[])
+        return changes
+
+
+class Addressed(msgspec.Struct, frozen=True):
+    """A mail goes to this address, if it is to get one."""
+
+    email: str
 
 
 class PageQuery(Body, frozen=True, kw_only=True):

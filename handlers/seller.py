@@ -60,7 +60,7 @@ class SellerAuctionsHandler(ApiHandler):
 class PublishHandler(ApiHandler):
     """POST: make a draft public, for good."""
 
-    @operation("forbidden", "wrong_state", "invalid_auction", idempotent=True)
+    @operation("email_not_verified", "forbidden", "wrong_state", "invalid_auction", idempotent=True)
     async def post(self, auction_id: UUID) -> AuctionView:
         view = await self.use_once(auctions.publish, self.principal.user_id, auction_id)
         # It is published whatever happens from here on: the sweep loads what Redis lacks as soon as Redis is back.

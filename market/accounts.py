@@ -1,16 +1,28 @@
 """Users. Passwords come here hashed: secrets never reach a table."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from market.errors import Refusal
+from market import mails
+from market.errors import Refusal, outdated
 from market.times import to_ms
 from store.ids import new_id
-from store.models import Role, User
+from store.models import Language, MailKind, Role, User
+
+
+class NewUser(msgspec.Struct, frozen=True, kw_only=True):
+    """Who registers. Upper and lower case are the same in an e-mail address."""
+
+    email: str
+    password_hash: str
+    display_name: str
+    language: Language = Language.ENGLISH
+    role: Role = Role.USER
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -18,30 +30,31 @@ class Profile(msgspec.Struct, frozen=True):
 
     id: UUID
     email: str
+    email_verified: bool
     display_name: str
+    bio: str
+    language: Language
     role: Role
     created_at: int
+    version: int
 
 
-def register(
-    session: Session, email: str, password_hash: str, display_name: str, role: Role = Role.USER
-) -> Profile:
-    """Make a user. Upper and lower case are the same in an email address. Refuses with `email_taken`."""
-    created_at = session.scalar(
+def register(session: Session, new: NewUser, *, verified: bool) -> UUID | None:
+    """Make a user whose address counts as `verified` or not. The id; None if the address has an account."""
+    return session.scalar(
         insert(User)
         .values(
-            id=(user_id := new_id()),
-            email=email.lower(),
-            password_hash=password_hash,
-            display_name=display_name,
-            role=role,
+            id=new_id(),
+            email=new.email.lower(),
+            password_hash=new.password_hash,
+            display_name=new.display_name,
+            language=new.language,
+            role=new.role,
+            email_verified_at=func.now() if verified else None,
         )
         .on_conflict_do_nothing(index_elements=[User.email])
-        .returning(User.created_at)
+        .returning(User.id)
     )
-    if created_at is None:
-        raise Refusal("email_taken", "There is an account with this email address already.")
-    return Profile(user_id, email.lower(), display_name, role, to_ms(created_at))
 
 
 def login_data(session: Session, email: str) -> tuple[UUID, str] | None:
@@ -54,12 +67,36 @@ def login_data(session: Session, email: str) -> tuple[UUID, str] | None:
 
 def profile(session: Session, user_id: UUID) -> Profile:
     """The user's own account. Refuses with `not_found`."""
-    row = session.execute(
-        select(User.id, User.email, User.display_name, User.role, User.created_at).where(User.id == user_id)
-    ).one_or_none()
-    if row is None:
+    user = session.get(User, user_id, populate_existing=True)
+    if user is None:
         raise Refusal("not_found", "There is no such user.")
-    return Profile(row.id, row.email, row.display_name, Role(row.role), to_ms(row.created_at))
+    return _profile(user)
+
+
+def edit_profile(session: Session, user_id: UUID, version: int, changes: Mapping[str, str]) -> Profile:
+    """Give some columns of the user new values. Refuses with `precondition_failed` if the profile is not in this
+    `version` (any more)."""
+    user = session.scalar(
+        update(User)
+        .where(User.id == user_id, User.version == version)
+        .values(**changes)
+        .returning(User)
+        .execution_options(populate_existing=True, synchronize_session=False)
+    )
+    if user is None:
+        raise outdated()
+    return _profile(user)
+
+
+def keep(session: Session, user_id: UUID) -> None:
+    """Hold off the deletion of an account until this transaction ends. Refuses with `unauthenticated` if it is deleted.
+
+    Whatever a deletion asks to be settled first begins with this, before any other lock: `market.deletion` takes the
+    opposite lock, then looks.
+    """
+    kept = select(User.id).where(User.id == user_id, User.deleted_at.is_(None))
+    if session.scalar(kept.with_for_update(read=True, key_share=True)) is None:
+        raise Refusal("unauthenticated", "The account was deleted.")
 
 
 def password_hash(session: Session, user_id: UUID) -> str:
@@ -69,11 +106,38 @@ def password_hash(session: Session, user_id: UUID) -> str:
 
 def change_password(session: Session, user_id: UUID, old_hash: str, new_hash: str) -> None:
     """Replace the password whose hash was checked. Refuses with `invalid_credentials` if it was changed meanwhile."""
-    changed = session.scalar(
+    email = session.scalar(
         update(User)
         .where(User.id == user_id, User.password_hash == old_hash)
         .values(password_hash=new_hash)
-        .returning(User.id)
+        .returning(User.email)
     )
-    if changed is None:
+    if email is None:
         raise Refusal("invalid_credentials", "The password was changed at the same time.")
+    password_was_changed(session, user_id, email)
+
+
+def password_was_changed(session: Session, user_id: UUID, email: str) -> None:
+    """Void what could change the password once more, and tell the user. The caller has changed the user's row."""
+    mails.void_resets(session, user_id, email)
+    mails.write(session, MailKind.PASSWORD_CHANGED, email)
+
+
+def require_verified(session: Session, user_id: UUID) -> None:
+    """Refuses with `email_not_verified` whoever has not confirmed the e-mail address."""
+    if session.scalar(select(User.email_verified_at).where(User.id == user_id)) is None:
+        raise Refusal("email_not_verified", "Confirm your e-mail address first. We can send the mail again.")
+
+
+def _profile(user: User) -> Profile:
+    return Profile(
+        user.id,
+        user.email,
+        user.email_verified_at is not None,
+        user.display_name,
+        user.bio,
+        Language(user.language),
+        Role(user.role),
+        to_ms(user.created_at),
+        user.version,
+    )

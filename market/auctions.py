@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import ColumnElement, DateTime, Row, Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
+from market import accounts
 from market.errors import Refusal
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.rules import MAX_AMOUNT, Step, increment
@@ -117,6 +118,7 @@ class BidView(msgspec.Struct, frozen=True):
 
 def create(session: Session, seller_id: UUID, draft: Draft) -> AuctionView:
     """Make a draft. Refuses with `invalid_auction`, naming the `field`."""
+    accounts.keep(session, seller_id)
     now = to_ms(_clock(session))
     opens_at = now if draft.opens_at is None else draft.opens_at
     _validate(draft, opens_at, now)
@@ -171,9 +173,11 @@ def _validate(draft: Draft, opens_at: int, now: int) -> None:
 def publish(session: Session, seller_id: UUID, auction_id: UUID) -> AuctionView:
     """Show a draft to everybody and let paddles be taken. The caller loads it into the hot state after commit.
 
-    Refuses with `not_found`, `forbidden` (somebody else's), `wrong_state` (no draft any more) or `invalid_auction`
-    (its end has passed).
+    Refuses with `email_not_verified`, `not_found`, `forbidden` (somebody else's), `wrong_state` (no draft any more) or
+    `invalid_auction` (its end has passed).
     """
+    accounts.keep(session, seller_id)
+    accounts.require_verified(session, seller_id)
     auction = locked(session, auction_id)
     if auction.seller_id != seller_id:
         raise Refusal("forbidden", "Only its seller may publish an auction.")

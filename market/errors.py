@@ -13,3 +13,10 @@ class Refusal(Exception):
         self.code = code
         self.detail = detail
         self.fields = fields
+
+
+def outdated() -> Refusal:
+    """The refusal for an edit of a version that is not the present one."""
+    return Refusal(
+        "precondition_failed", "It was changed in the meantime. Read it again, then edit that version."
+    )

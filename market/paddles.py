@@ -16,9 +16,9 @@ import msgspec
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
-from market import ledger
+from market import accounts, ledger
 from market.auctions import locked, not_found
-from market.errors import Refusal
+from market.errors import Refusal, outdated
 from store.hot import HotPaddle
 from store.ids import new_id
 from store.models import Auction, AuctionStatus, Paddle, PaddleStatus
@@ -40,9 +40,10 @@ def take(session: Session, bidder_id: UUID, auction_id: UUID, limit: int) -> Pad
     """Take a paddle, before or during the auction. Asking again with the same limit gives the same paddle; one that was
     given back is taken again under its old number.
 
-    Refuses with `not_found`, `own_auction`, `closed`, `paddle_taken` (with another limit), `paddle_returning` or as
-    `ledger.post` does.
+    Refuses with `email_not_verified`, `not_found`, `own_auction`, `closed`, `paddle_taken` (with another limit),
+    `paddle_returning` or as `ledger.post` does.
     """
+    accounts.require_verified(session, bidder_id)
     auction = locked(session, auction_id)
     if auction.status == AuctionStatus.DRAFT:
         raise not_found()
@@ -69,16 +70,19 @@ def take(session: Session, bidder_id: UUID, auction_id: UUID, limit: int) -> Pad
     return _changed(session, paddle, PaddleStatus.ACTIVE)
 
 
-def raise_limit(session: Session, bidder_id: UUID, auction_id: UUID, limit: int) -> PaddleView:
-    """Raise the limit; the old hold is exchanged for one of the new limit, or kept if the money does not suffice.
+def raise_limit(session: Session, bidder_id: UUID, auction_id: UUID, limit: int, version: int) -> PaddleView:
+    """Raise the limit of a paddle in this `version`; the old hold is exchanged for one of the new limit, or kept if the
+    money does not suffice.
 
-    Refuses with `not_found`, `no_paddle`, `closed`, `limit_not_raised` or as `ledger.post` does.
+    Refuses with `not_found`, `no_paddle`, `closed`, `precondition_failed`, `limit_not_raised` or as `ledger.post` does.
     """
     auction = locked(session, auction_id)
     paddle = _own(session, bidder_id, auction_id)
     _require_running(session, auction)
     if paddle.status != PaddleStatus.ACTIVE:
         raise _no_paddle()
+    if paddle.version != version:
+        raise outdated()
     if limit <= paddle.limit:
         raise Refusal("limit_not_raised", "The new limit must be higher.", limit=paddle.limit)
     hold = ledger.holding(session, new_id(), bidder_id, limit, auction_id)

@@ -11,15 +11,21 @@ import msgspec
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from market import factors
 from market.errors import Refusal
+from market.factors import WrongCode
 from market.times import to_ms
 from store import models
 from store.database import any_id
 from store.ids import new_id
 from store.models import Role, SpentToken, User
+from store.vault import Vault
 
 CONFLICT_S = 10
 """Two tabs may show the same refresh token at once; shown again later than this it was stolen."""
+
+MAX_OPEN = 50
+"""Sessions of one user. The next log-in ends the one that was unused for longest."""
 
 BATCH = 1000
 """How many sessions a sweep handles at a time."""
@@ -38,6 +44,13 @@ class Principal(msgspec.Struct, frozen=True):
     user_id: UUID
     session_id: UUID
     role: Role = Role.USER
+
+
+class LogIn(msgspec.Struct, frozen=True):
+    """A session was opened for `principal`, and those of the ids were ended to make room."""
+
+    principal: Principal
+    ended: list[UUID]
 
 
 class Reused(msgspec.Struct, frozen=True):
@@ -63,23 +76,38 @@ class SessionList(msgspec.Struct, frozen=True):
 
 
 def log_in(
-    session: Session, user_id: UUID, password_hash: str, refresh_hash: bytes, lifetime: Lifetime
-) -> Principal:
-    """Open a session for whoever has proven to know the password behind `password_hash`.
+    session: Session,
+    vault: Vault,
+    user_id: UUID,
+    password_hash: str,
+    code: str | None,
+    refresh_hash: bytes,
+    lifetime: Lifetime,
+) -> LogIn | WrongCode:
+    """Open a session for whoever has proven to know the password behind `password_hash`, and knows the `code` of the
+    second factor if it is on. `WrongCode` must be committed.
 
     Refuses with `banned`, and with `invalid_credentials` if the password was changed meanwhile: a ban and a change
-    revoke all sessions, and one opened before must not slip in after it.
+    revoke all sessions, and one opened before must not slip in after it. Further refusals are those of
+    `factors.admits`.
     """
     user = session.execute(
         select(User.role, User.banned_at)
         .where(User.id == user_id, User.password_hash == password_hash)
-        .with_for_update(read=True)
+        .with_for_update(key_share=True)
     ).one_or_none()
     if user is None:
         raise Refusal("invalid_credentials", "The e-mail address or the password is wrong.")
     if user.banned_at is not None:
         raise Refusal("banned", "This account is banned.")
-    return Principal(user_id, open_session(session, user_id, refresh_hash, lifetime), Role(user.role))
+    if not factors.admits(session, vault, user_id, code):
+        return WrongCode()
+    others = (models.Session.user_id == user_id) & _open()
+    latest = models.Session.refreshed_at.desc(), models.Session.id.desc()
+    surplus = select(models.Session.id).where(others).order_by(*latest)
+    ended = _revoke(session, models.Session.id.in_(surplus.offset(MAX_OPEN - 1)))
+    opened = open_session(session, user_id, refresh_hash, lifetime)
+    return LogIn(Principal(user_id, opened, Role(user.role)), ended)
 
 
 def open_session(session: Session, user_id: UUID, refresh_hash: bytes, lifetime: Lifetime) -> UUID:

@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from market import ledger
+from market import accounts, ledger
 from market.errors import Refusal
 from market.rules import MAX_AMOUNT
 from store.models import Account, AccountKind, TransferKind
@@ -36,6 +36,7 @@ def top_up(session: Session, user_id: UUID, amount: int, transfer_id: UUID) -> W
     Refuses with `balance_too_large` when available and held would be more together than one account may hold, so
     that a release always finds room; otherwise as `ledger.post` does.
     """
+    accounts.keep(session, user_id)
     available = ledger.account(session, AccountKind.AVAILABLE, user_id)
     provider = ledger.account(session, AccountKind.PROVIDER, None)
     ledger.post(session, [ledger.Posting(transfer_id, TransferKind.TOP_UP, provider, available, amount)])

@@ -67,6 +67,12 @@ async def _authenticate(live: Live, viewer: Viewer, request: Authenticate) -> No
         detail = "the ticket is unknown, used or too old"
         viewer.send(Error(ref=request.ref, code=ErrorCode.INVALID_TICKET, detail=detail))
         return
+    if not live.hub.has_room(ticket.user, viewer):
+        detail = (
+            f"signed in on {live.limits.account_sockets} sockets already; close one, then get a new ticket"
+        )
+        viewer.send(Error(ref=request.ref, code=ErrorCode.TOO_MANY_SOCKETS, detail=detail))
+        return
     # In this order: a revocation from now on is heard, and one before is found.
     live.hub.identify(viewer, ticket.user, ticket.session)
     try:
@@ -96,11 +102,19 @@ def _ping(live: Live, viewer: Viewer, request: Ping) -> None:
 
 
 def _bid(live: Live, viewer: Viewer, request: Bid) -> None:
-    if viewer.user is None:
+    account = viewer.account
+    if account is None:
         detail = "hand in a ticket before bidding"
         viewer.send(Error(ref=request.ref, code=ErrorCode.AUTHENTICATION_REQUIRED, detail=detail))
         return
-    call = place_bid(request.auction, viewer.user, request.ref, request.most, request.epoch)
+    if wait_ms := account.bids.take():
+        BIDS.labels("rate_limited").inc()
+        detail = "too many bids; the bid was not placed"
+        viewer.send(
+            Error(ref=request.ref, code=ErrorCode.RATE_LIMITED, detail=detail, retry_after_ms=wait_ms)
+        )
+        return
+    call = place_bid(request.auction, account.user, request.ref, request.most, request.epoch)
     try:
         future = live.pipe.run(call)
     except Unavailable as failure:

@@ -13,6 +13,7 @@ from uuid import UUID
 import structlog
 from redis.exceptions import RedisError
 
+from realtime.accounts import Account
 from realtime.background import stop_all
 from realtime.clock import Clock
 from realtime.limits import Limits
@@ -34,7 +35,7 @@ _RESTORED = Notice(code=NoticeCode.RESTORED, detail="live updates go on")
 
 
 class Hub:
-    """Rooms by auction, sockets by user."""
+    """Rooms by auction, sockets by account and session."""
 
     def __init__(self, url: str, hot: Hot, clock: Clock, process: str, limits: Limits) -> None:
         self._hot = hot
@@ -47,7 +48,7 @@ class Hub:
         self._read_again: set[Room] = set()
         """Rooms whose subscription took effect while they were read: the reading may be older than that."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._users: defaultdict[UUID, set[Viewer]] = defaultdict(set)
+        self._accounts: dict[UUID, Account] = {}
         self._sessions: defaultdict[UUID, set[Viewer]] = defaultdict(set)
         self.viewers: set[Viewer] = set()
         self.empty = asyncio.Event()
@@ -96,9 +97,22 @@ class Hub:
 
     def identify(self, viewer: Viewer, user: UUID | None, session: UUID | None) -> None:
         """Say whose socket it is, and by which log-in. One that went away while its ticket was checked is nobody's."""
-        _index(self._users, viewer, viewer.user, user if viewer in self.viewers else None)
-        _index(self._sessions, viewer, viewer.session, session if viewer in self.viewers else None)
-        viewer.user, viewer.session = user, session
+        if viewer not in self.viewers:
+            user = session = None
+        if viewer.account:
+            viewer.account.viewers.discard(viewer)
+        viewer.account = None
+        if user is not None:
+            viewer.account = self._accounts.get(user) or Account(user, self._limits)
+            self._accounts[user] = viewer.account
+            viewer.account.viewers.add(viewer)
+        _index(self._sessions, viewer, viewer.session, session)
+        viewer.session = session
+
+    def has_room(self, user: UUID, viewer: Viewer) -> bool:
+        """Whether the user may sign in on this socket, too."""
+        account = self._accounts.get(user)
+        return account is None or len(account.viewers - {viewer}) < self._limits.account_sockets
 
     def end_session(self, session: UUID) -> None:
         """Close the sockets of a revoked session. They are nobody's at once, however long the goodbye takes."""
@@ -138,7 +152,8 @@ class Hub:
         viewer.send(Unsubscribed(ref=ref, auction=auction))
 
     def _outbid(self, user: UUID, room: Room, outbid: Outbid) -> None:
-        for viewer in tuple(self._users.get(user, ())):
+        account = self._accounts.get(user)
+        for viewer in tuple(account.viewers) if account else ():
             if room.auction in viewer.rooms:
                 viewer.send(outbid)
 
@@ -281,7 +296,7 @@ class Hub:
                 room.tell(ViewersPush(auction=auction, count=total))
 
     def sweep(self) -> None:
-        """Close what is slow, refuse who waits in vain, leave what nobody watches."""
+        """Close what is slow, refuse who waits in vain, leave what nobody watches, forget who is gone."""
         now = time.monotonic()
         for viewer in tuple(self.viewers):
             if viewer.behind_since and now - viewer.behind_since > self._limits.slow_s:
@@ -291,6 +306,9 @@ class Hub:
                 self._refuse_late(room, now)
             if not room.size and now - room.empty_since > self._limits.grace_s:
                 self._close(room)
+        for account in tuple(self._accounts.values()):
+            if account.over:
+                del self._accounts[account.user]
 
     def _refuse_late(self, room: Room, now: float) -> None:
         for viewer, waiting in tuple(room.waiting.items()):

@@ -9,7 +9,13 @@ class Limits:
 
     message_bytes: int = 16 * 1024
     messages_per_s: float = 50
+    """Of all signed-in sockets of an account on this process together, or of one socket that is nobody's."""
     message_burst: int = 100
+    bids_per_s: float = 20
+    """Of an account on this process."""
+    bid_burst: int = 40
+    account_sockets: int = 20
+    """Signed-in sockets of an account on this process."""
     rate_limited_in_a_row: int = 100
     """A socket that is refused this often without a pause is closed."""
     subscriptions: int = 100

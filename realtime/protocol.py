@@ -29,6 +29,7 @@ class ErrorCode(StrEnum):
     AUTHENTICATION_REQUIRED = "authentication_required"
     INVALID_TICKET = "invalid_ticket"
     TOO_MANY_SUBSCRIPTIONS = "too_many_subscriptions"
+    TOO_MANY_SOCKETS = "too_many_sockets"
     RATE_LIMITED = "rate_limited"
     NOT_SUBSCRIBED = "not_subscribed"
     UNKNOWN_AUCTION = "unknown_auction"

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from tornado.iostream import IOStream, StreamClosedError
 
+from realtime.accounts import Account, Bucket
 from realtime.frames import frame
 from realtime.limits import Limits
 from realtime.metrics import SLOW_VIEWERS
@@ -25,16 +26,21 @@ class Viewer:
         self._close = close
         self._limits = limits
         self._closed = False
-        self._tokens = float(limits.message_burst)
-        self._filled_at = time.monotonic()
+        self._messages = Bucket(limits.message_burst, limits.messages_per_s)
         self._refused_in_a_row = 0
-        self.user: UUID | None = None
+        self.account: Account | None = None
+        """Whose socket it is."""
         self.session: UUID | None = None
         """By which log-in it is the user's socket."""
         self.rooms: dict[UUID, Room] = {}
         self.unsent = 0
         self.behind_since = 0.0
         """Since when (monotonic seconds) it has been too far behind for ticks; 0 if it is not."""
+
+    @property
+    def user(self) -> UUID | None:
+        """The user whose socket it is."""
+        return self.account.user if self.account else None
 
     def send(self, message: Message) -> None:
         """Write a message of its own."""
@@ -89,16 +95,12 @@ class Viewer:
         self.close(CloseCode.TOO_SLOW, "too_slow")
 
     def wait_ms(self) -> int:
-        """Take one message from the allowance: 0, or the ms until the next one is allowed."""
-        now = time.monotonic()
-        refill = (now - self._filled_at) * self._limits.messages_per_s
-        self._tokens = min(self._limits.message_burst, self._tokens + refill)
-        self._filled_at = now
-        if self._tokens >= 1:
-            self._tokens -= 1
+        """Take one message from the allowance, of the account if there is one: 0, or the ms until the next."""
+        wait_ms = (self.account.messages if self.account else self._messages).take()
+        if wait_ms == 0:
             self._refused_in_a_row = 0
             return 0
         self._refused_in_a_row += 1
         if self._refused_in_a_row > self._limits.rate_limited_in_a_row:
             self.close(CloseCode.POLICY, "rate_limited")
-        return int((1 - self._tokens) / self._limits.messages_per_s * 1000) + 1
+        return wait_ms

@@ -9,9 +9,11 @@ import msgspec
 from redis import RedisError
 from sqlalchemy.orm import Session
 
+from handlers.common_passwords import require_uncommon
 from handlers.parsing import Email, NewPassword
 from handlers.passwords import Passwords
 from market import accounts, sessions
+from market.accounts import NewUser
 from market.errors import Refusal
 from server.errors import Failure
 from server.settings import Settings
@@ -19,6 +21,8 @@ from store import revocations
 from store.database import SyncDatabase
 from store.hot import SyncHot
 from store.models import Role
+
+NAME = "Admin"
 
 
 def create(settings: Settings, email: str) -> None:
@@ -31,13 +35,21 @@ def create(settings: Settings, email: str) -> None:
     _check(password, NewPassword, "The password must have 10 to 128 characters.")
     database = SyncDatabase(settings.database_url)
     try:
-        password_hash = asyncio.run(Passwords().hash(password))
+        require_uncommon(password, email, NAME)
+        new = NewUser(
+            email=email,
+            password_hash=asyncio.run(Passwords().hash(password)),
+            display_name=NAME,
+            role=Role.ADMIN,
+        )
         with database.transaction() as session:
-            accounts.register(session, email, password_hash, "Admin", Role.ADMIN)
+            made = accounts.register(session, new, verified=True)
     except Refusal as refusal:
         raise Failure(refusal.detail) from refusal
     finally:
         database.dispose()
+    if made is None:
+        raise Failure("There is an account with this e-mail address already.")
 
 
 def ban(settings: Settings, email: str) -> None:

@@ -200,11 +200,11 @@ class Bidder:
 async def _sign_up(base_url: str, role: str, number: int) -> tuple[Api, str]:
     api = Api(base_url)
     email, password = f"{role}{number}-{uuid4().hex[:12]}@demo.example", uuid4().hex
-    profile = await api.post(
+    await api.post(
         "/auth/register", {"email": email, "password": password, "display_name": f"{role} {number}"}
     )
     await api.log_in(email, password)
-    return api, profile["id"]
+    return api, (await api.get("/me"))["id"]
 
 
 async def _publish(seller: Api, title: str, start_price: int, seconds: int) -> Lot:

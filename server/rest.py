@@ -11,6 +11,7 @@ from server import asyncapi, health, process
 from server.settings import Settings
 from store.database import Database
 from store.hot import Hot
+from store.vault import Vault
 
 
 async def main(settings: Settings, port: int) -> None:
@@ -28,7 +29,9 @@ async def main(settings: Settings, port: int) -> None:
         hot=hot,
         development=settings.development,
         tokens=AccessTokens(dict(settings.token_keys)),
+        vault=Vault(dict(settings.secret_keys)),
         session_lifetime=Lifetime(settings.session_ttl_s, settings.session_max_s),
+        verify_email=settings.verify_email,
         allowed_origins=frozenset(settings.allowed_origins),
         openapi=openapi.document(ROUTES),
         asyncapi=asyncapi.document(),

@@ -21,9 +21,10 @@ from urllib.parse import urlsplit
 
 REPO = Path(__file__).resolve().parent.parent
 PREFIX = "NEIGHBORBID_"
-TOKEN_KEY_BYTES = 32
+KEY_BYTES = 32
 # A Unix socket's path holds 107 bytes; supervisord first binds `<path>.<pid>`.
 LONGEST_SOCKET_PATH = 107 - len(".4194304")
+MAIL_ADDRESS = r"[!-?A-~]{1,64}@[A-Za-z0-9.-]+"
 # What a browser sends: lower case, and no port when it is the scheme's own.
 ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
@@ -73,6 +74,15 @@ class Settings:
     session_max_s: int
     token_keys: tuple[tuple[str, bytes], ...] = field(repr=False)
     """(kid, key) of each: the first signs access tokens, all verify them."""
+    secret_keys: tuple[tuple[str, bytes], ...] = field(repr=False)
+    """The same for what is encrypted in the tables: the first encrypts, all decrypt."""
+    verify_email: bool
+    """Whether new users must confirm their e-mail addresses."""
+    smtp_url: str | None
+    """None: mails become files in `mail_dir`."""
+    mail_from: str
+    public_url: str
+    """Where people find the gateway: mails link to it."""
     postgres_port: int
     postgres_fsync: bool
     redis_port: int
@@ -97,6 +107,11 @@ class Settings:
         return self.var / "log"
 
     @property
+    def mail_dir(self) -> Path:
+        """Where mails are found in development."""
+        return self.var / "mail"
+
+    @property
     def state_dir(self) -> Path:
         """Where the unprivileged servers keep data: as root outside HOME, which they may be unable to enter."""
         if os.geteuid() != 0:
@@ -115,10 +130,7 @@ class Settings:
     @property
     def url(self) -> str:
         """Where a browser on this machine finds the gateway."""
-        host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(self.http_host, self.http_host)  # noqa: S104
-        if self.tls_certificate is not None:
-            return f"https://{host}:{self.https_port}"
-        return f"http://{host}:{self.http_port}"
+        return _gateway_url(self.http_host, self.http_port, self.https_port if self.tls_certificate else None)
 
     def summary(self) -> str:
         """Every setting on a line of its own, without secrets."""
@@ -126,13 +138,18 @@ class Settings:
 
     def _shown(self, name: str) -> str:
         value = getattr(self, name)
-        if name == "token_keys":
+        if name.endswith("_keys"):
             return ", ".join(kid for kid, _ in value)
-        if name.endswith("_url"):
+        if name.endswith("_url") and value is not None:
             # Passwords may stand before the host or, in PostgreSQL's URLs, among the parameters.
             scheme, _, rest = value.partition("?")[0].partition("://")
             return f"{scheme}://{rest.rpartition('@')[2]}"
         return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _gateway_url(host: str, http_port: int, https_port: int | None) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104
+    return f"http://{host}:{http_port}" if https_port is None else f"https://{host}:{https_port}"
 
 
 class _Reader:
@@ -157,6 +174,9 @@ class _Reader:
 
     def port(self, name: str, default: int) -> int:
         return self.integer(name, default, 1, 65535)
+
+    def switch(self, name: str, default: bool) -> bool:
+        return self.choice(name, ("on", "off") if default else ("off", "on")) == "on"
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
         """The first choice is the default."""
@@ -192,7 +212,7 @@ class _Reader:
             self.problems.append(f"{name} must be the absolute path of a readable file, not {raw!r}.")
         return Path(raw)
 
-    def token_keys(self, name: str) -> tuple[tuple[str, bytes], ...]:
+    def keys(self, name: str) -> tuple[tuple[str, bytes], ...]:
         """Pairs of kid and key. The value itself is never repeated in a problem."""
         pairs = []
         for word in self.words(name):
@@ -201,11 +221,11 @@ class _Reader:
                 key = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
             except (binascii.Error, ValueError):
                 key = b""
-            if re.fullmatch("[A-Za-z0-9_-]{1,32}", kid) and len(key) == TOKEN_KEY_BYTES:
+            if re.fullmatch("[A-Za-z0-9_-]{1,32}", kid) and len(key) == KEY_BYTES:
                 pairs.append((kid, key))
             else:
                 self.problems.append(
-                    f"{name} must list kid:key pairs, each key {TOKEN_KEY_BYTES} bytes in base64url."
+                    f"{name} must list kid:key pairs, each key {KEY_BYTES} bytes in base64url."
                 )
         if len({kid for kid, _ in pairs}) < len(pairs):
             self.problems.append(f"{name} must name every kid once.")
@@ -239,8 +259,8 @@ def _is_host_and_port(text: str) -> bool:
 def load(environ: Mapping[str, str]) -> Settings:
     """Reads and checks all settings.
 
-    Makes the embedded servers' passwords and, in development, the key of the tokens when they do not exist yet:
-    files of mode 0600 under HOME/var/secrets.
+    Makes the embedded servers' passwords and, in development, the keys when they do not exist yet: files of mode 0600
+    under HOME/var/secrets.
     Raises BadSettings with every problem at once; nothing is written then.
     """
     read = _Reader(environ)
@@ -274,7 +294,12 @@ def load(environ: Mapping[str, str]) -> Settings:
     allowed_origins = read.origins("NEIGHBORBID_ALLOWED_ORIGINS")
     session_ttl_s = read.integer("NEIGHBORBID_SESSION_TTL_S", 14 * 24 * 3600, 60, 366 * 24 * 3600)
     session_max_s = read.integer("NEIGHBORBID_SESSION_MAX_S", 90 * 24 * 3600, 60, 366 * 24 * 3600)
-    token_keys = read.token_keys("NEIGHBORBID_TOKEN_KEYS")
+    verify_email = read.switch("NEIGHBORBID_VERIFY_EMAIL", not development)
+    smtp_url = read.service_url("NEIGHBORBID_SMTP_URL", ("smtp", "smtps"))
+    mail_from = read.text("NEIGHBORBID_MAIL_FROM", "neighborbid@localhost")
+    public_url = read.text("NEIGHBORBID_PUBLIC_URL", "").rstrip("/")
+    token_keys = read.keys("NEIGHBORBID_TOKEN_KEYS")
+    secret_keys = read.keys("NEIGHBORBID_SECRET_KEYS")
     postgres_port = read.port("NEIGHBORBID_POSTGRES_PORT", 8301)
     postgres_fsync = read.choice("NEIGHBORBID_POSTGRES_FSYNC", ("on", "off")) == "on"
     redis_port = read.port("NEIGHBORBID_REDIS_PORT", 8302)
@@ -302,8 +327,19 @@ def load(environ: Mapping[str, str]) -> Settings:
         problems.append("NEIGHBORBID_TLS_CERTIFICATE and NEIGHBORBID_TLS_KEY need each other.")
     if tls_chain is not None and tls_certificate is None:
         problems.append("NEIGHBORBID_TLS_CHAIN needs NEIGHBORBID_TLS_CERTIFICATE.")
-    if not token_keys and environment is Environment.PRODUCTION:
-        problems.append("NEIGHBORBID_TOKEN_KEYS must be set in production.")
+    for name, keys in (("NEIGHBORBID_TOKEN_KEYS", token_keys), ("NEIGHBORBID_SECRET_KEYS", secret_keys)):
+        if not keys and environment is Environment.PRODUCTION:
+            problems.append(f"{name} must be set in production.")
+    if not re.fullmatch(MAIL_ADDRESS, mail_from):
+        problems.append(f"NEIGHBORBID_MAIL_FROM must be an e-mail address, not {mail_from!r}.")
+    if public_url and not ORIGIN.fullmatch(public_url):
+        problems.append(
+            f"NEIGHBORBID_PUBLIC_URL must be an origin such as https://bid.example, not {public_url!r}."
+        )
+    if not development:
+        given = {"NEIGHBORBID_SMTP_URL": smtp_url, "NEIGHBORBID_PUBLIC_URL": public_url}
+        given["NEIGHBORBID_MAIL_FROM"] = environ.get("NEIGHBORBID_MAIL_FROM")
+        problems += [f"{name} must be set in production." for name, value in given.items() if not value]
     if owner_url is not None and embedded_postgres:
         problems.append(
             "NEIGHBORBID_OWNER_DATABASE_URL needs DATABASE_URL: the embedded server has its own owner."
@@ -322,9 +358,8 @@ def load(environ: Mapping[str, str]) -> Settings:
     if problems:
         raise BadSettings(problems)
 
-    if not token_keys:
-        key = secret(home, "token_key", TOKEN_KEY_BYTES)
-        token_keys = (("generated", base64.urlsafe_b64decode(key + "=")),)
+    token_keys = token_keys or _generated_keys(home, "token_key")
+    secret_keys = secret_keys or _generated_keys(home, "secret_key")
     if database_url is None:
         password = secret(home, "postgres")
         database_url = f"postgresql://neighborbid:{password}@127.0.0.1:{postgres_port}/neighborbid"
@@ -354,7 +389,12 @@ def load(environ: Mapping[str, str]) -> Settings:
         allowed_origins=allowed_origins,
         session_ttl_s=session_ttl_s,
         session_max_s=session_max_s,
+        verify_email=verify_email,
+        smtp_url=smtp_url,
+        mail_from=mail_from,
+        public_url=public_url or _gateway_url(http_host, http_port, https_port if tls_certificate else None),
         token_keys=token_keys,
+        secret_keys=secret_keys,
         postgres_port=postgres_port,
         postgres_fsync=postgres_fsync,
         redis_port=redis_port,
@@ -405,6 +445,10 @@ def secret(home: Path, name: str, size: int = 24) -> str:
             path.hardlink_to(draft)
         draft.unlink()
     return path.read_text()
+
+
+def _generated_keys(home: Path, name: str) -> tuple[tuple[str, bytes], ...]:
+    return (("generated", base64.urlsafe_b64decode(secret(home, name, KEY_BYTES) + "=")),)
 
 
 def load_or_exit() -> Settings:

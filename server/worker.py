@@ -8,6 +8,7 @@ from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging
 
 from server import logs, settings
+from server.post import post_office
 from tasks.app import app, configure
 
 __all__ = ["app"]
@@ -16,7 +17,10 @@ __all__ = ["app"]
 warnings.filterwarnings("ignore", category=SecurityWarning)
 _settings = settings.load_or_exit()
 configure(
-    database_url=_settings.database_url, redis_url=_settings.redis_url, broker_url=_settings.celery_broker_url
+    database_url=_settings.database_url,
+    redis_url=_settings.redis_url,
+    broker_url=_settings.celery_broker_url,
+    post=post_office(_settings),
 )
 
 

@@ -64,19 +64,35 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+class Language(StrEnum):
+    """What a user wants to be written in."""
+
+    ENGLISH = "en"
+    KOREAN = "ko"
+
+
 class User(Base):
-    """A person who buys and sells. `email` is stored in lower case."""
+    """A person who buys and sells. `email` is stored in lower case.
+
+    `version` grows by every change. The row of a deleted account stays, without anything personal, because bids, orders
+    and the ledger refer to it.
+    """
 
     __tablename__ = "users"
-    __table_args__ = (_one_of("role", Role),)
+    __table_args__ = (_one_of("role", Role), _one_of("language", Language))
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     email: Mapped[str] = mapped_column(unique=True)
     password_hash: Mapped[str]
     display_name: Mapped[str]
+    bio: Mapped[str] = mapped_column(server_default="")
     role: Mapped[Role] = mapped_column(String, server_default="user")
     banned_at: Mapped[datetime | None]
+    language: Mapped[Language] = mapped_column(String, server_default="en")
+    email_verified_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    version: Mapped[int] = mapped_column(server_default="1", onupdate=text("version + 1"))
+    deleted_at: Mapped[datetime | None]
 
 
 class Session(Base):
@@ -115,6 +131,91 @@ class SpentToken(Base):
     token_hash: Mapped[bytes] = mapped_column(primary_key=True)
     session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
     spent_at: Mapped[datetime]
+
+
+class MailKind(StrEnum):
+    """What a mail is about."""
+
+    VERIFY = "verify"
+    RESET = "reset"
+    ADDRESS_TAKEN = "address_taken"
+    """Somebody has tried to register with the address of an account."""
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105
+
+
+class Mail(Base):
+    """A mail to be sent at `due_at`, written by the transaction that causes it.
+
+    It has neither text nor secret, and its `address` may be nobody's: whom it is for is found when it is sent.
+    `sent_at` or `dead_at` (given up) ends it.
+    """
+
+    __tablename__ = "mails"
+    __table_args__ = (
+        _one_of("kind", MailKind),
+        CheckConstraint("sent_at IS NULL OR dead_at IS NULL", name="end"),
+        Index("ix_mails_due_at", "due_at", postgresql_where=text("sent_at IS NULL AND dead_at IS NULL")),
+        Index("ix_mails_address_sent_at", "address", "sent_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    address: Mapped[str]
+    kind: Mapped[MailKind] = mapped_column(String)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    sent_at: Mapped[datetime | None]
+    dead_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+
+
+class Purpose(StrEnum):
+    """What the token in a mail is good for."""
+
+    VERIFY = "verify"
+    RESET = "reset"
+
+
+class MailToken(Base):
+    """The SHA-256 of the token in the last mail of its purpose: a newer one voids it, and its use deletes it."""
+
+    __tablename__ = "mail_tokens"
+    __table_args__ = (_one_of("purpose", Purpose),)
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    purpose: Mapped[Purpose] = mapped_column(String, primary_key=True)
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    expires_at: Mapped[datetime]
+
+
+class SecondFactor(Base):
+    """What a user's log-in takes beside the password, once it is confirmed: codes made from a secret (TOTP).
+
+    The secret is sealed by `store.vault` under the key `kid`. `last_step` is the time step of the last code that was
+    accepted; `failures` counts the wrong ones since then, and none is looked at before `blocked_until`.
+    """
+
+    __tablename__ = "second_factors"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    kid: Mapped[str]
+    sealed_secret: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    confirmed_at: Mapped[datetime | None]
+    last_step: Mapped[int] = mapped_column(server_default="0")
+    failures: Mapped[int] = mapped_column(server_default="0")
+    blocked_until: Mapped[datetime | None]
+
+
+class RecoveryCode(Base):
+    """The SHA-256 of a code for whoever has lost the second factor. It is deleted by its use."""
+
+    __tablename__ = "recovery_codes"
+
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("second_factors.user_id", ondelete="CASCADE"), primary_key=True
+    )
+    code_hash: Mapped[bytes] = mapped_column(primary_key=True)
 
 
 class AccountKind(StrEnum):

@@ -16,6 +16,7 @@ from celery import Celery
 
 from store.database import SyncDatabase
 from store.hot import SyncHot
+from tasks.post import PostOffice
 from tasks.watchdog import SILENCE_S, Watchdog
 
 P = ParamSpec("P")
@@ -53,19 +54,28 @@ class Resources:
 
     database: SyncDatabase
     hot: SyncHot
+    post: PostOffice
 
 
 @dataclass(slots=True)
-class _Urls:
-    database: str = ""
-    redis: str = ""
+class _Places:
+    database_url: str = ""
+    redis_url: str = ""
+    post: PostOffice | None = None
 
 
-_urls = _Urls()
+_places = _Places()
 
 app = Celery(
     "neighborbid",
-    include=["tasks.auctions", "tasks.sessions", "tasks.settlement", "tasks.upkeep", "tasks.write_back"],
+    include=[
+        "tasks.auctions",
+        "tasks.mail",
+        "tasks.sessions",
+        "tasks.settlement",
+        "tasks.upkeep",
+        "tasks.write_back",
+    ],
 )
 app.conf.update(
     task_serializer="json",
@@ -89,11 +99,18 @@ app.conf.update(
 )
 
 
-def configure(*, database_url: str, redis_url: str, broker_url: str, silence_s: float = SILENCE_S) -> None:
+def configure(
+    *,
+    database_url: str,
+    redis_url: str,
+    broker_url: str,
+    post: PostOffice,
+    silence_s: float = SILENCE_S,
+) -> None:
     """Say where everything is. Connects to nothing: every process does, when it runs its first task. A worker that
     hears nothing for `silence_s` ends."""
     Watchdog(silence_s).connect()
-    _urls.database, _urls.redis = database_url, redis_url
+    _places.database_url, _places.redis_url, _places.post = database_url, redis_url, post
     app.conf.broker_url = broker_url
     app.conf.broker_transport_options = _REDIS_TRANSPORT if broker_url.startswith("redis") else {}
 
@@ -101,7 +118,8 @@ def configure(*, database_url: str, redis_url: str, broker_url: str, silence_s: 
 @cache
 def resources() -> Resources:
     """This process's own connections, made when first asked for: after the fork."""
-    return Resources(SyncDatabase(_urls.database), SyncHot.connect(_urls.redis))
+    assert _places.post is not None
+    return Resources(SyncDatabase(_places.database_url), SyncHot.connect(_places.redis_url), _places.post)
 
 
 def task(function: Callable[Concatenate[Resources, P], None]) -> Callable[Concatenate[Resources, P], None]:

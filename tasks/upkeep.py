@@ -1,6 +1,6 @@
 """Deleting what has served its time."""
 
-from market import idempotency
+from market import idempotency, mails
 from tasks.app import Resources, periodic
 
 
@@ -9,3 +9,10 @@ def forget_idempotency_keys(resources: Resources) -> None:
     """Delete the answers that no client asks for again."""
     with resources.database.transaction() as session:
         idempotency.forget_old(session)
+
+
+@periodic(every_s=600)
+def forget_mails(resources: Resources) -> None:
+    """Delete old mails, and tokens that are good for nothing any more."""
+    with resources.database.transaction() as session:
+        mails.forget_old(session)

@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.orm import Session
 
 from market import accounts, auctions, wallet
+from market.accounts import NewUser
 from market.auctions import AuctionView, Draft, SoftClose
 from store.database import Database, SyncDatabase, psycopg_url
 from store.ids import new_id
@@ -77,9 +78,16 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     await database.dispose()
 
 
-def make_user(session: Session, display_name: str = "Somebody", role: Role = Role.USER) -> UUID:
+def make_user(
+    session: Session, display_name: str = "Somebody", role: Role = Role.USER, verified: bool = True
+) -> UUID:
     """A user without money."""
-    return accounts.register(session, f"{new_id()}@example.org", NO_PASSWORD, display_name, role).id
+    new = NewUser(
+        email=f"{new_id()}@example.org", password_hash=NO_PASSWORD, display_name=display_name, role=role
+    )
+    user_id = accounts.register(session, new, verified=verified)
+    assert user_id is not None
+    return user_id
 
 
 def make_funded_user(session: Session, amount: int = 1_000_000, display_name: str = "Somebody") -> UUID:

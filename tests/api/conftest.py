@@ -23,10 +23,12 @@ from store.database import Database, SyncDatabase
 from store.hot import Hot
 from store.ids import new_id
 from store.models import Role
+from store.vault import Vault
 from tests.database import make_user
 
 START_TIMEOUT_S = 10
 TOKENS = AccessTokens({"test": os.urandom(32)})
+VAULT = Vault({"test": os.urandom(32)})
 LIFETIME = Lifetime(3600, 3600)
 
 
@@ -45,6 +47,7 @@ def base_url(database_url: str, redis_url: str) -> Iterator[str]:
             hot,
             development=True,
             tokens=TOKENS,
+            vault=VAULT,
             session_lifetime=LIFETIME,
             openapi=openapi.document(ROUTES),
             asyncapi=asyncapi.document(),

@@ -148,6 +148,10 @@ async def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
                 "REST_HOSTS": upstream,
                 "REALTIME_HOSTS": upstream,
                 "TOKEN_KEYS": f"test:{'A' * 43}",
+                "SMTP_URL": "smtp://localhost",
+                "MAIL_FROM": "noreply@bid.example",
+                "PUBLIC_URL": "https://bid.example",
+                "SECRET_KEYS": f"test:{'A' * 43}",
                 **environ,
             }
             settings = load({f"NEIGHBORBID_{name}": value for name, value in names.items()})

@@ -85,14 +85,17 @@ class Client:
         body: object = NOT_SENT,
         *,
         raw: bytes | None = None,
+        version: int | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """Send `body` as JSON, or `raw` as it is."""
+        """Send `body` as JSON, or `raw` as it is. `version` is the one to be edited."""
         request_id = uuid4().hex
         address = path if path.startswith("/api/") else f"/api/v1{path}"
         sent = {"X-Request-ID": request_id, "Content-Type": "application/json"}
         if self.token is not None:
             sent["Authorization"] = f"Bearer {self.token}"
+        if version is not None:
+            sent["If-Match"] = f'"{version}"'
         response = await self._http.fetch(
             address,
             method=method,
@@ -104,11 +107,12 @@ class Client:
         )
         answer = Answer(response.code, json.loads(response.body) if response.body else None, response.headers)
         assert "Server" not in answer.headers
-        assert "Etag" not in answer.headers
         assert answer.headers["Cache-Control"] == "no-store"
         if "X-Request-ID" not in (headers or {}):
             assert answer.headers["X-Request-ID"] == request_id
         _check_declared(method, address.partition("?")[0], answer)
+        if method != "HEAD":
+            assert answer.headers.get("ETag") == _version_tag(answer)
         if answer.status >= 400:
             _check_problem(method, address.partition("?")[0], answer)
         elif answer.status in (204, 302) or method == "HEAD":
@@ -130,9 +134,9 @@ class Client:
         """The body of a successful POST."""
         return await self.done("POST", path, body)
 
-    async def done(self, method: str, path: str, body: object = NOT_SENT) -> Any:
+    async def done(self, method: str, path: str, body: object = NOT_SENT, **kwargs: Any) -> Any:
         """The body of an answer that must not be a refusal."""
-        answer = await self.call(method, path, body)
+        answer = await self.call(method, path, body, **kwargs)
         assert answer.status < 300, answer.body
         return answer.body
 
@@ -155,6 +159,12 @@ class Client:
         answer = await self.call(method, path, body, **kwargs)
         assert answer.status >= 400, answer.body
         return str(answer.body["code"])
+
+
+def _version_tag(answer: Answer) -> str | None:
+    """The ETag that the answer must have: that of a version, or none."""
+    is_versioned = answer.status < 300 and isinstance(answer.body, dict) and "version" in answer.body
+    return f'"{answer.body["version"]}"' if is_versioned else None
 
 
 def _check_declared(method: str, path: str, answer: Answer) -> None:

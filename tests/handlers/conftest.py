@@ -20,6 +20,7 @@ from server import asyncapi
 from store.database import Database, SyncDatabase
 from store.hot import Hot
 from store.ids import new_id
+from store.vault import Vault
 from tests.database import make_user
 from tests.handlers.client import Client
 
@@ -28,6 +29,7 @@ CLOSED_PORT = 1
 
 KEYS = {"new": os.urandom(32), "old": os.urandom(32)}
 TOKENS = AccessTokens(KEYS)
+VAULT = Vault(KEYS)
 
 People = Callable[..., Client]
 
@@ -46,6 +48,7 @@ def app(database: Database, hot: Hot, passwords: Passwords) -> Application:
         hot,
         development=True,
         tokens=TOKENS,
+        vault=VAULT,
         session_lifetime=Lifetime(3600, 7200),
         allowed_origins=frozenset({"https://friend.example"}),
         openapi=openapi.document(ROUTES),
@@ -83,9 +86,9 @@ def guest(http_server_client: AsyncHTTPClient) -> Client:
 def person(http_server_client: AsyncHTTPClient, sync_database: SyncDatabase) -> People:
     """Makes logged-in users, with `funds` in the wallet. Below the API: password hashes take long."""
 
-    def make(funds: int = 0, session_ttl_s: int = 3600) -> Client:
+    def make(funds: int = 0, session_ttl_s: int = 3600, verified: bool = True) -> Client:
         with sync_database.transaction() as session:
-            user_id = make_user(session)
+            user_id = make_user(session, verified=verified)
             lifetime = Lifetime(session_ttl_s, session_ttl_s)
             session_id = sessions.open_session(session, user_id, os.urandom(32), lifetime)
             if funds:

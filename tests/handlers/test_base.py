@@ -73,6 +73,9 @@ def test_exactly_these_addresses_are_public() -> None:
     public = {pattern for pattern, handler in ROUTES if handler.public}
     assert public == {
         "/api/v1/auth/register",
+        "/api/v1/auth/verify",
+        "/api/v1/auth/forgot",
+        "/api/v1/auth/reset",
         "/api/v1/auth/login",
         "/api/v1/auth/refresh",
         "/api/v1/auctions",

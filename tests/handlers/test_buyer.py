@@ -90,7 +90,7 @@ async def test_paddles_belong_to_their_owners(person: People, auction: UUID) -> 
     ann, bob, path = person(funds=5_000), person(funds=5_000), f"/auctions/{auction}/paddle"
     await ann.post(path, {"limit": 5_000})
     assert await bob.refused("GET", path) == "no_paddle"
-    assert await bob.refused("PATCH", path, {"limit": 5_000}) == "no_paddle"
+    assert await bob.refused("PATCH", path, {"limit": 5_000}, version=1) == "no_paddle"
     assert await bob.refused("DELETE", path) == "no_paddle"
     assert (await bob.post(path, {"limit": 5_000}))["number"] == 2
     assert (await ann.get(path))["number"] == 1
@@ -116,7 +116,9 @@ async def test_there_is_no_paddle_for_a_draft_or_for_no_auction(
     for auction in (draft.id, uuid4()):
         code = await person(funds=5_000).refused("POST", f"/auctions/{auction}/paddle", {"limit": 1_000})
         assert code == "not_found"
-        code = await person(funds=5_000).refused("PATCH", f"/auctions/{auction}/paddle", {"limit": 1_000})
+        code = await person(funds=5_000).refused(
+            "PATCH", f"/auctions/{auction}/paddle", {"limit": 1_000}, version=1
+        )
         assert code in ("not_found", "no_paddle")
 
 
@@ -128,7 +130,7 @@ async def test_after_the_hammer_paddles_stay_as_they_are(
     with sync_database.transaction() as session:
         session.execute(update(Auction).where(Auction.id == auction).values(status=AuctionStatus.SEALED))
     assert await late.refused("POST", path, {"limit": 1_000}) == "closed"
-    assert await early.refused("PATCH", path, {"limit": 2_000}) == "closed"
+    assert await early.refused("PATCH", path, {"limit": 2_000}, version=1) == "closed"
     assert await early.refused("DELETE", path) == "closed"
     assert await early.get("/wallet") == {"available": 4_000, "held": 1_000}
 
@@ -137,12 +139,15 @@ async def test_a_limit_is_raised_while_its_owner_bids(person: People, auction: U
     buyer, path = person(funds=10_000), f"/auctions/{auction}/paddle"
     await buyer.post(path, {"limit": 2_000})
     assert await bid(hot, auction, buyer, 2_000) == "accepted"
-    assert await buyer.refused("PATCH", path, {"limit": 2_000}) == "limit_not_raised"
-    assert await buyer.refused("PATCH", path, {"limit": 1_999}) == "limit_not_raised"
-    assert await buyer.refused("PATCH", path, {"limit": 10_001}) == "insufficient_funds"
+    for limit, code in (
+        (2_000, "limit_not_raised"),
+        (1_999, "limit_not_raised"),
+        (10_001, "insufficient_funds"),
+    ):
+        assert await buyer.refused("PATCH", path, {"limit": limit}, version=1) == code
     assert await bid(hot, auction, buyer, 2_001) == "over_limit"
 
-    paddle = await buyer.done("PATCH", path, {"limit": 10_000})
+    paddle = await buyer.done("PATCH", path, {"limit": 10_000}, version=1)
 
     assert set(paddle) == PADDLE
     assert (paddle["number"], paddle["limit"]) == (1, 10_000)
@@ -160,7 +165,7 @@ async def test_a_paddle_given_back_bids_no_more_and_frees_its_money(
         assert (answer.status, answer.body["status"], answer.body["hold"]) == (200, "returned", 0)
     assert await bid(hot, auction, buyer, 2_000) == "no_paddle"
     assert await buyer.get("/wallet") == {"available": 10_000, "held": 0}
-    assert await buyer.refused("PATCH", path, {"limit": 7_000}) == "no_paddle"
+    assert await buyer.refused("PATCH", path, {"limit": 7_000}, version=2) == "no_paddle"
 
     again = await buyer.post(path, {"limit": 3_000})
 
@@ -208,7 +213,7 @@ async def test_without_redis_a_paddle_is_taken_and_left_to_the_sweep(
     assert (await buyer.post(path, {"limit": 6_000}))["status"] == "active"
     assert stored(sync_database, auction, buyer) == ("active", 1, 0)
     assert await bid(hot, auction, buyer, 2_000) == "no_paddle"
-    await buyer.done("PATCH", path, {"limit": 7_000})
+    await buyer.done("PATCH", path, {"limit": 7_000}, version=1)
     assert stored(sync_database, auction, buyer) == ("active", 2, 0)
 
 

@@ -37,7 +37,8 @@ def key() -> dict[str, str]:
 
 def same(first: Answer, second: Answer) -> bool:
     """Whether two answers say the same."""
-    headers = [(answer.headers.get("Location"), answer.headers["Content-Type"]) for answer in (first, second)]
+    names = ("Location", "Content-Type", "ETag")
+    headers = [[answer.headers.get(name) for name in names] for answer in (first, second)]
     return (first.status, first.body) == (second.status, second.body) and headers[0] == headers[1]
 
 
@@ -57,7 +58,7 @@ async def test_a_repeated_request_gets_the_first_answer_and_changes_nothing(
     path = f"/auctions/{auction}/paddle"
     taken = await buyer.call("POST", path, {"limit": 2_000}, headers=key)
     assert (taken.status, taken.body["version"]) == (201, 1)
-    await buyer.done("PATCH", path, {"limit": 3_000})
+    await buyer.done("PATCH", path, {"limit": 3_000}, version=1)
     assert same(taken, await buyer.call("POST", path, {"limit": 2_000}, headers=key))
     assert (await buyer.get(path))["limit"] == 3_000
     assert await buyer.get("/wallet") == {"available": 7_000, "held": 3_000}
@@ -67,9 +68,10 @@ async def test_a_limit_is_raised_once(person: People, auction: UUID, key: dict[s
     buyer = person(funds=10_000)
     path = f"/auctions/{auction}/paddle"
     await buyer.post(path, {"limit": 2_000})
-    raised = await buyer.call("PATCH", path, {"limit": 3_000}, headers=key)
-    assert same(raised, await buyer.call("PATCH", path, {"limit": 3_000}, headers=key))
-    assert await buyer.refused("PATCH", path, {"limit": 3_000}) == "limit_not_raised"
+    raised = await buyer.call("PATCH", path, {"limit": 3_000}, version=1, headers=key)
+    assert same(raised, await buyer.call("PATCH", path, {"limit": 3_000}, version=1, headers=key))
+    assert await buyer.refused("PATCH", path, {"limit": 3_000}, version=1) == "precondition_failed"
+    assert await buyer.refused("PATCH", path, {"limit": 3_000}, version=2) == "limit_not_raised"
 
 
 async def test_publishing_again_is_no_error(
@@ -138,7 +140,7 @@ async def test_of_many_at_once_one_has_an_effect(person: People, auction: UUID, 
     buyer = person(funds=10_000)
     path = f"/auctions/{auction}/paddle"
     await buyer.post(path, {"limit": 2_000})
-    sent = [buyer.call("PATCH", path, {"limit": 3_000}, headers=key) for _ in range(8)]
+    sent = [buyer.call("PATCH", path, {"limit": 3_000}, version=1, headers=key) for _ in range(8)]
     answers = await gather(*sent)
     done = [answer.body for answer in answers if answer.status == 200]
     assert done

@@ -15,6 +15,9 @@ DOCS = (REPO / "docs" / "api.md").read_text()
 USE_CASES = [
     "accounts",
     "auctions",
+    "confirmations",
+    "factors",
+    "deletion",
     "idempotency",
     "ledger",
     "orders",
@@ -66,7 +69,7 @@ def test_every_code_is_documented_with_its_status() -> None:
 
 def test_every_refusal_of_a_use_case_has_a_status() -> None:
     raised = set().union(*(refusals(REPO / "market" / f"{name}.py") for name in USE_CASES))
-    assert raised >= {"email_taken", "insufficient_funds", "invalid_auction"}
+    assert raised >= {"email_verified", "insufficient_funds", "invalid_auction"}
     assert raised - IMPOSSIBLE <= set(STATUS)
 
 

@@ -72,7 +72,9 @@ FORGERIES: dict[str, Forge] = {
     ),
     "plain_jwt_typ": with_header(typ="JWT"),
     "expired": with_claims(exp=int(time.time()) - CLOCKS_S - 1),
-    "from_the_future": with_claims(iat=int(time.time()) + CLOCKS_S + 60),
+    "from_the_future": lambda header, claims: signed(
+        header, claims | {"iat": int(time.time()) + CLOCKS_S + 60}
+    ),
     "wrong_aud": with_claims(aud="another-api"),
     "aud_among_others": with_claims(aud=["neighborbid-api", "another-api"]),
     "wrong_iss": with_claims(iss="somebody"),

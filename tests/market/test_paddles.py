@@ -120,7 +120,7 @@ def test_an_auction_that_is_over_changes_no_paddle(db_session: Session, over: di
     with pytest.raises(Refusal, match="closed"):
         paddles.take(db_session, make_funded_user(db_session), auction, 1_000)
     with pytest.raises(Refusal, match="closed"):
-        paddles.raise_limit(db_session, bidder, auction, 2_000)
+        paddles.raise_limit(db_session, bidder, auction, 2_000, 1)
     if "status" in over:
         with pytest.raises(Refusal, match="closed"):
             paddles.begin_return(db_session, bidder, auction)
@@ -129,7 +129,7 @@ def test_an_auction_that_is_over_changes_no_paddle(db_session: Session, over: di
 def test_raising_exchanges_the_hold(db_session: Session) -> None:
     auction, bidder = make_published_auction(db_session).id, make_funded_user(db_session, 10_000)
     paddles.take(db_session, bidder, auction, 6_000)
-    raised = paddles.raise_limit(db_session, bidder, auction, 10_000)
+    raised = paddles.raise_limit(db_session, bidder, auction, 10_000, 1)
     assert (raised.limit, raised.number, raised.version) == (10_000, 1, 2)
     assert wallet.view(db_session, bidder) == Wallet(available=0, held=10_000)
     assert pending_holds(db_session, auction) == [10_000]
@@ -140,7 +140,7 @@ def test_raising_means_higher(db_session: Session, limit: int) -> None:
     auction, bidder = make_published_auction(db_session).id, make_funded_user(db_session, 10_000)
     paddles.take(db_session, bidder, auction, 6_000)
     with pytest.raises(Refusal, match="limit_not_raised"):
-        paddles.raise_limit(db_session, bidder, auction, limit)
+        paddles.raise_limit(db_session, bidder, auction, limit, 1)
 
 
 def test_a_raise_without_money_keeps_the_old_hold(sync_database: SyncDatabase) -> None:
@@ -148,7 +148,7 @@ def test_a_raise_without_money_keeps_the_old_hold(sync_database: SyncDatabase) -
         auction, bidder = make_published_auction(session).id, make_funded_user(session, 10_000)
         taken = paddles.take(session, bidder, auction, 6_000)
     with pytest.raises(Refusal, match="insufficient_funds"), sync_database.transaction() as session:
-        paddles.raise_limit(session, bidder, auction, 10_001)
+        paddles.raise_limit(session, bidder, auction, 10_001, 1)
     with sync_database.transaction() as session:
         assert paddles.get(session, bidder, auction) == taken
         assert wallet.view(session, bidder) == Wallet(available=4_000, held=6_000)
@@ -158,7 +158,7 @@ def test_a_raise_without_money_keeps_the_old_hold(sync_database: SyncDatabase) -
 def test_without_a_paddle_there_is_nothing_to_raise_or_return(db_session: Session) -> None:
     auction, bidder = make_published_auction(db_session).id, make_funded_user(db_session)
     for action in (
-        partial(paddles.raise_limit, db_session, bidder, auction, 1_000),
+        partial(paddles.raise_limit, db_session, bidder, auction, 1_000, 1),
         partial(paddles.begin_return, db_session, bidder, auction),
         partial(paddles.finish_return, db_session, auction, bidder, 1),
         partial(paddles.cancel_return, db_session, auction, bidder, 1),
@@ -180,7 +180,7 @@ def test_a_paddle_is_given_back_in_two_steps(db_session: Session) -> None:
     with pytest.raises(Refusal, match="paddle_returning"):
         paddles.take(db_session, bidder, auction, 6_000)
     with pytest.raises(Refusal, match="no_paddle"):
-        paddles.raise_limit(db_session, bidder, auction, 7_000)
+        paddles.raise_limit(db_session, bidder, auction, 7_000, 1)
 
     returned = paddles.finish_return(db_session, auction, bidder, returning.version)
     assert (returned.status, returned.version, returned.hold) == (PaddleStatus.RETURNED, 2, 0)
@@ -247,7 +247,7 @@ def test_what_redis_has_not_confirmed_is_left_to_the_sweep(sync_database: SyncDa
     in_transaction(paddles.synced, auction, bidder, 1)
     assert in_transaction(unsynced, auction) == []
 
-    raised = in_transaction(paddles.raise_limit, bidder, auction, 2_000)
+    raised = in_transaction(paddles.raise_limit, bidder, auction, 2_000, 1)
     in_transaction(paddles.synced, auction, bidder, 1)
     assert in_transaction(unsynced, auction) == [raised]
     in_transaction(paddles.synced, auction, bidder, 2)
@@ -316,21 +316,32 @@ def test_the_same_money_backs_one_paddle_only(sync_database: SyncDatabase) -> No
         assert wallet.view(session, bidder) == Wallet(available=0, held=1_000)
 
 
-def test_parallel_raises_leave_one_hold_of_the_highest_limit(sync_database: SyncDatabase) -> None:
+def test_an_edit_is_of_the_version_that_was_read(db_session: Session) -> None:
+    auction, bidder = make_published_auction(db_session).id, make_funded_user(db_session, 10_000)
+    paddles.take(db_session, bidder, auction, 1_000)
+    for version in (0, 2):
+        with pytest.raises(Refusal, match="precondition_failed"):
+            paddles.raise_limit(db_session, bidder, auction, 2_000, version)
+    assert paddles.raise_limit(db_session, bidder, auction, 2_000, 1).version == 2
+    assert wallet.view(db_session, bidder).held == 2_000
+
+
+def test_of_parallel_raises_of_one_version_one_counts(sync_database: SyncDatabase) -> None:
     with sync_database.transaction() as session:
         auction, bidder = make_published_auction(session).id, make_funded_user(session, 10_000)
         paddles.take(session, bidder, auction, 1_000)
 
     def raise_to(limit: int) -> int:
         with sync_database.transaction() as session:
-            return paddles.raise_limit(session, bidder, auction, limit).limit
+            return paddles.raise_limit(session, bidder, auction, limit, 1).limit
 
     results = at_once([partial(raise_to, limit) for limit in range(2_000, 10_000, 1_000)])
-    assert 9_000 in results
+    assert results.count("precondition_failed") == 7
+    [limit] = {result for result in results if isinstance(result, int)}
     with sync_database.transaction() as session:
-        assert paddles.get(session, bidder, auction).limit == 9_000
-        assert pending_holds(session, auction) == [9_000]
-        assert wallet.view(session, bidder) == Wallet(available=1_000, held=9_000)
+        assert paddles.get(session, bidder, auction).limit == limit
+        assert pending_holds(session, auction) == [limit]
+        assert wallet.view(session, bidder) == Wallet(available=10_000 - limit, held=limit)
 
 
 def test_returns_raises_and_settlement_at_once_free_each_hold_once(sync_database: SyncDatabase) -> None:
@@ -359,7 +370,7 @@ def test_returns_raises_and_settlement_at_once_free_each_hold_once(sync_database
 
     def raise_to(bidder: UUID) -> int:
         with sync_database.transaction() as session:
-            return paddles.raise_limit(session, bidder, auction, 9_000).limit
+            return paddles.raise_limit(session, bidder, auction, 9_000, 1).limit
 
     def close() -> str:
         with sync_database.transaction() as session:
@@ -390,14 +401,14 @@ def test_a_decision_rests_on_what_others_have_committed_meanwhile(sync_database:
     with sync_database.transaction() as session:
         held = session.scalars(select(Paddle).where(Paddle.bidder_id == bidder)).one()
         with sync_database.transaction() as other:
-            paddles.raise_limit(other, bidder, auction, 5_000)
+            paddles.raise_limit(other, bidder, auction, 5_000, 1)
         with pytest.raises(Refusal, match="limit_not_raised"):
-            paddles.raise_limit(session, bidder, auction, 4_000)
+            paddles.raise_limit(session, bidder, auction, 4_000, 2)
         assert held.limit == 5_000
     with sync_database.transaction() as session:
         seen = session.get_one(Auction, auction)
         with sync_database.transaction() as other:
             change(other, auction, status=AuctionStatus.SEALED)
         with pytest.raises(Refusal, match="closed"):
-            paddles.raise_limit(session, bidder, auction, 6_000)
+            paddles.raise_limit(session, bidder, auction, 6_000, 1)
         assert seen.status == AuctionStatus.SEALED

@@ -85,7 +85,7 @@ async def test_a_socket_that_went_away_while_its_ticket_was_checked_is_not_kept(
 ) -> None:
     class Gone(Viewer):
         def __init__(self) -> None:
-            self.rooms, self.user, self.session = {}, None, None
+            self.rooms, self.account, self.session = {}, None, None
 
         def send(self, message: Message) -> None:
             pass
@@ -97,7 +97,7 @@ async def test_a_socket_that_went_away_while_its_ticket_was_checked_is_not_kept(
 
     hub.identify(viewer, new_id(), new_id())
 
-    assert not hub._users
+    assert not hub._accounts
 
 
 async def test_a_subscription_that_took_effect_during_a_reading_makes_another_one(

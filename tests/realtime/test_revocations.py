@@ -106,8 +106,8 @@ async def test_nothing_is_left_behind_by_closed_sockets(
 ) -> None:
     hub = processes[0].realtime._live.hub
     client = await connect(processes[0].url, new_id())
-    assert len(hub._sessions) == len(hub._users) == 1
+    assert len(hub._sessions) == len(hub._accounts) == 1
     await client.leave()
     await until(lambda: not hub.viewers)
     assert not hub._sessions
-    assert not hub._users
+    assert not any(account.viewers for account in hub._accounts.values())

@@ -17,10 +17,12 @@ from server.settings import Settings
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Role
-from tests.database import NO_PASSWORD
+from store.vault import Vault
+from tests.database import NO_PASSWORD, make_user
 
 PASSWORD = "correct horse"
 LIFETIME = Lifetime(60, 60)
+VAULT = Vault({"test": os.urandom(32)})
 
 
 def create(
@@ -46,7 +48,12 @@ def test_an_admin_is_made_with_the_password_from_stdin_and_only_once(
 
 @pytest.mark.parametrize(
     ("email", "password", "problem"),
-    [("nobody", PASSWORD, "e-mail"), ("a@example.org", "short", "10 to 128"), ("a@example.org", "", "10 to")],
+    [
+        ("a@example.org", "password123", "Guessers"),
+        ("nobody", PASSWORD, "e-mail"),
+        ("a@example.org", "short", "10 to 128"),
+        ("a@example.org", "", "10 to"),
+    ],
 )
 def test_what_nobody_could_log_in_with_is_refused(
     settings: Settings,
@@ -64,14 +71,14 @@ def test_a_ban_ends_all_sessions_tells_the_sockets_and_can_be_lifted(
     settings: Settings, database_url: str, redis_url: str, sync_database: SyncDatabase
 ) -> None:
     here = replace(settings, database_url=database_url, redis_url=redis_url)
-    email = f"{new_id()}@example.org"
     with sync_database.transaction() as session:
-        user_id = accounts.register(session, email, NO_PASSWORD, "Ann").id
+        user_id = make_user(session)
+        email = accounts.profile(session, user_id).email
         gone = sessions.open_session(session, user_id, os.urandom(32), LIFETIME)
 
     def log_in() -> None:
         with sync_database.transaction() as session:
-            sessions.log_in(session, user_id, NO_PASSWORD, os.urandom(32), LIFETIME)
+            sessions.log_in(session, VAULT, user_id, NO_PASSWORD, None, os.urandom(32), LIFETIME)
 
     for _ in range(2):
         admin.ban(here, email)

@@ -3,9 +3,18 @@ from pathlib import Path
 import pytest
 
 from server import cli
+from server.post import post_office, smtp
 from server.settings import BadSettings, Settings, load
+from tasks.post import Folder, Smtp
 
 KEY = "A" * 43
+KEYS = ("NEIGHBORBID_TOKEN_KEYS", "NEIGHBORBID_SECRET_KEYS")
+MAIL = {
+    "NEIGHBORBID_SMTP_URL": "smtps://bid:s3cret@mail.example",
+    "NEIGHBORBID_MAIL_FROM": "noreply@bid.example",
+    "NEIGHBORBID_PUBLIC_URL": "https://bid.example/",
+}
+PRODUCTION = {"NEIGHBORBID_ENVIRONMENT": "production", **dict.fromkeys(KEYS, f"one:{KEY}"), **MAIL}
 
 
 def problems_of(environ: dict[str, str]) -> list[str]:
@@ -98,6 +107,8 @@ def test_given_urls_are_used_and_nothing_embedded_is_left(home: Path) -> None:
             "REDIS_URL": "redis://cache.example:6379/0",
             "CELERY_BROKER_URL": "amqp://queue.example//",
             "NEIGHBORBID_TOKEN_KEYS": f"one:{KEY}",
+            "NEIGHBORBID_SECRET_KEYS": f"one:{KEY}",
+            **MAIL,
             # The embedded server's port does not matter then.
             "NEIGHBORBID_HTTP_PORT": "8301",
         }
@@ -122,6 +133,8 @@ def test_neither_problems_nor_the_summary_show_a_password(
         "DATABASE_URL": "postgresql://app:s3cret@db.example/bids?password=s3cret",
         "REDIS_URL": "redis://:s3cret@cache.example/0",
         "NEIGHBORBID_TOKEN_KEYS": f"one:{KEY}",
+        "NEIGHBORBID_SECRET_KEYS": f"one:{KEY}",
+        **MAIL,
     }
     cli.check_config(load(environ))
     assert "db.example/bids" in (shown := capsys.readouterr().out)
@@ -165,33 +178,92 @@ def test_an_origin_is_what_a_browser_sends(home: Path, origin: str) -> None:
 
 
 def test_production_is_strict_by_default(home: Path) -> None:
-    production = {"NEIGHBORBID_ENVIRONMENT": "production", "NEIGHBORBID_TOKEN_KEYS": f"one:{KEY}"}
-    strict = load({"NEIGHBORBID_HOME": str(home), **production})
+    strict = load({"NEIGHBORBID_HOME": str(home), **PRODUCTION})
     assert (strict.requests_per_s, strict.auth_requests_per_minute, strict.handshakes_per_s) == (50, 60, 10)
-    assert (strict.connections, strict.quota_factor) == (256, 1)
+    assert (strict.connections, strict.quota_factor, strict.verify_email) == (256, 1, True)
+    assert strict.public_url == "https://bid.example"
+    assert load({"NEIGHBORBID_HOME": str(home)}).verify_email is False
     assert load({"NEIGHBORBID_HOME": str(home)}).quota_factor == 100
 
 
-def test_the_keys_of_the_tokens_are_read_in_order_and_generated_for_development_only(home: Path) -> None:
-    environ = {"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_TOKEN_KEYS": f"new:{KEY}, old:{'B' * 42}A="}
-    (new, key), (old, _) = load(environ).token_keys
+def keys_of(environ: dict[str, str], name: str) -> tuple[tuple[str, bytes], ...]:
+    settings = load(environ)
+    return settings.token_keys if name == "NEIGHBORBID_TOKEN_KEYS" else settings.secret_keys
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_keys_are_read_in_order_and_generated_for_development_only(home: Path, name: str) -> None:
+    environ = {"NEIGHBORBID_HOME": str(home), name: f"new:{KEY}, old:{'B' * 42}A="}
+    (new, key), (old, _) = keys_of(environ, name)
     assert (new, key, old) == ("new", bytes(32), "old")
 
-    (generated,) = load({"NEIGHBORBID_HOME": str(home)}).token_keys
+    (generated,) = keys_of({"NEIGHBORBID_HOME": str(home)}, name)
     assert len(generated[1]) == 32
     production = {"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_ENVIRONMENT": "production"}
-    assert problems_of(production) == ["NEIGHBORBID_TOKEN_KEYS must be set in production."]
+    assert f"{name} must be set in production." in problems_of(production)
 
 
+def test_no_generated_key_serves_two_purposes(settings: Settings) -> None:
+    assert settings.token_keys != settings.secret_keys
+
+
+@pytest.mark.parametrize("name", KEYS)
 @pytest.mark.parametrize("keys", [f"one:{'A' * 42}", f"one:{'A' * 42}!", KEY, f":{KEY}", f"a b:{KEY}"])
-def test_a_key_that_is_too_short_or_malformed_is_a_problem_and_is_not_shown(home: Path, keys: str) -> None:
-    (problem,) = problems_of({"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_TOKEN_KEYS": keys})
-    assert problem.startswith("NEIGHBORBID_TOKEN_KEYS must list")
+def test_a_key_that_is_too_short_or_malformed_is_a_problem_and_is_not_shown(
+    home: Path, keys: str, name: str
+) -> None:
+    (problem,) = problems_of({"NEIGHBORBID_HOME": str(home), name: keys})
+    assert problem.startswith(f"{name} must list")
     assert "A" * 42 not in problem
 
 
-def test_two_keys_of_one_name_are_a_problem(home: Path) -> None:
-    (problem,) = problems_of(
-        {"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_TOKEN_KEYS": f"one:{KEY},one:{KEY}"}
-    )
-    assert problem == "NEIGHBORBID_TOKEN_KEYS must name every kid once."
+@pytest.mark.parametrize("name", KEYS)
+def test_two_keys_of_one_name_are_a_problem(home: Path, name: str) -> None:
+    (problem,) = problems_of({"NEIGHBORBID_HOME": str(home), name: f"one:{KEY},one:{KEY}"})
+    assert problem == f"{name} must name every kid once."
+
+
+@pytest.mark.parametrize("name", MAIL)
+def test_production_must_be_able_to_send_mail_with_links_that_work(home: Path, name: str) -> None:
+    environ = {"NEIGHBORBID_HOME": str(home), **PRODUCTION, name: ""}
+    assert problems_of(environ) == [f"{name} must be set in production."]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NEIGHBORBID_SMTP_URL", "http://mail.example"),
+        ("NEIGHBORBID_MAIL_FROM", "nobody"),
+        ("NEIGHBORBID_MAIL_FROM", "a@example.org\nBcc: b@example.org"),
+        ("NEIGHBORBID_PUBLIC_URL", "bid.example"),
+        ("NEIGHBORBID_PUBLIC_URL", "https://bid.example/path"),
+        ("NEIGHBORBID_VERIFY_EMAIL", "yes"),
+    ],
+)
+def test_settings_of_mail_are_checked(home: Path, name: str, value: str) -> None:
+    (problem,) = problems_of({"NEIGHBORBID_HOME": str(home), name: value})
+    assert problem.startswith(f"{name} must ")
+
+
+def test_mails_link_to_the_gateway_unless_told_otherwise(home: Path) -> None:
+    settings = load({"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_HTTP_PORT": "8088"})
+    assert settings.public_url == settings.url == "http://127.0.0.1:8088"
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("smtps://a%40b:p%3A%2F@mail.example", Smtp("mail.example", 465, "tls", "a@b", "p:/")),
+        ("smtp://mail.example", Smtp("mail.example", 587, "starttls")),
+        ("smtp://mail.example:25", Smtp("mail.example", 25, "starttls")),
+        ("smtp://localhost:25", Smtp("localhost", 25, "none")),
+        ("smtp://127.0.0.1:25", Smtp("127.0.0.1", 25, "none")),
+        ("smtp://[::1]:25", Smtp("::1", 25, "none")),
+    ],
+)
+def test_mail_takes_the_way_that_the_url_says(url: str, server: Smtp) -> None:
+    assert smtp(url) == server
+
+
+def test_without_a_server_mails_become_files(settings: Settings) -> None:
+    assert post_office(settings).transport == Folder(settings.var / "mail")

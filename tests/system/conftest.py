@@ -10,14 +10,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from handlers.tokens import AccessTokens
-from market import accounts, sessions, wallet
+from market import sessions, wallet
 from market.sessions import Lifetime, Principal
 from server import settings
 from server.client import Api, Message
 from server.settings import Settings
 from store.database import SyncDatabase
 from store.ids import new_id
-from tests.database import NO_PASSWORD
+from tests.database import make_user
 from tests.waiting import until
 
 
@@ -46,13 +46,13 @@ class System:
     def person(self, funds: int = 0) -> Person:
         """A new user with `funds` in the wallet. Made below the API: hundreds of password hashes take long."""
         with self.database.transaction() as session:
-            profile = accounts.register(session, f"{new_id()}@example.org", NO_PASSWORD, "Somebody")
-            session_id = sessions.open_session(session, profile.id, os.urandom(32), Lifetime(3600, 3600))
+            user_id = make_user(session)
+            session_id = sessions.open_session(session, user_id, os.urandom(32), Lifetime(3600, 3600))
             if funds:
-                wallet.top_up(session, profile.id, funds, new_id())
+                wallet.top_up(session, user_id, funds, new_id())
         api = Api(self.url)
-        api.access_token, _ = self._tokens.issue(Principal(profile.id, session_id))
-        return Person(profile.id, api)
+        api.access_token, _ = self._tokens.issue(Principal(user_id, session_id))
+        return Person(user_id, api)
 
     async def auction(self, seller: Person, **fields: object) -> str:
         """A published auction that is open already; `fields` replace those of the draft. Returns its id."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from store.database import SyncDatabase
 from store.hot import SyncHot
 from tasks.app import Resources, configure
+from tasks.post import Folder, PostOffice
 from tests.tasks.stage import Stage
 
 REDIS_DATABASE = 5
@@ -22,11 +24,20 @@ def redis_url() -> str:
 
 
 @pytest.fixture
-def resources(database_url: str, sync_database: SyncDatabase, redis_url: str) -> Iterator[Resources]:
-    configure(database_url=database_url, redis_url=redis_url, broker_url=redis_url)
+def mail_dir(tmp_path: Path) -> Path:
+    """Where mails come to lie."""
+    return tmp_path / "mail"
+
+
+@pytest.fixture
+def resources(
+    database_url: str, sync_database: SyncDatabase, redis_url: str, mail_dir: Path
+) -> Iterator[Resources]:
+    post = PostOffice(Folder(mail_dir), "from@example.org", "https://bid.example")
+    configure(database_url=database_url, redis_url=redis_url, broker_url=redis_url, post=post)
     hot = SyncHot.connect(redis_url)
     hot.client.flushdb()
-    yield Resources(sync_database, hot)
+    yield Resources(sync_database, hot, post)
     hot.client.close()
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from market import mails
 from store.hot import WRITE_BACK_AT
-from store.models import AuctionStatus
+from store.models import AuctionStatus, MailKind, User
 from tasks.app import DEFAULT, WRITE_BACK, app
+from tests.database import make_user
 from tests.tasks.stage import Stage
 from tests.waiting import until
 
@@ -18,7 +20,9 @@ REPO = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture
-def _worker(stage: Stage, database_url: str, redis_url: str, tmp_path: Path) -> Iterator[None]:
+def _worker(
+    stage: Stage, database_url: str, redis_url: str, tmp_path: Path, mail_dir: Path
+) -> Iterator[None]:
     """Beat and a worker of both queues, with two children."""
     process = subprocess.Popen(
         [
@@ -27,7 +31,12 @@ def _worker(stage: Stage, database_url: str, redis_url: str, tmp_path: Path) -> 
             *("--without-mingle", "--without-gossip", "--schedule", str(tmp_path / "schedule")),
         ],
         cwd=REPO,
-        env={**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url},
+        env={
+            **os.environ,
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "MAIL_DIR": str(mail_dir),
+        },
     )
     yield
     process.terminate()
@@ -50,6 +59,15 @@ async def test_a_worker_sells_an_auction_without_any_help(stage: Stage) -> None:
     stage.check_ledger()
 
 
+@pytest.mark.usefixtures("_worker")
+async def test_a_worker_sends_a_mail_without_any_help(stage: Stage, mail_dir: Path) -> None:
+    with stage.resources.database.transaction() as session:
+        address = session.get_one(User, make_user(session)).email
+        mails.write(session, MailKind.RESET, address)
+
+    await until(lambda: [file for file in mail_dir.glob("*.eml") if address in file.read_text()])
+
+
 @pytest.fixture
 def deaf_worker(redis_url: str, database_url: str) -> Iterator[subprocess.Popen[bytes]]:
     """A worker with two children whom nobody sends anything, as after a broker's restart that it did not notice."""
@@ -59,7 +77,13 @@ def deaf_worker(redis_url: str, database_url: str) -> Iterator[subprocess.Popen[
             *("--concurrency", "2", "--loglevel", "critical", "--without-mingle", "--without-gossip"),
         ],
         cwd=REPO,
-        env={**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url, "SILENCE_S": "5"},
+        env={
+            **os.environ,
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "SILENCE_S": "5",
+            "MAIL_DIR": "unused",
+        },
         start_new_session=True,
     )
     yield process
@@ -99,10 +123,12 @@ def test_every_periodic_task_exists_and_does_not_pile_up() -> None:
         "auctions.close_due",
         "auctions.load_missing",
         "auctions.sweep_paddles",
+        "mail.send_due",
         "sessions.end_expired",
         "sessions.tell_revoked",
         "settlement.settle_due",
         "upkeep.forget_idempotency_keys",
+        "upkeep.forget_mails",
         "write_back.write_back_logs",
     }
     for entry in schedule.values():

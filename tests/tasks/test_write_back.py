@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from uuid import UUID
 
 import msgspec
@@ -82,14 +83,14 @@ def test_the_watchdog_is_told_the_time_before_which_all_is_stored(stage: Stage) 
 @pytest.fixture(params=["before the commit", "before the trim", "after the trim"])
 def dying(request: pytest.FixtureRequest, stage: Stage, database_url: str) -> Iterator[tuple[str, Resources]]:
     """When the process dies, and the resources with which it does."""
-    database, hot = stage.resources.database, stage.resources.hot
+    hot = stage.resources.hot
     dying_database = DyingDatabase(database_url)
     yield (
         request.param,
         {
-            "before the commit": Resources(dying_database, hot),
-            "before the trim": Resources(database, DyingBeforeTrim(hot.client)),
-            "after the trim": Resources(database, DyingAfterTrim(hot.client)),
+            "before the commit": replace(stage.resources, database=dying_database),
+            "before the trim": replace(stage.resources, hot=DyingBeforeTrim(hot.client)),
+            "after the trim": replace(stage.resources, hot=DyingAfterTrim(hot.client)),
         }[request.param],
     )
     dying_database.dispose()
@@ -142,7 +143,7 @@ def test_a_restart_of_postgresql_in_the_middle_of_a_run_is_made_good_by_the_next
     auction = stage.auction()
     bidder = stage.bidder(auction)
     stage.bid(auction, bidder, 5_000)
-    resources = Resources(CutDatabase(database_url), stage.resources.hot)
+    resources = replace(stage.resources, database=CutDatabase(database_url))
 
     with pytest.raises(OperationalError):
         drain(resources)
@@ -164,7 +165,7 @@ def test_what_is_logged_between_reading_and_trimming_survives(stage: Stage) -> N
             stage.bid(auction, bidder, 6_000)
             super().trim_logs(positions)
 
-    drain(Resources(stage.resources.database, LateBid(stage.resources.hot.client)))
+    drain(replace(stage.resources, hot=LateBid(stage.resources.hot.client)))
 
     assert [seq for _, seq, _, _ in stage.bids(auction)] == [1]
     assert stage.logged(auction) == 1
@@ -282,7 +283,7 @@ def test_a_seal_is_written_back_and_its_settlement_left_to_a_worker(stage: Stage
 
 
 def test_redis_away_is_an_error_and_changes_nothing(stage: Stage) -> None:
-    away = Resources(stage.resources.database, SyncHot.connect("redis://127.0.0.1:1/0"))
+    away = replace(stage.resources, hot=SyncHot.connect("redis://127.0.0.1:1/0"))
 
     with pytest.raises(redis.ConnectionError):
         drain(away)

@@ -1,8 +1,10 @@
 """A Celery entry point for tests: `server.worker` without the settings of a whole system."""
 
 import os
+from pathlib import Path
 
 from tasks.app import app, configure
+from tasks.post import Folder, PostOffice
 from tasks.watchdog import SILENCE_S
 
 __all__ = ["app"]
@@ -11,5 +13,6 @@ configure(
     database_url=os.environ["DATABASE_URL"],
     redis_url=os.environ["REDIS_URL"],
     broker_url=os.environ["REDIS_URL"],
+    post=PostOffice(Folder(Path(os.environ["MAIL_DIR"])), "from@example.org", "https://bid.example"),
     silence_s=float(os.environ.get("SILENCE_S", SILENCE_S)),
 )

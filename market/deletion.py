@@ -1,0 +1,106 @@
+"""The end of an account: settled first, then everything personal is overwritten.
+
+The row stays, because bids, orders and the ledger refer to it; nothing in it tells who it was. The e-mail address may
+register anew. A table that gets something personal gets a line in `delete`.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import delete as delete_from
+from sqlalchemy import func, literal, or_, select, union_all, update
+from sqlalchemy.orm import Session
+
+from market import mails, sessions, wallet
+from market.errors import Refusal
+from store.models import (
+    Auction,
+    AuctionStatus,
+    IdempotencyKey,
+    Language,
+    Order,
+    Paddle,
+    PaddleStatus,
+    Role,
+    SecondFactor,
+    User,
+)
+
+NAME = "Deleted user"
+"""What others see of a deleted account."""
+
+MAX_NAMED = 100
+"""How much unsettled business one refusal names."""
+
+
+def delete(session: Session, user_id: UUID, password_hash: str) -> list[UUID]:
+    """Delete the account of whoever has proven to know the password behind `password_hash`. The ids of its sessions.
+
+    Refuses with `unsettled_business` (naming it), `balance_not_zero`, or `invalid_credentials` if the password was
+    changed meanwhile.
+    """
+    # Whatever could begin from here on waits in `accounts.keep`, and is refused then.
+    owner = select(User.email).where(User.id == user_id, User.password_hash == password_hash)
+    email = session.scalar(owner.with_for_update())
+    if email is None:
+        raise Refusal("invalid_credentials", "The password was changed at the same time.")
+    _require_settled(session, user_id)
+    session.execute(
+        update(User)
+        .where(User.id == user_id)
+        .values(
+            # Nobody can register this, or log in by it.
+            email=f"deleted:{user_id}",
+            password_hash="",
+            display_name=NAME,
+            bio="",
+            language=Language.ENGLISH,
+            email_verified_at=None,
+            role=Role.USER,
+            deleted_at=func.now(),
+        ),
+        execution_options={"synchronize_session": False},
+    )
+    session.execute(
+        update(Auction)
+        .where(Auction.seller_id == user_id, Auction.status == AuctionStatus.DRAFT)
+        .values(title="Deleted", description=""),
+        execution_options={"synchronize_session": False},
+    )
+    mails.forget_user(session, user_id, email)
+    # The answers that are kept for idempotency repeat what the user has written.
+    for table in (SecondFactor, IdempotencyKey):
+        session.execute(
+            delete_from(table).where(table.user_id == user_id),
+            execution_options={"synchronize_session": False},
+        )
+    return sessions.revoke_all(session, user_id)
+
+
+def _require_settled(session: Session, user_id: UUID) -> None:
+    """One statement looks for all business: a settlement that commits meanwhile turns a paddle into an order. Without
+    any, only a top-up moves the user's money, so that is looked at last. No lock keeps a paddle from being taken: that
+    needs money."""
+    business = union_all(
+        select(literal("paddles").label("kind"), Paddle.auction_id.label("id")).where(
+            Paddle.bidder_id == user_id, Paddle.status.in_([PaddleStatus.ACTIVE, PaddleStatus.RETURNING])
+        ),
+        select(literal("auctions"), Auction.id).where(
+            Auction.seller_id == user_id,
+            Auction.status.in_([AuctionStatus.PUBLISHED, AuctionStatus.SEALED]),
+        ),
+        # No state of an order is final yet.
+        select(literal("orders"), Order.id).where(or_(Order.buyer_id == user_id, Order.seller_id == user_id)),
+    )
+    found = session.execute(business.limit(MAX_NAMED)).all()
+    if found:
+        named: dict[str, list[UUID]] = {"paddles": [], "auctions": [], "orders": []}
+        for kind, id in found:
+            named[kind].append(id)
+        raise Refusal(
+            "unsettled_business", "Paddles, auctions or orders of yours are not settled yet.", **named
+        )
+    money = wallet.view(session, user_id)
+    if money.available or money.held:
+        raise Refusal(
+            "balance_not_zero", "There is money in your wallet.", available=money.available, held=money.held
+        )

@@ -1,0 +1,146 @@
+"""The mails that wait to be sent, and the tokens in them. Time is PostgreSQL's clock.
+
+A mail is written by the transaction that causes it, and claimed and sent by a task. Whom it is for is found when it is
+claimed, so that writing one takes the same work whether or not anybody has the address.
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from uuid import UUID
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from store.models import Language, Mail, MailKind, MailToken, Purpose, User
+
+LEASE_S = 180
+"""Longer than a task may run: nobody else claims a mail that is being sent. After a crash it is sent again."""
+
+MAX_ATTEMPTS = 10
+FIRST_DELAY_S = 15
+LONGEST_DELAY_S = 3600
+"""The delay doubles with each failure; after two hours of them a mail is dead."""
+
+HOURLY = 5
+"""So many mails an hour that anybody can cause go to one address; those above are dropped, unless they report what
+has happened to the account."""
+
+KEEP_DAYS = 30
+
+LIFETIME = {Purpose.VERIFY: timedelta(hours=24), Purpose.RESET: timedelta(minutes=30)}
+"""How long a token counts from when its mail is sent."""
+
+_PURPOSES = {MailKind.VERIFY: Purpose.VERIFY, MailKind.RESET: Purpose.RESET}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A mail to be sent now. `token` stands nowhere else."""
+
+    id: UUID
+    address: str
+    kind: MailKind
+    language: Language
+    caused_at: datetime
+    attempt: int
+    token: str | None
+
+
+def write(session: Session, kind: MailKind, address: str) -> None:
+    """Have a mail sent, once this transaction is committed, if the address is a user's."""
+    session.execute(insert(Mail).values(kind=kind, address=address.lower()))
+
+
+def claim(session: Session) -> Claim | None:
+    """The next mail to be sent, or None. Commit, send, then say `sent` or `failed`.
+
+    What is for nobody, not needed any more or too much for its address is deleted on the way.
+    """
+    due = (Mail.due_at <= func.now()) & Mail.sent_at.is_(None) & Mail.dead_at.is_(None)
+    first = select(Mail).where(due).order_by(Mail.due_at).limit(1).with_for_update(skip_locked=True)
+    while (mail := session.scalar(first)) is not None:
+        # A user who is locked is being deleted, together with this mail: to wait would be a deadlock.
+        user = session.execute(
+            select(User.id, User.language, User.email_verified_at)
+            .where(User.email == mail.address)
+            .with_for_update(read=True, key_share=True, skip_locked=True)
+        ).one_or_none()
+        verified = user is not None and user.email_verified_at is not None
+        if user is None or (mail.kind == MailKind.VERIFY and verified) or _is_too_much(session, mail):
+            session.delete(mail)
+            session.flush()
+            continue
+        mail.attempts += 1
+        mail.due_at = func.now() + timedelta(seconds=LEASE_S)
+        kind = MailKind(mail.kind)
+        token = _new_token(session, user.id, _PURPOSES[kind]) if kind in _PURPOSES else None
+        language = Language(user.language)
+        return Claim(mail.id, mail.address, kind, language, mail.created_at, mail.attempts, token)
+    return None
+
+
+def _is_too_much(session: Session, mail: Mail) -> bool:
+    if mail.kind == MailKind.PASSWORD_CHANGED:
+        return False
+    sent = select(func.count()).where(
+        Mail.address == mail.address,
+        Mail.kind != MailKind.PASSWORD_CHANGED,
+        Mail.sent_at > func.now() - timedelta(hours=1),
+    )
+    return session.scalars(sent).one() >= HOURLY
+
+
+def _new_token(session: Session, user_id: UUID, purpose: Purpose) -> str:
+    """A token that voids the one before."""
+    token = secrets.token_urlsafe(32)
+    values = {"token_hash": hash_of(token), "expires_at": func.now() + LIFETIME[purpose]}
+    session.execute(
+        postgresql.insert(MailToken)
+        .values(user_id=user_id, purpose=purpose, **values)
+        .on_conflict_do_update(index_elements=[MailToken.user_id, MailToken.purpose], set_=values)
+    )
+    return token
+
+
+def hash_of(token: str) -> bytes:
+    """What is stored of a token."""
+    return sha256(token.encode()).digest()
+
+
+def sent(session: Session, claim: Claim) -> None:
+    """Note that the mail was sent."""
+    mail = update(Mail).where(Mail.id == claim.id, Mail.dead_at.is_(None))
+    session.execute(mail.values(sent_at=func.now()))
+
+
+def failed(session: Session, claim: Claim, error: str) -> bool:
+    """Note that the mail could not be sent, and try again later. Whether it is given up instead."""
+    gone = claim.attempt >= MAX_ATTEMPTS
+    delay_s = min(FIRST_DELAY_S * 2 ** (claim.attempt - 1), LONGEST_DELAY_S)
+    end = {"dead_at": func.now()} if gone else {"due_at": func.now() + timedelta(seconds=delay_s)}
+    session.execute(update(Mail).where(Mail.id == claim.id).values(last_error=error, **end))
+    return gone
+
+
+def void_resets(session: Session, user_id: UUID, address: str) -> None:
+    """Make every reset that was asked for until now worthless, also those whose mail is not sent yet. The caller has
+    locked the user's row."""
+    waiting = (Mail.kind == MailKind.RESET) & Mail.sent_at.is_(None)
+    session.execute(delete(Mail).where(Mail.address == address, waiting))
+    token = (MailToken.user_id == user_id) & (MailToken.purpose == Purpose.RESET)
+    session.execute(delete(MailToken).where(token))
+
+
+def forget_user(session: Session, user_id: UUID, address: str) -> None:
+    """Delete every mail to a user, and every token."""
+    session.execute(delete(Mail).where(Mail.address == address))
+    session.execute(delete(MailToken).where(MailToken.user_id == user_id))
+
+
+def forget_old(session: Session) -> None:
+    """Delete mails and tokens that have served their time. Dead mails are kept as long as the others."""
+    session.execute(delete(Mail).where(Mail.created_at < func.now() - timedelta(days=KEEP_DAYS)))
+    session.execute(delete(MailToken).where(MailToken.expires_at <= func.now()))

@@ -1,0 +1,38 @@
+"""Which way mails take, by the settings."""
+
+from ipaddress import ip_address
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+from server.settings import Settings
+from tasks.post import Folder, PostOffice, Smtp, Transport
+
+PORTS = {"smtp": 587, "smtps": 465}
+
+
+def post_office(settings: Settings) -> PostOffice:
+    """By SMTP if there is a server, else into files."""
+    transport: Transport = smtp(settings.smtp_url) if settings.smtp_url else Folder(settings.mail_dir)
+    return PostOffice(transport, settings.mail_from, settings.public_url)
+
+
+def smtp(url: str) -> Smtp:
+    """`smtps` is TLS from the first byte, `smtp` goes over to TLS (STARTTLS) or fails; on this machine it is plain."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    security: Literal["none", "starttls", "tls"]
+    security = "tls" if parts.scheme == "smtps" else "none" if _is_local(host) else "starttls"
+    return Smtp(
+        host,
+        parts.port or PORTS[parts.scheme],
+        security,
+        unquote(parts.username or ""),
+        unquote(parts.password or ""),
+    )
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -93,6 +93,7 @@ def test_everything_personal_is_overwritten_and_the_rest_stays(db_session: Sessi
         "deleted_at": db_session.scalar(select(func.now())),
         "language": Language.ENGLISH,
         "email_verified_at": None,
+        "banned_at": None,
     }
     assert mail_of(db_session, email) == []
     view = auctions.get(db_session, draft, user)

@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 
 import msgspec
+import structlog
 
 from handlers import logins
 from handlers.base import ApiHandler
@@ -11,12 +12,14 @@ from handlers.common_passwords import require_uncommon
 from handlers.cookies import CookieHandler
 from handlers.operations import operation
 from handlers.parsing import Addressed, Body, Code, DisplayName, Email, NewPassword, Password
-from handlers.tokens import new_refresh_token, refresh_hash
+from handlers.tokens import read_refresh_token, write_refresh_token
 from market import accounts, confirmations, sessions
 from market.accounts import NewUser
 from market.errors import Refusal
-from market.sessions import Principal, Reused
+from market.sessions import LogIn, RefreshToken, Reused
 from store.models import Language
+
+log = structlog.get_logger()
 
 
 class Registration(Body, frozen=True, kw_only=True):
@@ -76,9 +79,10 @@ class _TokensHandler(CookieHandler):
 
     public = True
 
-    def hand_out(self, principal: Principal, refresh_token: str, in_cookie: bool) -> LoggedIn:
-        """Both tokens; the refresh token is shown this once."""
-        access_token, expires_at = self.services.tokens.issue(principal)
+    def hand_out(self, log_in: LogIn, token: RefreshToken, in_cookie: bool) -> LoggedIn:
+        """Both tokens, the refresh token in the cookie or in the body."""
+        access_token, expires_at = self.services.tokens.issue(log_in)
+        refresh_token = write_refresh_token(token)
         if in_cookie:
             self.write_refresh_cookie(refresh_token)
         return LoggedIn(access_token, expires_at, None if in_cookie else refresh_token)
@@ -102,43 +106,48 @@ class LoginHandler(_TokensHandler):
         if in_cookie:
             self.require_own_page()
         user_id, password_hash = await self.use(accounts.login_data, body.email) or (None, None)
-        right = await logins.check_password(self, body.email, password_hash, body.password, more_to_come=True)
-        if user_id is None or password_hash is None or not right:
+        account = user_id or body.email
+        attempt = await logins.check_password(self, account, password_hash, body.password, more_to_come=True)
+        if user_id is None or password_hash is None or attempt is None:
             raise Refusal("invalid_credentials", "The e-mail address or the password is wrong.")
-        token = new_refresh_token()
+        token = RefreshToken.new()
         outcome = await self.use(
             sessions.log_in,
             self.services.vault,
             user_id,
             password_hash,
             body.code,
-            refresh_hash(token),
+            token,
             self.services.session_lifetime,
         )
-        logged_in = logins.accepted(outcome)
-        await logins.forget_attempts(self, body.email)
-        await logins.tell_revoked(self, logged_in.ended)
-        return self.hand_out(logged_in.principal, token, in_cookie)
+        opened = logins.accepted(outcome)
+        if attempt.counted:
+            await logins.forget_attempts(self, user_id)
+        await logins.tell_revoked(self, opened.ended)
+        return self.hand_out(opened.log_in, token, in_cookie)
 
 
 class RefreshHandler(_TokensHandler):
-    """POST: exchange a refresh token for the next one and a new access token."""
+    """POST: exchange a refresh token for the next one and a new access token. Asked again at once, the same one."""
 
-    @operation("invalid_refresh_token", "refresh_conflict", "foreign_page", statuses=(HTTPStatus.CREATED,))
+    @operation("invalid_refresh_token", "foreign_page", statuses=(HTTPStatus.CREATED,))
     async def post(self, body: Refresh) -> LoggedIn:
         shown = body.refresh_token
         in_cookie = shown is None
         if shown is None:
             self.require_own_page()
             shown = self.read_refresh_cookie()
-        token = new_refresh_token()
-        outcome = await self.use(
-            sessions.refresh, refresh_hash(shown), refresh_hash(token), self.services.session_lifetime.idle_s
-        )
+        token = read_refresh_token(shown)
+        if token is None:
+            raise Refusal("invalid_refresh_token", "This is no refresh token. Log in again.")
+        outcome = await self.use(sessions.refresh, token, self.services.session_lifetime.idle_s)
         if isinstance(outcome, Reused):
+            log.warning(
+                "refresh_token_reused", user_id=str(outcome.user_id), session_id=str(outcome.session_id)
+            )
             await logins.tell_revoked(self, [outcome.session_id])
             raise Refusal("invalid_refresh_token", "This refresh token was used before. Log in again.")
-        return self.hand_out(outcome, token, in_cookie)
+        return self.hand_out(outcome.log_in, outcome.token, in_cookie)
 
 
 class LogoutHandler(CookieHandler):
@@ -146,9 +155,9 @@ class LogoutHandler(CookieHandler):
 
     @operation(statuses=(HTTPStatus.NO_CONTENT,))
     async def post(self) -> None:
-        revoked = await self.use(sessions.revoke, self.principal.user_id, self.principal.session_id)
-        await logins.tell_revoked(self, revoked)
+        revoked = await self.use(sessions.log_out, self.principal)
         self.clear_refresh_cookie()
+        await logins.tell_revoked(self, revoked)
 
 
 class LogoutAllHandler(CookieHandler):
@@ -156,8 +165,9 @@ class LogoutAllHandler(CookieHandler):
 
     @operation(statuses=(HTTPStatus.NO_CONTENT,))
     async def post(self) -> None:
-        await logins.tell_revoked(self, await self.use(sessions.revoke_all, self.principal.user_id))
+        revoked = await self.use(sessions.revoke_all, self.principal.user_id)
         self.clear_refresh_cookie()
+        await logins.tell_revoked(self, revoked)
 
 
 routes = [

@@ -1,14 +1,13 @@
 """The refresh token of a browser: in a cookie that no script can read and no other page can make use of."""
 
-from urllib.parse import urlsplit
-
 from handlers.base import ApiHandler
 from market.errors import Refusal
 
 HEADER = "X-NeighborBid-CSRF"
 """Forms cannot send it, and scripts of other origins only after a preflight, which is not answered to them."""
 
-PATH = "/api/v1/auth"
+PATH = "/"
+"""The prefix `__Host-` wants it."""
 
 
 class CookieHandler(ApiHandler):
@@ -16,8 +15,8 @@ class CookieHandler(ApiHandler):
 
     @property
     def cookie_name(self) -> str:
-        """The prefix makes browsers refuse a cookie of this name that was set without TLS."""
-        return "refresh_token" if self.services.development else "__Secure-refresh_token"
+        """The prefix makes browsers refuse a cookie of this name unless this very host has set it, by TLS."""
+        return "refresh_token" if self.services.development else "__Host-refresh_token"
 
     def require_own_page(self) -> None:
         """Refuses with `foreign_page` what another site may have made the browser send."""
@@ -26,14 +25,23 @@ class CookieHandler(ApiHandler):
             raise Refusal("foreign_page", f"With the cookie send the header {HEADER}, from our own page.")
 
     def _is_own(self, origin: str) -> bool:
-        if origin in self.services.allowed_origins:
-            return True
-        parts = urlsplit(origin)
-        return parts.scheme == self.request.protocol and parts.netloc == self.request.host
+        own = f"{self.request.protocol}://{self.request.host}"
+        return origin == own or origin in self.services.allowed_origins
 
     def read_refresh_cookie(self) -> str:
-        """The token in the cookie, or nothing."""
-        return self.get_cookie(self.cookie_name) or ""
+        """The token in the cookie, or nothing. Refuses with `invalid_refresh_token` if there are two.
+
+        Without the prefix a neighbouring host or another port may have set the second, for a session of its own.
+        """
+        pairs = [
+            pair.partition("=")
+            for header in self.request.headers.get_list("Cookie")
+            for pair in header.split(";")
+        ]
+        values = [value.strip() for name, _, value in pairs if name.strip() == self.cookie_name]
+        if len(values) > 1:
+            raise Refusal("invalid_refresh_token", f"There are two cookies {self.cookie_name}. Delete both.")
+        return values[0] if values else ""
 
     def write_refresh_cookie(self, token: str) -> None:
         """Give the browser a new token, for as long as a session can go without use."""

@@ -37,7 +37,7 @@ class _ProofHandler(ApiHandler):
         """The hash of the user's password, if `password` is right. Refuses with `invalid_credentials`."""
         user_id = self.principal.user_id
         password_hash = await self.use(accounts.password_hash, user_id)
-        if not await logins.check_password(self, str(user_id), password_hash, password):
+        if not await logins.check_password(self, user_id, password_hash, password):
             raise Refusal("invalid_credentials", "The password is wrong.")
         return password_hash
 

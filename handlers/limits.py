@@ -21,7 +21,7 @@ POLICIES: list[tuple[str, str, Policy]] = [
     ("POST", r"/api/v1/auth/forgot", Policy("forgot", 20, 3600)),
     ("POST", r"/api/v1/auth/(reset|verify)", Policy("mail_token", 30, 3600)),
     ("POST", r"/api/v1/me/verification", Policy("verification", 5, 3600)),
-    ("POST", r"/api/v1/auth/refresh", Policy("refresh", 60, 60)),
+    ("POST", r"/api/v1/auth/refresh", Policy("refresh", 600, 60)),
     ("POST", r"/api/v1/me/password", Policy("password", 10, 60)),
     ("POST", r"/api/v1/me/deletion", Policy("deletion", 10, 60)),
     ("POST", r"/api/v1/me/second-factor(/.*)?", Policy("second_factor", 10, 60)),

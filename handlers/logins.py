@@ -1,13 +1,16 @@
 """What a password check and the end of a session take, wherever they happen."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
 import structlog
 from redis import RedisError
 
+from handlers import limits
 from handlers.base import ApiHandler
+from handlers.problems import AWAY
 from market import sessions
 from market.errors import Refusal
 from market.factors import WrongCode
@@ -18,45 +21,69 @@ R = TypeVar("R")
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt with the right password, and whether it was counted."""
+
+    counted: bool
+
+
 async def check_password(
     handler: ApiHandler,
-    account: str,
+    account: UUID | str,
     password_hash: str | None,
     password: str,
     *,
     more_to_come: bool = False,
-) -> bool:
-    """Whether the password is right, at the same cost for an unknown account (without a hash).
+) -> Attempt | None:
+    """None unless the password is right, at the same cost for an unknown account (without a hash).
 
-    With `more_to_come` the attempt counts even so, until the caller says `forget_attempts`.
+    `account` is the user's id, or the e-mail address that nobody has. With `more_to_come` the attempt counts even if
+    it is right, until the caller says `forget_attempts`.
 
-    Refuses with `too_many_attempts` when this address has failed too often with this account, known or not. While
-    Redis is away nothing is counted: the gateway's limit and the few threads that hash still bound the guessing.
+    Refuses with `too_many_attempts` when this address has failed too often with this account, known or not, and with
+    `busy`, which counts as no attempt. While Redis is away nothing is counted: the gateway's limit and the few threads
+    that hash still bound the guessing.
     """
-    hot, address = handler.services.hot, handler.request.remote_ip or ""
+    with handler.services.passwords.slot():
+        counted = await _count_attempt(handler, account)
+        right = await handler.services.passwords.verify(password_hash, password)
+    if not right:
+        return None
+    if counted and not more_to_come:
+        await forget_attempts(handler, account)
+    return Attempt(counted)
+
+
+async def forget_attempts(handler: ApiHandler, account: UUID | str) -> None:
+    """All was right: the next failures start from the beginning."""
     try:
-        wait_ms = await attempts.begin(hot, account, address)
+        await attempts.forget(handler.services.hot, str(account), _address(handler))
+    except RedisError as error:
+        log.warning("attempts_not_forgotten", error=str(error))
+
+
+def _address(handler: ApiHandler) -> str:
+    return limits.who(None, handler.request.remote_ip or "")
+
+
+async def _count_attempt(handler: ApiHandler, account: UUID | str) -> bool:
+    """False while Redis is away."""
+    try:
+        wait_ms = await handler.services.hot.run(attempts.begin(str(account), _address(handler)))
     except RedisError as error:
         log.warning("attempt_not_counted", error=str(error))
-        wait_ms = 0
+        return False
     if wait_ms > 0:
+        # Whom nobody knows is not named: e-mail addresses stay out of the log.
+        user_id = str(account) if isinstance(account, UUID) else None
+        log.warning("log_in_refused_too_many_attempts", user_id=user_id)
         raise Refusal(
             "too_many_attempts",
             "Too many wrong passwords. Please wait before the next attempt.",
             retry_after_s=-(-wait_ms // 1000),
         )
-    right = await handler.services.passwords.verify(password_hash, password)
-    if right and not more_to_come:
-        await forget_attempts(handler, account)
-    return right
-
-
-async def forget_attempts(handler: ApiHandler, account: str) -> None:
-    """All was right: the next failures start from the beginning."""
-    try:
-        await attempts.forget(handler.services.hot, account, handler.request.remote_ip or "")
-    except RedisError as error:
-        log.warning("attempts_not_forgotten", error=str(error))
+    return True
 
 
 def accepted(outcome: R | WrongCode) -> R:
@@ -67,10 +94,12 @@ def accepted(outcome: R | WrongCode) -> R:
 
 
 async def tell_revoked(handler: ApiHandler, session_ids: Sequence[UUID]) -> None:
-    """Close the open sockets of sessions whose revocation is committed. What Redis does not hear, the sweep tells."""
+    """Close the open sockets of sessions whose revocation is committed. Whatever fails here, the sweep does."""
+    if not session_ids:
+        return
+    log.info("sessions_revoked", session_ids=[str(session_id) for session_id in session_ids])
     try:
         await revocations.publish(handler.services.hot, session_ids)
-    except RedisError as error:
+        await handler.use(sessions.told, session_ids)
+    except AWAY as error:
         log.warning("revocation_left_to_sweep", error=str(error))
-        return
-    await handler.use(sessions.told, session_ids)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
+import structlog
 from msgspec import UNSET, UnsetType
 
 from handlers import logins
@@ -17,6 +18,8 @@ from market import accounts, deletion, sessions
 from market.accounts import Profile
 from market.errors import Refusal
 from market.sessions import SessionList
+
+log = structlog.get_logger()
 
 
 class PasswordChange(Body, frozen=True, kw_only=True):
@@ -57,7 +60,7 @@ class SessionsHandler(ApiHandler):
 
     @operation()
     async def get(self) -> SessionList:
-        return await self.use(sessions.page, self.principal)
+        return await self.use(sessions.open_sessions, self.principal)
 
 
 class SessionHandler(ApiHandler):
@@ -84,12 +87,13 @@ class PasswordHandler(ApiHandler):
         profile = await self.use(accounts.profile, user_id)
         require_uncommon(body.new_password, profile.email, profile.display_name)
         old_hash = await self.use(accounts.password_hash, user_id)
-        if not await logins.check_password(self, str(user_id), old_hash, body.old_password):
+        if not await logins.check_password(self, user_id, old_hash, body.old_password):
             raise Refusal("invalid_credentials", "The old password is wrong.")
         new_hash = await self.services.passwords.hash(body.new_password)
         async with self.services.database.transaction() as session:
             await session.run_sync(accounts.change_password, user_id, old_hash, new_hash)
             revoked = await session.run_sync(sessions.revoke_all, user_id, self.principal.session_id)
+        log.info("password_changed", user_id=str(user_id))
         await logins.tell_revoked(self, revoked)
 
 
@@ -107,7 +111,7 @@ class DeletionHandler(CookieHandler):
     async def post(self, body: Deletion) -> None:
         user_id = self.principal.user_id
         password_hash = await self.use(accounts.password_hash, user_id)
-        if not await logins.check_password(self, str(user_id), password_hash, body.password):
+        if not await logins.check_password(self, user_id, password_hash, body.password):
             raise Refusal("invalid_credentials", "The password is wrong.")
         await logins.tell_revoked(self, await self.use(deletion.delete, user_id, password_hash))
         self.clear_refresh_cookie()

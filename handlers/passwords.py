@@ -2,8 +2,9 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from argon2 import PasswordHasher
@@ -20,7 +21,7 @@ MAX_PENDING = 32
 
 
 class Passwords:
-    """Hashes and checks passwords. Raises Refusal `busy` when too many are waiting."""
+    """Hashes and checks passwords."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher(memory_cost=19456, time_cost=2, parallelism=1)
@@ -28,12 +29,27 @@ class Passwords:
         self._pending = 0
         self._decoy = self._hasher.hash(secrets.token_urlsafe())
 
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Room for one password. Raises Refusal `busy` when too many are waiting."""
+        if self._pending >= MAX_PENDING:
+            raise Refusal("busy", "Too many people are logging in. Please try again.")
+        self._pending += 1
+        try:
+            yield
+        finally:
+            self._pending -= 1
+
     async def hash(self, password: str) -> str:
-        """The hash to store, with its parameters and salt in it."""
-        return await self._beside(self._hasher.hash, password)
+        """The hash to store, with its parameters and salt in it. Raises Refusal `busy`."""
+        with self.slot():
+            return await self._beside(self._hasher.hash, password)
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        """Whether the password belongs to the hash. None, for an unknown user, costs the same work and is False."""
+        """Whether the password belongs to the hash. None, for an unknown user, costs the same work and is False.
+
+        Only within a `slot`, taken before the attempt is counted: whoever is told `busy` has not guessed.
+        """
         matches = await self._beside(self._matches, password_hash or self._decoy, password)
         return matches and password_hash is not None
 
@@ -44,12 +60,5 @@ class Passwords:
             return False
 
     async def _beside(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        if self._pending >= MAX_PENDING:
-            raise Refusal("busy", "Too many people are logging in. Please try again.")
-        self._pending += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._threads, lambda: work(*args, **kwargs)
-            )
-        finally:
-            self._pending -= 1
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))

@@ -35,7 +35,6 @@ STATUS: dict[str, HTTPStatus] = {
     "email_verified": HTTPStatus.CONFLICT,
     "second_factor_on": HTTPStatus.CONFLICT,
     "second_factor_off": HTTPStatus.CONFLICT,
-    "refresh_conflict": HTTPStatus.CONFLICT,
     "wrong_state": HTTPStatus.CONFLICT,
     "closed": HTTPStatus.CONFLICT,
     "paddle_taken": HTTPStatus.CONFLICT,
@@ -72,12 +71,13 @@ _FROM_TORNADO = {
     HTTPStatus.BAD_REQUEST: Refusal("bad_request", "The request cannot be understood."),
     HTTPStatus.METHOD_NOT_ALLOWED: Refusal("method_not_allowed", "This address does not offer this method."),
 }
-_AWAY = (
+AWAY = (
     RedisError,
     sqlalchemy.exc.OperationalError,
     sqlalchemy.exc.InterfaceError,
     sqlalchemy.exc.TimeoutError,
 )
+"""What is raised while PostgreSQL or Redis is away."""
 
 
 def refusal_of(error: BaseException | None) -> Refusal:
@@ -86,7 +86,7 @@ def refusal_of(error: BaseException | None) -> Refusal:
         return error
     if isinstance(error, HTTPError) and error.status_code in _FROM_TORNADO:
         return _FROM_TORNADO[HTTPStatus(error.status_code)]
-    if isinstance(error, _AWAY):
+    if isinstance(error, AWAY):
         return Refusal(
             "unavailable", "A part of the service is away. Look whether it was done, then try again."
         )

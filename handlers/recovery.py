@@ -76,7 +76,7 @@ class ResetHandler(ApiHandler):
         require_uncommon(body.new_password, person.email, person.display_name)
         password_hash = await self.services.passwords.hash(body.new_password)
         done = await self.use(confirmations.reset, body.token, password_hash)
-        await logins.forget_attempts(self, done.email)
+        await logins.forget_attempts(self, done.user_id)
         await logins.tell_revoked(self, done.revoked)
 
 

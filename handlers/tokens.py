@@ -1,10 +1,11 @@
-"""Access tokens: JWTs (RFC 9068's `at+jwt`) of ten minutes, signed and checked with one fixed algorithm.
+"""How tokens are written. Access tokens are JWTs (RFC 9068's `at+jwt`) of ten minutes, with one fixed algorithm.
 
-A token says who and by which session; whether that session is still open is asked in PostgreSQL at every request.
+They say who and by which session; whether that session is still open is asked in PostgreSQL at every request. Refresh
+tokens say nothing.
 """
 
-import hashlib
-import secrets
+import base64
+import re
 import time
 from collections.abc import Mapping
 from uuid import UUID
@@ -12,7 +13,7 @@ from uuid import UUID
 import jwt
 import msgspec
 
-from market.sessions import Principal
+from market.sessions import LogIn, RefreshToken
 
 TTL_S = 600
 CLOCKS_S = 10
@@ -23,10 +24,12 @@ AUDIENCE = "neighborbid-api"
 ALGORITHM = "HS256"
 TYPE = "at+jwt"
 KEY_BYTES = 32
-REFRESH_BYTES = 32
 
 TOKEN = r"(?=.{1,700}\Z)[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"  # noqa: S105
-"""Pattern of an access token, in its one spelling."""
+"""Pattern of an access token."""
+
+_REFRESH_TOKEN = re.compile(r"([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})")
+"""16 and 32 bytes."""
 
 _CLAIMS = ["iss", "aud", "sub", "sid", "iat", "exp"]
 
@@ -45,14 +48,14 @@ class AccessTokens:
         self._keys = dict(keys)
         self._kid = next(iter(self._keys))
 
-    def issue(self, principal: Principal) -> tuple[str, int]:
+    def issue(self, log_in: LogIn) -> tuple[str, int]:
         """A token and when it expires (ms)."""
         now = int(time.time())
         claims = {
             "iss": ISSUER,
             "aud": AUDIENCE,
-            "sub": str(principal.user_id),
-            "sid": str(principal.session_id),
+            "sub": str(log_in.user_id),
+            "sid": str(log_in.session_id),
             "iat": now,
             "exp": now + TTL_S,
         }
@@ -80,11 +83,16 @@ class AccessTokens:
             return None
 
 
-def new_refresh_token() -> str:
-    """An opaque token. It says nothing; PostgreSQL knows whose it is by its hash."""
-    return secrets.token_urlsafe(REFRESH_BYTES)
+def write_refresh_token(token: RefreshToken) -> str:
+    """The token as clients see it: `<family>.<part>`, both in base64url."""
+    return b".".join(
+        base64.urlsafe_b64encode(part).rstrip(b"=") for part in (token.family, token.part)
+    ).decode()
 
 
-def refresh_hash(token: str) -> bytes:
-    """What is stored of a refresh token: whoever reads the database cannot use it."""
-    return hashlib.sha256(token.encode()).digest()
+def read_refresh_token(text: str) -> RefreshToken | None:
+    """What `text` says; None if it is no refresh token."""
+    found = _REFRESH_TOKEN.fullmatch(text)
+    if found is None:
+        return None
+    return RefreshToken(*(base64.urlsafe_b64decode(f"{part}==") for part in found.groups()))

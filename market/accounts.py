@@ -65,6 +65,11 @@ def login_data(session: Session, email: str) -> tuple[UUID, str] | None:
     return None if row is None else (row.id, row.password_hash)
 
 
+def set_role(session: Session, user_id: UUID, role: Role) -> None:
+    """Let the user be a `role` from now on, in every session."""
+    session.execute(update(User).where(User.id == user_id).values(role=role))
+
+
 def profile(session: Session, user_id: UUID) -> Profile:
     """The user's own account. Refuses with `not_found`."""
     user = session.get(User, user_id, populate_existing=True)

@@ -27,7 +27,7 @@ class Person:
 class Reset:
     """Whose password was changed, and the sessions that ended."""
 
-    email: str
+    user_id: UUID
     revoked: list[UUID]
 
 
@@ -77,7 +77,7 @@ def reset(session: Session, token: str, password_hash: str) -> Reset:
     if user.email_verified_at is None:
         user.email_verified_at = func.now()
     accounts.password_was_changed(session, user.id, user.email)
-    return Reset(user.email, sessions.revoke_all(session, user.id))
+    return Reset(user.id, sessions.revoke_all(session, user.id))
 
 
 def _redeem(session: Session, purpose: Purpose, token: str) -> User:

@@ -40,6 +40,9 @@ PENDING_S = 15 * 60
 
 ISSUER = "NeighborBid"
 
+LONGEST_DELAY_MS = 15 * 60 * 1000
+"""Far longer than for passwords: only who knows the password can make the owner wait, and there are few codes."""
+
 
 class Status(msgspec.Struct, frozen=True):
     """Whether log-ins take a code. `pending`: not yet, its first code is awaited."""
@@ -226,7 +229,7 @@ def _delay(failures: int) -> timedelta:
     if failures < attempts.FREE:
         return timedelta(0)
     delay_ms = attempts.FIRST_DELAY_MS * 2 ** min(failures - attempts.FREE, 30)
-    return timedelta(milliseconds=min(delay_ms, attempts.LONGEST_DELAY_MS))
+    return timedelta(milliseconds=min(delay_ms, LONGEST_DELAY_MS))
 
 
 def _is_fresh(session: Session, factor: SecondFactor) -> bool:

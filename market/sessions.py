@@ -1,10 +1,14 @@
-"""Log-ins. Refresh tokens come here as their SHA-256: secrets never reach a table. Time is PostgreSQL's clock.
+"""Log-ins. No refresh token reaches a table: what is stored of one is its SHA-256. Time is PostgreSQL's clock.
 
 What revokes sessions answers their ids: tell the open sockets after the commit (`store.revocations`), then call `told`.
 """
 
+import hashlib
+import hmac
+import secrets
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Self
 from uuid import UUID
 
 import msgspec
@@ -18,11 +22,15 @@ from market.times import to_ms
 from store import models
 from store.database import any_id
 from store.ids import new_id
-from store.models import Role, SpentToken, User
+from store.models import Role, User
 from store.vault import Vault
 
-CONFLICT_S = 10
-"""Two tabs may show the same refresh token at once; shown again later than this it was stolen."""
+FAMILY_BYTES = 16
+PART_BYTES = 32
+KEY_BYTES = 32
+
+REPEAT_S = 30
+"""An answer may be lost, and two tabs may show the same refresh token; shown again later than this it was stolen."""
 
 MAX_OPEN = 50
 """Sessions of one user. The next log-in ends the one that was unused for longest."""
@@ -38,24 +46,49 @@ class Lifetime(msgspec.Struct, frozen=True):
     total_s: int
 
 
-class Principal(msgspec.Struct, frozen=True):
-    """Who makes a request, by which log-in."""
+class LogIn(msgspec.Struct, frozen=True):
+    """Who has logged in, and the session that was opened."""
 
     user_id: UUID
     session_id: UUID
+
+
+class Principal(LogIn, frozen=True):
+    """Who makes a request, by which log-in, and what role the user has at this moment."""
+
     role: Role = Role.USER
 
 
-class LogIn(msgspec.Struct, frozen=True):
-    """A session was opened for `principal`, and those of the ids were ended to make room."""
+class RefreshToken(msgspec.Struct, frozen=True):
+    """A secret: `family` is the same as long as the session lives, `part` is new with each refresh."""
 
-    principal: Principal
+    family: bytes
+    part: bytes
+
+    @classmethod
+    def new(cls) -> Self:
+        """The first one of a session."""
+        return cls(secrets.token_bytes(FAMILY_BYTES), secrets.token_bytes(PART_BYTES))
+
+
+class Refreshed(msgspec.Struct, frozen=True):
+    """A session that lives on, and the next refresh token."""
+
+    log_in: LogIn
+    token: RefreshToken
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A new session; those of the ids `ended` were ended to make room."""
+
+    log_in: LogIn
     ended: list[UUID]
 
 
 class Reused(msgspec.Struct, frozen=True):
     """A spent refresh token was shown; its session is revoked now."""
 
+    user_id: UUID
     session_id: UUID
 
 
@@ -81,9 +114,9 @@ def log_in(
     user_id: UUID,
     password_hash: str,
     code: str | None,
-    refresh_hash: bytes,
+    token: RefreshToken,
     lifetime: Lifetime,
-) -> LogIn | WrongCode:
+) -> Opened | WrongCode:
     """Open a session for whoever has proven to know the password behind `password_hash`, and knows the `code` of the
     second factor if it is on. `WrongCode` must be committed.
 
@@ -92,7 +125,7 @@ def log_in(
     `factors.admits`.
     """
     user = session.execute(
-        select(User.role, User.banned_at)
+        select(User.banned_at)
         .where(User.id == user_id, User.password_hash == password_hash)
         .with_for_update(key_share=True)
     ).one_or_none()
@@ -106,18 +139,20 @@ def log_in(
     latest = models.Session.refreshed_at.desc(), models.Session.id.desc()
     surplus = select(models.Session.id).where(others).order_by(*latest)
     ended = _revoke(session, models.Session.id.in_(surplus.offset(MAX_OPEN - 1)))
-    opened = open_session(session, user_id, refresh_hash, lifetime)
-    return LogIn(Principal(user_id, opened, Role(user.role)), ended)
+    opened = LogIn(user_id, open_session(session, user_id, token, lifetime))
+    return Opened(opened, ended)
 
 
-def open_session(session: Session, user_id: UUID, refresh_hash: bytes, lifetime: Lifetime) -> UUID:
-    """A new session, always with an id and a token of its own. Its id."""
+def open_session(session: Session, user_id: UUID, token: RefreshToken, lifetime: Lifetime) -> UUID:
+    """A new session, always with an id and a new `token` of its own. Its id."""
     ends_at = func.now() + timedelta(seconds=lifetime.total_s)
     session.execute(
         insert(models.Session).values(
             id=(session_id := new_id()),
             user_id=user_id,
-            refresh_hash=refresh_hash,
+            family_hash=_sha256(token.family),
+            refresh_hash=_sha256(token.part),
+            refresh_key=secrets.token_bytes(KEY_BYTES),
             expires_at=func.least(func.now() + timedelta(seconds=lifetime.idle_s), ends_at),
             ends_at=ends_at,
         )
@@ -125,8 +160,14 @@ def open_session(session: Session, user_id: UUID, refresh_hash: bytes, lifetime:
     return session_id
 
 
+def _sha256(secret: bytes) -> bytes:
+    return hashlib.sha256(secret).digest()
+
+
 def _open() -> ColumnElement[bool]:
-    return models.Session.revoked_at.is_(None) & (models.Session.expires_at > func.now())
+    # By the clock and not by the begin of the transaction, which may have waited for a lock: what the sweep has seen
+    # expire stays over.
+    return models.Session.revoked_at.is_(None) & (models.Session.expires_at > func.clock_timestamp())
 
 
 def authenticate(session: Session, session_id: UUID, user_id: UUID) -> Principal | None:
@@ -139,52 +180,50 @@ def authenticate(session: Session, session_id: UUID, user_id: UUID) -> Principal
     return None if row is None else Principal(user_id, session_id, Role(row.role))
 
 
-def refresh(session: Session, shown: bytes, following: bytes, idle_s: int) -> Principal | Reused:
-    """Exchange the refresh token `shown` for `following`, both as hashes, and let the session live on for `idle_s`.
+def refresh(session: Session, shown: RefreshToken, idle_s: int) -> Refreshed | Reused:
+    """Exchange the refresh token `shown` for the next one, and let the session live on for `idle_s`.
 
-    Answers `Reused`, to be committed, for a token that was exchanged before: thief and owner cannot be told apart, so
-    both are out. Refuses with `invalid_refresh_token`, and with `refresh_conflict` for the token just exchanged.
+    The next part follows from the one shown and the session's key. So whoever shows the previous one again within
+    `REPEAT_S` of its exchange gets the same answer, and nothing changes. Answers `Reused`, to be committed, for any
+    other part: thief and owner cannot be told apart, so both are out. Refuses with `invalid_refresh_token`.
     """
     found = session.execute(
-        select(models.Session.id, models.Session.user_id)
-        .where(models.Session.refresh_hash == shown, _open())
-        .with_for_update()
+        select(
+            models.Session.id,
+            models.Session.user_id,
+            models.Session.refresh_hash,
+            models.Session.previous_hash,
+            models.Session.refresh_key,
+            (func.clock_timestamp() - models.Session.refreshed_at < timedelta(seconds=REPEAT_S)).label(
+                "is_fresh"
+            ),
+        )
+        .where(models.Session.family_hash == _sha256(shown.family), _open())
+        .with_for_update(key_share=True)
     ).one_or_none()
     if found is None:
-        return _refuse(session, shown)
-    session.execute(insert(SpentToken).values(token_hash=shown, session_id=found.id, spent_at=func.now()))
-    session.execute(
-        update(models.Session)
-        .where(models.Session.id == found.id)
-        .values(
-            refresh_hash=following,
-            refreshed_at=func.now(),
-            expires_at=func.least(func.now() + timedelta(seconds=idle_s), models.Session.ends_at),
-        ),
-        execution_options={"synchronize_session": False},
-    )
-    role = session.scalars(select(User.role).where(User.id == found.user_id)).one()
-    return Principal(found.user_id, found.id, Role(role))
-
-
-def _refuse(session: Session, shown: bytes) -> Reused:
-    spent = session.execute(
-        select(
-            SpentToken.session_id,
-            (SpentToken.spent_at == models.Session.refreshed_at).label("is_previous"),
-            (func.clock_timestamp() - SpentToken.spent_at < timedelta(seconds=CONFLICT_S)).label("is_fresh"),
-        )
-        .join(models.Session)
-        .where(SpentToken.token_hash == shown, _open())
-    ).one_or_none()
-    if spent is None:
         raise Refusal("invalid_refresh_token", "The refresh token is not valid (any more). Log in again.")
-    if spent.is_previous and spent.is_fresh:
-        raise Refusal(
-            "refresh_conflict", "The session was refreshed at the same time. Use the new token, or ask again."
+    shown_hash = _sha256(shown.part)
+    following = RefreshToken(shown.family, hmac.digest(found.refresh_key, shown.part, "sha256"))
+    answer = Refreshed(LogIn(found.user_id, found.id), following)
+    if hmac.compare_digest(shown_hash, found.refresh_hash):
+        session.execute(
+            update(models.Session)
+            .where(models.Session.id == found.id)
+            .values(
+                refresh_hash=_sha256(following.part),
+                previous_hash=shown_hash,
+                refreshed_at=func.now(),
+                expires_at=func.least(func.now() + timedelta(seconds=idle_s), models.Session.ends_at),
+            ),
+            execution_options={"synchronize_session": False},
         )
-    _revoke(session, models.Session.id == spent.session_id)
-    return Reused(spent.session_id)
+        return answer
+    # There is no previous part before the first refresh.
+    if found.is_fresh and hmac.compare_digest(shown_hash, found.previous_hash or b""):
+        return answer
+    _revoke(session, models.Session.id == found.id)
+    return Reused(found.user_id, found.id)
 
 
 def _revoke(session: Session, which: ColumnElement[bool]) -> list[UUID]:
@@ -205,6 +244,11 @@ def revoke(session: Session, user_id: UUID, session_id: UUID) -> list[UUID]:
     if not revoked:
         raise Refusal("not_found", "You have no such session.")
     return revoked
+
+
+def log_out(session: Session, log_in: LogIn) -> list[UUID]:
+    """End this session. One that is over already is as good."""
+    return _revoke(session, models.Session.id == log_in.session_id)
 
 
 def revoke_all(session: Session, user_id: UUID, keep: UUID | None = None) -> list[UUID]:
@@ -234,8 +278,8 @@ def told(session: Session, session_ids: Sequence[UUID]) -> None:
     )
 
 
-def page(session: Session, principal: Principal) -> SessionList:
-    """The open sessions of the user."""
+def open_sessions(session: Session, principal: Principal) -> SessionList:
+    """The sessions of the user that are not over."""
     rows = session.execute(
         select(
             models.Session.id,
@@ -263,19 +307,23 @@ def page(session: Session, principal: Principal) -> SessionList:
 def untold(session: Session) -> list[UUID]:
     """Revoked sessions of which the sockets were not told, because Redis or the process was away."""
     which = models.Session.revoked_at.is_not(None) & models.Session.told_at.is_(None)
-    return list(session.scalars(select(models.Session.id).where(which).limit(BATCH)))
+    oldest = select(models.Session.id).where(which).order_by(models.Session.revoked_at).limit(BATCH)
+    return list(session.scalars(oldest))
+
+
+def _expired() -> ColumnElement[bool]:
+    return models.Session.expires_at <= func.now()
 
 
 def expired(session: Session) -> list[UUID]:
-    """Sessions whose time is over."""
-    return list(
-        session.scalars(select(models.Session.id).where(models.Session.expires_at <= func.now()).limit(BATCH))
-    )
+    """Sessions whose time is over, but for those that somebody refreshes at this moment."""
+    oldest = select(models.Session.id).where(_expired()).order_by(models.Session.expires_at).limit(BATCH)
+    return list(session.scalars(oldest.with_for_update(key_share=True, skip_locked=True)))
 
 
 def forget(session: Session, session_ids: Sequence[UUID]) -> None:
-    """Delete sessions and their spent tokens."""
+    """Delete those of the sessions that are expired still: one may have been refreshed in its last moment."""
     session.execute(
-        delete(models.Session).where(models.Session.id == any_id(session_ids)),
+        delete(models.Session).where(models.Session.id == any_id(session_ids), _expired()),
         execution_options={"synchronize_session": False},
     )

@@ -49,6 +49,8 @@ class Hub:
         """Rooms whose subscription took effect while they were read: the reading may be older than that."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._accounts: dict[UUID, Account] = {}
+        self._sessions_unchecked = False
+        self._checking_sessions = False
         self._sessions: defaultdict[UUID, set[Viewer]] = defaultdict(set)
         self.viewers: set[Viewer] = set()
         self.empty = asyncio.Event()
@@ -120,16 +122,36 @@ class Hub:
             self.identify(viewer, None, None)
             viewer.close(CloseCode.SESSION_REVOKED, "session_revoked")
 
-    async def _check_sessions(self) -> None:
-        """Find what was revoked while nothing was heard."""
-        while self._sessions:
-            try:
-                for session in await revocations.revoked(self._hot, list(self._sessions)):
-                    self.end_session(session)
-                return
-            except RedisError as failure:
-                log.warning("sessions_not_checked", error=str(failure))
-                await asyncio.sleep(_READ_AGAIN_S)
+    def _check_sessions(self) -> None:
+        """Find what was revoked while nothing was heard; once more, if it is being looked for already."""
+        self._sessions_unchecked = True
+        if not self._checking_sessions:
+            self._checking_sessions = True
+            self._start(self._find_revoked())
+
+    async def _find_revoked(self) -> None:
+        try:
+            while self._sessions_unchecked:
+                self._sessions_unchecked = False
+                if not await self._find_revoked_once():
+                    self._sessions_unchecked = True
+                    await asyncio.sleep(_READ_AGAIN_S)
+        finally:
+            self._checking_sessions = False
+
+    async def _find_revoked_once(self) -> bool:
+        """False if it has to be tried again."""
+        try:
+            for session in await revocations.revoked(self._hot, list(self._sessions)):
+                self.end_session(session)
+        except RedisError as failure:
+            log.warning("sessions_not_checked", error=str(failure))
+            return False
+        except Exception:
+            # Given up here, revoked sessions would keep their sockets.
+            log.exception("sessions_not_checked")
+            return False
+        return True
 
     def subscribe(self, viewer: Viewer, ref: str, auction: UUID, epoch: int, seq: int) -> None:
         """Let a viewer into a room; its reply comes when the room is loaded."""
@@ -185,7 +207,7 @@ class Hub:
 
     def _subscribed(self, channel: str) -> None:
         if channel == revocations.CHANNEL:
-            self._start(self._check_sessions())
+            self._check_sessions()
         elif room := self._by_channel.get(channel):
             if room in self._catching_up:
                 self._read_again.add(room)

@@ -6,6 +6,7 @@ import sys
 from uuid import UUID
 
 import msgspec
+import structlog
 from redis import RedisError
 from sqlalchemy.orm import Session
 
@@ -24,17 +25,24 @@ from store.models import Role
 
 NAME = "Admin"
 
+log = structlog.get_logger()
 
-def create(settings: Settings, email: str) -> None:
-    """Make an account with the role admin. The password is asked for, or the first line of stdin without a terminal.
 
-    Raises Failure if the address or the password is not allowed, or the address has an account already.
+def create(settings: Settings, email: str) -> bool:
+    """Give the account the role admin; False if there is none yet, and one is made.
+
+    Only then a password is asked for, twice, or without a terminal read from the first line of stdin. Raises Failure
+    if the address or the password is not allowed.
     """
     _check(email, Email, "This is not an e-mail address.")
-    password = getpass.getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
-    _check(password, NewPassword, "The password must have 10 to 128 characters.")
     database = SyncDatabase(settings.database_url)
     try:
+        with database.transaction() as session:
+            found = accounts.login_data(session, email)
+            if found is not None:
+                accounts.set_role(session, found[0], Role.ADMIN)
+                return True
+        password = _ask_password()
         require_uncommon(password, email, NAME)
         new = NewUser(
             email=email,
@@ -49,7 +57,8 @@ def create(settings: Settings, email: str) -> None:
     finally:
         database.dispose()
     if made is None:
-        raise Failure("There is an account with this e-mail address already.")
+        raise Failure("Somebody has registered with this address just now. Try again.")
+    return False
 
 
 def ban(settings: Settings, email: str) -> None:
@@ -57,7 +66,8 @@ def ban(settings: Settings, email: str) -> None:
     database, hot = SyncDatabase(settings.database_url), SyncHot.connect(settings.redis_url)
     try:
         with database.transaction() as session:
-            revoked = sessions.ban(session, _user_id(session, email))
+            revoked = sessions.ban(session, user_id := _user_id(session, email))
+        log.info("user_banned", user_id=str(user_id))
         try:
             revocations.publish_from_task(hot, revoked)
         except RedisError as error:
@@ -79,6 +89,17 @@ def lift_ban(settings: Settings, email: str) -> None:
             sessions.lift_ban(session, _user_id(session, email))
     finally:
         database.dispose()
+
+
+def _ask_password() -> str:
+    if sys.stdin.isatty():
+        password = getpass.getpass()
+        if getpass.getpass("Once more: ") != password:
+            raise Failure("These are two different passwords.")
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    _check(password, NewPassword, "The password must have 10 to 128 characters.")
+    return password
 
 
 def _user_id(session: Session, email: str) -> UUID:

@@ -48,11 +48,14 @@ def main() -> int:
             case "createadmin":
                 from server import admin
 
-                admin.create(loaded, arguments.email)
-                say(f"{arguments.email} is an administrator now.")
+                existed = admin.create(loaded, arguments.email)
+                account = "the account that was there, with its password" if existed else "a new account"
+                say(f"{arguments.email} is an administrator now: {account}.")
             case "ban":
                 from server import admin
+                from server.logs import configure
 
+                configure("ban", loaded.log_level)
                 admin.ban(loaded, arguments.email)
                 say(f"{arguments.email} is banned; all sessions have ended.")
             case "unban":
@@ -93,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("migrate", help="bring the database to the newest schema")
     commands.add_parser("check-config", help="check the settings and show them without secrets")
     admin = commands.add_parser(
-        "createadmin", help="make an administrator; asks for the password or reads stdin"
+        "createadmin", help="make an administrator; asks a new one for the password or reads stdin"
     )
     admin.add_argument("email", help="what the administrator logs in with")
     for name, what in (("ban", "end a user's sessions and refuse new ones"), ("unban", "lift a ban")):

@@ -51,8 +51,16 @@ class Api:
                 raise
         async with self._refreshing:
             if self.access_token == used:
-                self._take(await self._call("POST", "/auth/refresh", {"refresh_token": self._refresh_token}))
+                self._take(await self._refresh(self._refresh_token))
         return await self._call(method, path, body)
+
+    async def _refresh(self, token: str) -> Message:
+        body = {"refresh_token": token}
+        try:
+            return await self._call("POST", "/auth/refresh", body)
+        except Disconnected:
+            # If only the answer was lost, asking again soon gets the same one.
+            return await self._call("POST", "/auth/refresh", body)
 
     async def _call(self, method: str, path: str, body: Message | None) -> Message:
         headers = {"Content-Type": "application/json"} if body is not None else {}

@@ -96,9 +96,10 @@ class User(Base):
 
 
 class Session(Base):
-    """A log-in. Only the SHA-256 of its current refresh token is stored.
+    """A log-in. Of its refresh tokens only SHA-256 are stored: of the family, the current part and the one before.
 
-    `expires_at` moves with each use, at most to `ends_at`. `told_at` is when the sockets were told of a revocation.
+    The next part is the HMAC of the current one under `refresh_key`, which alone is worth nothing. `expires_at` moves
+    with each use, at most to `ends_at`. `told_at` is when the sockets were told of a revocation.
     """
 
     __tablename__ = "sessions"
@@ -113,24 +114,16 @@ class Session(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
-    refresh_hash: Mapped[bytes] = mapped_column(unique=True)
+    family_hash: Mapped[bytes] = mapped_column(unique=True)
+    refresh_hash: Mapped[bytes]
+    previous_hash: Mapped[bytes | None]
+    refresh_key: Mapped[bytes]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     refreshed_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime] = mapped_column(index=True)
     ends_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
     told_at: Mapped[datetime | None]
-
-
-class SpentToken(Base):
-    """The SHA-256 of a refresh token that was exchanged for the next one. Whoever shows it again has stolen it, or was
-    stolen from. `spent_at` equals the session's `refreshed_at` for the one before the current one."""
-
-    __tablename__ = "spent_tokens"
-
-    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
-    session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
-    spent_at: Mapped[datetime]
 
 
 class MailKind(StrEnum):

@@ -18,16 +18,20 @@ KEEP_S = 24 * 3600
 
 async def publish(hot: Hot, session_ids: Sequence[UUID]) -> None:
     """Tell every realtime process that these sessions are over. Doing it again is harmless."""
+    pipe = hot.client.pipeline(transaction=False)
     for session_id in session_ids:
-        await hot.client.set(_key(session_id), 1, ex=KEEP_S)
-        await hot.client.execute_command("SPUBLISH", CHANNEL, str(session_id))
+        pipe.set(_key(session_id), 1, ex=KEEP_S)
+        pipe.execute_command("SPUBLISH", CHANNEL, str(session_id))
+    await pipe.execute()
 
 
 def publish_from_task(hot: SyncHot, session_ids: Sequence[UUID]) -> None:
     """The same for Celery."""
+    pipe = hot.client.pipeline(transaction=False)
     for session_id in session_ids:
-        hot.client.set(_key(session_id), 1, ex=KEEP_S)
-        hot.client.execute_command("SPUBLISH", CHANNEL, str(session_id))
+        pipe.set(_key(session_id), 1, ex=KEEP_S)
+        pipe.execute_command("SPUBLISH", CHANNEL, str(session_id))
+    pipe.execute()
 
 
 async def revoked(hot: Hot, session_ids: Sequence[UUID]) -> list[UUID]:

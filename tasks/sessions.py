@@ -10,6 +10,8 @@ def tell_revoked(resources: Resources) -> None:
     """Tell the sockets of sessions that were revoked while Redis was away."""
     with resources.database.transaction() as session:
         untold = sessions.untold(session)
+    if not untold:
+        return
     revocations.publish_from_task(resources.hot, untold)
     with resources.database.transaction() as session:
         sessions.told(session, untold)
@@ -20,6 +22,8 @@ def end_expired(resources: Resources) -> None:
     """Delete expired sessions, after their sockets were told."""
     with resources.database.transaction() as session:
         expired = sessions.expired(session)
+    if not expired:
+        return
     revocations.publish_from_task(resources.hot, expired)
     with resources.database.transaction() as session:
         sessions.forget(session, expired)

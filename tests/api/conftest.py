@@ -17,7 +17,7 @@ from handlers.base import Services
 from handlers.routes import ROUTES
 from handlers.tokens import AccessTokens
 from market import sessions, wallet
-from market.sessions import Lifetime, Principal
+from market.sessions import Lifetime, Principal, RefreshToken
 from server import asyncapi
 from store.database import Database, SyncDatabase
 from store.hot import Hot
@@ -87,7 +87,7 @@ def person(sync_database: SyncDatabase) -> People:
     def make(role: Role = Role.USER) -> User:
         with sync_database.transaction() as session:
             user_id = make_user(session, role=role)
-            session_id = sessions.open_session(session, user_id, os.urandom(32), LIFETIME)
+            session_id = sessions.open_session(session, user_id, RefreshToken.new(), LIFETIME)
             wallet.top_up(session, user_id, 1_000_000, new_id())
         token, _ = TOKENS.issue(Principal(user_id, session_id, role))
         return User(user_id, token)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from handlers.cookies import HEADER
 from tests.gateway.conftest import Answer, StartGateway
 
 ALLOWED = "https://app.example"
@@ -49,12 +50,23 @@ async def test_the_gateway_answers_preflights_itself(start_gateway: StartGateway
     assert allowed["access-control-allow-origin"] == ALLOWED
     assert allowed["access-control-allow-credentials"] == "true"
     assert allowed["access-control-allow-methods"] == "GET, HEAD, POST, PUT, PATCH, DELETE"
-    assert allowed["access-control-allow-headers"] == "Authorization, Content-Type, Idempotency-Key, If-Match"
+    assert (
+        allowed["access-control-allow-headers"]
+        == f"Authorization, Content-Type, Idempotency-Key, If-Match, {HEADER}"
+    )
     assert allowed["access-control-max-age"] == "600"
     assert answer.headers["vary"] == "Origin"
     # A plain OPTIONS is a question to the API.
     await gateway.ask("OPTIONS", "/api/v1/me", {"Origin": ALLOWED})
     assert [seen.method for seen in gateway.echo.seen] == ["OPTIONS"]
+
+
+async def test_a_listed_page_may_send_the_header_that_the_cookie_wants(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(ALLOWED_ORIGINS=ALLOWED)
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": HEADER.lower()}
+    answer = await gateway.ask("OPTIONS", "/api/v1/auth/refresh", {"Origin": ALLOWED, **asked})
+    allowed = permissions(answer)["access-control-allow-headers"].lower().split(", ")
+    assert HEADER.lower() in allowed
 
 
 async def test_a_page_that_is_not_listed_gets_no_permission(start_gateway: StartGateway) -> None:

@@ -53,6 +53,11 @@ async def test_a_spoofed_address_evades_no_limit(start_gateway: StartGateway, pa
         assert (seen.headers["x-real-ip"], seen.headers["x-forwarded-for"]) == ("127.0.0.1", "127.0.0.1")
 
 
+async def test_refreshing_is_not_limited_like_logging_in(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(AUTH_REQUESTS_PER_MINUTE="1")
+    assert await statuses(gateway, 12, "POST", "/api/v1/auth/refresh", {"Content-Length": "0"}) == [200] * 12
+
+
 async def test_logging_in_is_limited_more_strictly(start_gateway: StartGateway) -> None:
     gateway = await start_gateway(AUTH_REQUESTS_PER_MINUTE="1")
     paths = ["/api/v1/auth/login", "/api/v1/%61uth/login", "/api//v1/auth/./login", "/api/v1/x/../auth/login"]

@@ -21,6 +21,7 @@ SECRETS = {
     "password",
     "password_hash",
     "refresh_hash",
+    "refresh_key",
     "maximum",
     "leader_maximum",
     "leader_id",

@@ -15,7 +15,7 @@ from handlers.passwords import Passwords
 from handlers.routes import ROUTES
 from handlers.tokens import AccessTokens
 from market import sessions, wallet
-from market.sessions import Lifetime, Principal
+from market.sessions import Lifetime, Principal, RefreshToken
 from server import asyncapi
 from store.database import Database, SyncDatabase
 from store.hot import Hot
@@ -90,7 +90,7 @@ def person(http_server_client: AsyncHTTPClient, sync_database: SyncDatabase) -> 
         with sync_database.transaction() as session:
             user_id = make_user(session, verified=verified)
             lifetime = Lifetime(session_ttl_s, session_ttl_s)
-            session_id = sessions.open_session(session, user_id, os.urandom(32), lifetime)
+            session_id = sessions.open_session(session, user_id, RefreshToken.new(), lifetime)
             if funds:
                 wallet.top_up(session, user_id, funds, new_id())
         token, _ = TOKENS.issue(Principal(user_id, session_id))

@@ -26,7 +26,7 @@ from tests.handlers.conftest import People
 
 PASSWORD = "correct horse"
 HASH = PasswordHasher(memory_cost=8, time_cost=1, parallelism=1).hash(PASSWORD)
-LOCAL = "127.0.0.1"
+LOCAL = "address:127.0.0.1"
 FACTOR = "/me/second-factor"
 WRONG = "000000000"
 
@@ -168,7 +168,7 @@ async def test_a_code_is_accepted_once_even_by_many_log_ins_at_once(ann: Owner, 
         assert sorted(answer.status for answer in answers) == [201, 401, 401, 401]
         assert (await ann.attempt(code)).body["code"] == "invalid_code"
         ann.change(failures=0, blocked_until=None)
-        await attempts.forget(hot, ann.email, LOCAL)
+        await attempts.forget(hot, str(ann.client.user_id), LOCAL)
     assert (await ann.client.get(FACTOR))["recovery_codes_left"] == 9
 
 
@@ -207,7 +207,7 @@ async def test_wrong_codes_delay_the_account_wherever_they_come_from(ann: Owner,
     for _ in range(attempts.FREE):
         assert (await ann.attempt(WRONG)).body["code"] == "invalid_code"
     # As if the next one came from another address, which has made no attempt.
-    await attempts.forget(hot, ann.email, LOCAL)
+    await attempts.forget(hot, str(ann.client.user_id), LOCAL)
     ann.change(blocked_until=func.now() + text("interval '100 s'"))
     refused = await ann.attempt(ann.code())
     assert (refused.status, refused.body["code"]) == (429, "too_many_attempts")

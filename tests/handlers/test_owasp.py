@@ -5,7 +5,6 @@ What the gateway does against these risks is tested in tests/gateway.
 
 import ast
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from handlers.openapi import document, operations
 from handlers.routes import ROUTES
 from market import auctions, paddles, sessions
 from market.rules import MAX_AMOUNT
-from market.sessions import Lifetime
+from market.sessions import Lifetime, RefreshToken
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Order, OrderState
@@ -93,7 +92,7 @@ class World:
         seller, buyer = self.users["seller"].user_id, self.users["buyer"].user_id
         with self._database.transaction() as session:
             if name == "session":
-                return sessions.open_session(session, seller, os.urandom(32), Lifetime(3600, 3600))
+                return sessions.open_session(session, seller, RefreshToken.new(), Lifetime(3600, 3600))
             if name == "draft":
                 return auctions.create(session, seller, a_draft()).id
             auction = make_published_auction(session, seller)

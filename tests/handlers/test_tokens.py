@@ -3,6 +3,7 @@
 import base64
 import hmac
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +12,8 @@ from uuid import uuid4
 import jwt
 import pytest
 
-from handlers.tokens import CLOCKS_S, TTL_S, AccessTokens
-from market.sessions import Principal
+from handlers.tokens import CLOCKS_S, TTL_S, AccessTokens, read_refresh_token, write_refresh_token
+from market.sessions import Principal, RefreshToken
 from store.ids import new_id
 from tests.handlers.client import Client
 from tests.handlers.conftest import KEYS, TOKENS, People
@@ -123,6 +124,21 @@ def test_after_a_key_rotation_old_tokens_are_good_until_the_old_key_is_gone() ->
     before, _ = AccessTokens({"old": KEYS["old"]}).issue(Principal(new_id(), new_id()))
     assert TOKENS.read(before) is not None
     assert AccessTokens({"new": KEYS["new"]}).read(before) is None
+
+
+def test_before_a_key_rotation_everybody_can_read_what_the_new_key_will_sign() -> None:
+    after, _ = AccessTokens({"new": KEYS["new"], "old": KEYS["old"]}).issue(Principal(new_id(), new_id()))
+    assert AccessTokens({"old": KEYS["old"], "new": KEYS["new"]}).read(after) is not None
+    assert AccessTokens({"old": KEYS["old"]}).read(after) is None, "so it is added everywhere before it signs"
+
+
+def test_a_refresh_token_is_read_as_it_was_written() -> None:
+    token = RefreshToken.new()
+    text = write_refresh_token(token)
+    assert re.fullmatch(r"[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}", text)
+    assert read_refresh_token(text) == token
+    for wrong in ("", ".", text[:-1], f"{text}A", f"{text}\n", text.replace(".", ""), f".{text}"):
+        assert read_refresh_token(wrong) is None
 
 
 async def test_a_token_is_worth_nothing_after_logging_out(person: People) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from market import accounts, auctions, deletion, idempotency, mails, paddles, sessions, wallet
 from market.accounts import NewUser
 from market.errors import Refusal
-from market.sessions import Lifetime
+from market.sessions import Lifetime, RefreshToken
 from market.wallet import Wallet
 from store import models
 from store.database import SyncDatabase
@@ -74,7 +74,7 @@ def test_everything_personal_is_overwritten_and_the_rest_stays(db_session: Sessi
     draft = auctions.create(db_session, user, a_draft(title="Ann's bicycle")).id
     claim = idempotency.Claim(user, "key", b"")
     idempotency.once(db_session, claim, 200, lambda session: auctions.get(session, draft, user))
-    opened = sessions.open_session(db_session, user, os.urandom(32), LIFETIME)
+    opened = sessions.open_session(db_session, user, RefreshToken.new(), LIFETIME)
     other = make_user(db_session)
 
     assert delete(db_session, user) == [opened]
@@ -190,12 +190,12 @@ def write_draft(session: Session, user_id: UUID) -> None:
 
 
 def log_in(session: Session, user_id: UUID) -> None:
-    sessions.log_in(session, VAULT, user_id, NO_PASSWORD, None, os.urandom(32), LIFETIME)
+    sessions.log_in(session, VAULT, user_id, NO_PASSWORD, None, RefreshToken.new(), LIFETIME)
 
 
 def refresh(session: Session, user_id: UUID) -> None:
     """Exchange the refresh token of the session that `Race` opened."""
-    sessions.refresh(session, user_id.bytes, os.urandom(32), 60)
+    sessions.refresh(session, RefreshToken(user_id.bytes, user_id.bytes), 60)
 
 
 def top_up(session: Session, user_id: UUID) -> None:
@@ -210,7 +210,9 @@ class Race:
         with database.transaction() as session:
             self.user = make_user(session)
             auctions.create(session, self.user, a_draft())
-            sessions.open_session(session, self.user, self.user.bytes, LIFETIME)
+            sessions.open_session(
+                session, self.user, RefreshToken(self.user.bytes, self.user.bytes), LIFETIME
+            )
 
     def run(self, act: Act) -> str:
         """ "done", or the code of the refusal."""

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from market import accounts, factors, sessions
 from market.errors import Refusal
 from market.factors import PENDING_S, RECOVERY_CODES, STEP_S, RecoveryCodes, Status, WrongCode, matching_step
-from market.sessions import Lifetime, LogIn
+from market.sessions import Lifetime, Opened, RefreshToken
 from store import attempts, models
 from store.database import SyncDatabase
 from store.models import SecondFactor
@@ -46,11 +46,11 @@ class User:
         with self.database.transaction() as session:
             return use_case(session, *args)
 
-    def log_in(self, code: str | None) -> LogIn | WrongCode:
+    def log_in(self, code: str | None) -> Opened | WrongCode:
         """Log in with the right password."""
-        token = os.urandom(32)
+        token = RefreshToken.new()
         outcome = self.do(sessions.log_in, self.vault, self.id, NO_PASSWORD, code, token, LIFETIME)
-        assert isinstance(outcome, LogIn | WrongCode)
+        assert isinstance(outcome, Opened | WrongCode)
         return outcome
 
     def refused(self, use_case: Callable[..., Any], *args: Any) -> Refusal:
@@ -149,7 +149,7 @@ def test_what_is_no_code_is_wrong(make: Callable[..., User], code: str) -> None:
 def test_what_is_pending_is_not_on(make: Callable[..., User]) -> None:
     ann = make(confirmed=False)
     assert ann.do(factors.status, ann.id) == Status("pending", 0)
-    assert isinstance(ann.log_in(None), LogIn)
+    assert isinstance(ann.log_in(None), Opened)
     for use_case in (factors.disable, factors.renew_recovery_codes):
         refusal = ann.refused(use_case, VAULT, ann.id, NO_PASSWORD, app_code(ann.secret))
         assert refusal.code == "second_factor_off"
@@ -172,7 +172,7 @@ def test_what_is_on_stays_as_it_is(make: Callable[..., User]) -> None:
     ann = make()
     assert ann.refused(factors.begin, VAULT, ann.id, NO_PASSWORD).code == "second_factor_on"
     assert ann.refused(factors.confirm, VAULT, ann.id, app_code(ann.secret)).code == "second_factor_on"
-    assert isinstance(ann.log_in(app_code(ann.secret)), LogIn)
+    assert isinstance(ann.log_in(app_code(ann.secret)), Opened)
 
 
 @pytest.mark.usefixtures("patient")
@@ -185,13 +185,13 @@ def test_confirming_guesses_are_counted(make: Callable[..., User]) -> None:
 
 def test_a_log_in_takes_a_code_of_the_app_once(make: Callable[..., User]) -> None:
     ann = make()
-    assert ann.refused(sessions.log_in, VAULT, ann.id, NO_PASSWORD, None, b"", LIFETIME).code == (
-        "second_factor_required"
-    )
+    assert ann.refused(
+        sessions.log_in, VAULT, ann.id, NO_PASSWORD, None, RefreshToken.new(), LIFETIME
+    ).code == ("second_factor_required")
     code = app_code(ann.secret)
-    assert isinstance(ann.log_in(f" {code[:3]} {code[3:]} "), LogIn)
+    assert isinstance(ann.log_in(f" {code[:3]} {code[3:]} "), Opened)
     assert ann.log_in(code) == WrongCode()
-    assert isinstance(ann.log_in(app_code(ann.secret, ahead=1)), LogIn)
+    assert isinstance(ann.log_in(app_code(ann.secret, ahead=1)), Opened)
 
 
 def test_the_code_that_confirmed_is_used_up(sync_database: SyncDatabase, make: Callable[..., User]) -> None:
@@ -205,7 +205,7 @@ def test_a_recovery_code_counts_once_however_it_is_spelled(make: Callable[..., U
     ann = make()
     assert len(set(ann.recovery_codes)) == RECOVERY_CODES
     for code in (ann.recovery_codes[0], ann.recovery_codes[1].replace("-", "").upper()):
-        assert isinstance(ann.log_in(code), LogIn)
+        assert isinstance(ann.log_in(code), Opened)
         assert ann.log_in(code) == WrongCode()
     assert ann.do(factors.status, ann.id) == Status("on", RECOVERY_CODES - 2)
 
@@ -216,7 +216,7 @@ def test_new_recovery_codes_void_those_before(make: Callable[..., User]) -> None
     new = ann.do(factors.renew_recovery_codes, VAULT, ann.id, NO_PASSWORD, ann.recovery_codes[0])
     assert not set(new.recovery_codes) & set(ann.recovery_codes)
     assert ann.log_in(ann.recovery_codes[1]) == WrongCode()
-    assert isinstance(ann.log_in(new.recovery_codes[1]), LogIn)
+    assert isinstance(ann.log_in(new.recovery_codes[1]), Opened)
 
 
 @pytest.mark.parametrize("by", ["app", "recovery code"])
@@ -226,7 +226,7 @@ def test_switching_off_takes_a_code_and_leaves_nothing(make: Callable[..., User]
     code = app_code(ann.secret) if by == "app" else ann.recovery_codes[0]
     assert ann.do(factors.disable, VAULT, ann.id, NO_PASSWORD, code) is None
     assert ann.do(factors.status, ann.id) == Status("off", 0)
-    assert isinstance(ann.log_in(None), LogIn)
+    assert isinstance(ann.log_in(None), Opened)
     for table in ("second_factors", "recovery_codes"):
         left = ann.do(Session.scalar, text(f"SELECT count(*) FROM {table} WHERE user_id = '{ann.id}'"))
         assert left == 0
@@ -236,7 +236,7 @@ def test_the_codes_of_one_user_open_nothing_for_another(make: Callable[..., User
     ann, ben = make(), make()
     assert ben.log_in(app_code(ann.secret)) == WrongCode()
     assert ben.log_in(ann.recovery_codes[0]) == WrongCode()
-    assert isinstance(ann.log_in(ann.recovery_codes[0]), LogIn)
+    assert isinstance(ann.log_in(ann.recovery_codes[0]), Opened)
 
 
 def test_a_password_that_was_changed_meanwhile_changes_no_factor(make: Callable[..., User]) -> None:
@@ -251,7 +251,7 @@ def test_a_password_that_was_changed_meanwhile_changes_no_factor(make: Callable[
 def test_a_new_password_does_not_switch_the_factor_off(make: Callable[..., User]) -> None:
     ann = make()
     ann.do(accounts.change_password, ann.id, NO_PASSWORD, "another")
-    refusal = ann.refused(sessions.log_in, VAULT, ann.id, "another", None, b"", LIFETIME)
+    refusal = ann.refused(sessions.log_in, VAULT, ann.id, "another", None, RefreshToken.new(), LIFETIME)
     assert refusal.code == "second_factor_required"
 
 
@@ -264,16 +264,16 @@ def test_guessing_codes_takes_longer_and_longer_but_never_for_good(make: Callabl
         row = ann.row()
         delays.append(max(0, ceil((row.blocked_until - row.now).total_seconds())))
     assert delays[: attempts.FREE + 4] == [0] * (attempts.FREE - 1) + [1, 2, 4, 8, 16]
-    assert delays[-1] == attempts.LONGEST_DELAY_MS // 1000 == 900
+    assert delays[-1] == factors.LONGEST_DELAY_MS // 1000 == 900
 
     code = app_code(ann.secret)
-    refusal = ann.refused(sessions.log_in, VAULT, ann.id, NO_PASSWORD, code, b"", LIFETIME)
+    refusal = ann.refused(sessions.log_in, VAULT, ann.id, NO_PASSWORD, code, RefreshToken.new(), LIFETIME)
     assert refusal.code == "too_many_attempts"
     assert 890 < int(str(refusal.fields["retry_after_s"])) <= 900
     recovery = ann.refused(factors.disable, VAULT, ann.id, NO_PASSWORD, ann.recovery_codes[0])
     assert recovery.code == "too_many_attempts"
     ann.change(blocked_until=func.now())
-    assert isinstance(ann.log_in(code), LogIn)
+    assert isinstance(ann.log_in(code), Opened)
     row = ann.row()
     assert (row.failures, row.blocked_until) == (0, None)
 
@@ -281,7 +281,9 @@ def test_guessing_codes_takes_longer_and_longer_but_never_for_good(make: Callabl
 def test_without_the_password_nobody_slows_the_owner_down(make: Callable[..., User]) -> None:
     ann = make()
     for _ in range(attempts.FREE + 1):
-        refusal = ann.refused(sessions.log_in, VAULT, ann.id, "wrong hash", WRONG, b"", LIFETIME)
+        refusal = ann.refused(
+            sessions.log_in, VAULT, ann.id, "wrong hash", WRONG, RefreshToken.new(), LIFETIME
+        )
         assert refusal.code == "invalid_credentials"
     assert ann.row().failures == 0
 
@@ -322,10 +324,10 @@ def test_old_keys_can_be_dropped_once_their_secrets_were_used(make: Callable[...
     assert ann.row().kid == "test"
     new = os.urandom(32)
     ann.vault = Vault({"new": new})
-    assert isinstance(ann.log_in(ann.recovery_codes[0]), LogIn), "a recovery code needs no key"
+    assert isinstance(ann.log_in(ann.recovery_codes[0]), Opened), "a recovery code needs no key"
     ann.vault = Vault({"new": new})
     ann.vault._ciphers |= VAULT._ciphers
-    assert isinstance(ann.log_in(app_code(ann.secret)), LogIn)
+    assert isinstance(ann.log_in(app_code(ann.secret)), Opened)
     assert ann.row().kid == "new"
     ann.vault = Vault({"new": new})
-    assert isinstance(ann.log_in(app_code(ann.secret, ahead=1)), LogIn)
+    assert isinstance(ann.log_in(app_code(ann.secret, ahead=1)), Opened)

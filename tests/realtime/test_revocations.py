@@ -1,8 +1,11 @@
 """A revoked session has no socket: not on this process, not on another, not after a lost connection."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
 from realtime.limits import Limits
 from realtime.protocol import CloseCode
@@ -80,6 +83,46 @@ async def test_what_was_revoked_while_nothing_was_heard_is_found_when_redis_is_b
 
     assert await client.closed() == CloseCode.SESSION_REVOKED
     await other.in_order()
+
+
+async def test_a_check_of_all_sessions_runs_once_at_a_time_and_survives_what_nobody_expected(
+    hot: Hot, processes: tuple[Process, Process], connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = new_id()
+    client = await connect(processes[0].url, new_id(), session)
+    hub = processes[0].realtime._live.hub
+    real, asked, go_on = revocations.revoked, 0, asyncio.Event()
+    running = most = 0
+
+    async def look(hot: Hot, session_ids: Sequence[UUID]) -> list[UUID]:
+        nonlocal asked, running, most
+        asked, running = asked + 1, running + 1
+        most = max(most, running)
+        await go_on.wait()
+        running -= 1
+        if asked == 1:
+            raise ValueError("nobody expected this")
+        return await real(hot, session_ids)
+
+    monkeypatch.setattr(revocations, "revoked", look)
+    with capture_logs() as logs:
+        for _ in range(3):
+            hub._check_sessions()
+        await until(lambda: asked == 1)
+        await hot.client.set(f"revoked:{session}", 1, ex=60)
+        go_on.set()
+        assert await client.closed() == CloseCode.SESSION_REVOKED
+    await until(lambda: not hub._checking_sessions)
+    assert asked == 2
+    assert [event["event"] for event in logs if event["log_level"] == "error"] == ["sessions_not_checked"]
+
+    go_on.clear()
+    hub._check_sessions()
+    await until(lambda: asked == 3)
+    hub._check_sessions()  # what was asked may be older than this
+    go_on.set()
+    await until(lambda: not hub._checking_sessions)
+    assert (asked, most) == (4, 1)
 
 
 async def test_a_socket_that_changes_hands_belongs_to_its_new_session_only(

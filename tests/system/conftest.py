@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from handlers.tokens import AccessTokens
 from market import sessions, wallet
-from market.sessions import Lifetime, Principal
+from market.sessions import Lifetime, Principal, RefreshToken
 from server import settings
 from server.client import Api, Message
 from server.settings import Settings
@@ -47,7 +47,7 @@ class System:
         """A new user with `funds` in the wallet. Made below the API: hundreds of password hashes take long."""
         with self.database.transaction() as session:
             user_id = make_user(session)
-            session_id = sessions.open_session(session, user_id, os.urandom(32), Lifetime(3600, 3600))
+            session_id = sessions.open_session(session, user_id, RefreshToken.new(), Lifetime(3600, 3600))
             if funds:
                 wallet.top_up(session, user_id, funds, new_id())
         api = Api(self.url)

@@ -4,11 +4,13 @@ from typing import Literal
 from uuid import UUID
 
 from handlers.base import UUID_PATTERN, ApiHandler
+from handlers.media import MediaHandler
 from handlers.operations import operation
 from handlers.parsing import PageQuery
-from market import auctions
-from market.auctions import AuctionView, BidView
+from market import auctions, photos
+from market.auctions import AuctionView
 from market.pages import Page
+from market.photos import AuctionDetail
 
 
 class AuctionsQuery(PageQuery, frozen=True, kw_only=True):
@@ -27,29 +29,19 @@ class AuctionsHandler(ApiHandler):
         return await self.use(auctions.page, query.state, query.cursor, query.limit)
 
 
-class AuctionHandler(ApiHandler):
-    """GET: one auction. Its seller sees it as a draft, too."""
+class AuctionHandler(MediaHandler):
+    """GET: one auction with its photos. Its seller sees it as a draft, too."""
 
     public = True
 
     @operation("unauthenticated")
-    async def get(self, auction_id: UUID) -> AuctionView:
+    async def get(self, auction_id: UUID) -> AuctionDetail:
         viewer = await self.viewer()
-        return await self.use(auctions.get, auction_id, viewer.user_id if viewer else None)
-
-
-class BidsHandler(ApiHandler):
-    """GET: the bids that are in PostgreSQL, newest first, by paddle number."""
-
-    public = True
-
-    @operation("invalid_cursor")
-    async def get(self, auction_id: UUID, query: PageQuery) -> Page[BidView]:
-        return await self.use(auctions.bids, auction_id, query.cursor, query.limit)
+        viewer_id = viewer.user_id if viewer else None
+        return await self.use(photos.detail, auction_id, viewer_id, self.media.backend.url)
 
 
 routes = [
     (r"/api/v1/auctions", AuctionsHandler),
     (rf"/api/v1/auctions/{UUID_PATTERN}", AuctionHandler),
-    (rf"/api/v1/auctions/{UUID_PATTERN}/bids", BidsHandler),
 ]

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 import structlog
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from tornado.web import HTTPError, RequestHandler
 
@@ -26,7 +27,7 @@ from market import sessions
 from market.errors import Refusal
 from market.idempotency import once
 from market.sessions import Lifetime, Principal
-from store.database import Database
+from store.database import CONTENTION, Database
 from store.hot import Hot
 from store.vault import Vault
 
@@ -38,6 +39,9 @@ UUID_PATTERN = r"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 """An id in a route. Other spellings of it are no address of ours."""
 
 RETRY_AFTER_S = 1
+
+MAX_TRIES = 4
+"""Of a transaction; after that the client is told to wait."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _BEARER = re.compile(rf"Bearer ({TOKEN})", re.IGNORECASE)
@@ -88,17 +92,33 @@ class ApiHandler(RequestHandler):
         """The HTTP methods that this handler offers."""
         own = [
             name
-            for name in ("GET", "POST", "PATCH", "DELETE")
+            for name in ("GET", "POST", "PUT", "PATCH", "DELETE")
             if getattr(cls, name.lower()) is not getattr(RequestHandler, name.lower())
         ]
         return [*own, *(["HEAD"] if "GET" in own else []), "OPTIONS"]
 
+    @classmethod
+    def is_public(cls, method: str) -> bool:
+        """Whether guests may call `method` (upper case)."""
+        return cls.public
+
     async def use(
         self, use_case: Callable[Concatenate[Session, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """Run a use-case in a transaction of its own, committed on return."""
-        async with self.services.database.transaction() as session:
-            return await session.run_sync(use_case, *args, **kwargs)
+        """Run a use-case in a transaction of its own, committed on return.
+
+        One that PostgreSQL has broken off for another one's sake, which changes nothing, is tried again.
+        """
+        tries = 1
+        while True:
+            try:
+                async with self.services.database.transaction() as session:
+                    return await session.run_sync(use_case, *args, **kwargs)
+            except OperationalError as error:
+                if tries == MAX_TRIES or not isinstance(error.orig, CONTENTION):
+                    raise
+                log.warning("transaction_tried_again", error=type(error.orig).__name__)
+                tries += 1
 
     async def use_once(
         self, use_case: Callable[Concatenate[Session, P], S], *args: P.args, **kwargs: P.kwargs
@@ -153,7 +173,7 @@ class ApiHandler(RequestHandler):
         if self.request.method == "OPTIONS":
             return
         principal = None
-        if not self.public:
+        if not self.is_public(self.request.method):
             principal = await self.viewer()
             if principal is None:
                 raise Refusal("unauthenticated", "Log in and send the token as `Authorization: Bearer …`.")

@@ -1,4 +1,4 @@
-"""Buying: the paddle, the ticket for a live socket, orders."""
+"""Buying: the paddle, the ticket for a live socket."""
 
 from http import HTTPStatus
 from uuid import UUID
@@ -9,12 +9,10 @@ from redis import RedisError
 
 from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.operations import operation
-from handlers.parsing import Amount, Body, PageQuery
-from market import orders, paddles
+from handlers.parsing import Amount, Body
+from market import paddles
 from market.errors import Refusal
-from market.orders import OrderView
 from market.paddles import PaddleView
-from market.pages import Page
 from store.hot import put_paddle
 from store.models import PaddleStatus
 from store.tickets import TICKET_TTL_S, put_ticket
@@ -44,6 +42,8 @@ class PaddleHandler(ApiHandler):
     @operation(
         "email_not_verified",
         "own_auction",
+        "blocked",
+        "wrong_kind",
         "closed",
         "paddle_taken",
         "paddle_returning",
@@ -61,7 +61,7 @@ class PaddleHandler(ApiHandler):
     async def get(self, auction_id: UUID) -> PaddleView:
         return await self.use(paddles.get, self.principal.user_id, auction_id)
 
-    @operation("no_paddle", "closed", "limit_not_raised", *MONEY, idempotent=True, edits=True)
+    @operation("no_paddle", "wrong_kind", "closed", "limit_not_raised", *MONEY, idempotent=True, edits=True)
     async def patch(self, auction_id: UUID, body: PaddleLimit, version: int) -> PaddleView:
         paddle = await self.use_once(
             paddles.raise_limit, self.principal.user_id, auction_id, body.limit, version
@@ -71,6 +71,7 @@ class PaddleHandler(ApiHandler):
 
     @operation(
         "no_paddle",
+        "wrong_kind",
         "closed",
         "paddle_leading",
         "paddle_changed",
@@ -116,25 +117,7 @@ class TicketsHandler(ApiHandler):
         return LiveTicket(ticket, TICKET_TTL_S * 1000)
 
 
-class BuyerOrdersHandler(ApiHandler):
-    """GET: what the user has bought, newest first."""
-
-    @operation("invalid_cursor")
-    async def get(self, query: PageQuery) -> Page[OrderView]:
-        return await self.use(orders.page, self.principal.user_id, "buyer", query.cursor, query.limit)
-
-
-class OrderHandler(ApiHandler):
-    """GET: one order, for its buyer and its seller."""
-
-    @operation()
-    async def get(self, order_id: UUID) -> OrderView:
-        return await self.use(orders.get, self.principal.user_id, order_id)
-
-
 routes = [
     (rf"/api/v1/auctions/{UUID_PATTERN}/paddle", PaddleHandler),
     (r"/api/v1/ws-tickets", TicketsHandler),
-    (r"/api/v1/buyer/orders", BuyerOrdersHandler),
-    (rf"/api/v1/orders/{UUID_PATTERN}", OrderHandler),
 ]

@@ -29,6 +29,14 @@ POLICIES: list[tuple[str, str, Policy]] = [
     ("POST|PATCH|DELETE", r"/api/v1/auctions/[^/]+/paddle", Policy("paddle", 60, 60)),
     ("POST", r"/api/v1/seller/auctions/[^/]+/publish", Policy("publish", 30, 60)),
     ("POST", r"/api/v1/ws-tickets", Policy("ticket", 60, 60)),
+    ("POST", r"/api/v1/auctions/[^/]+/photos", Policy("photo", 120, 600)),
+    ("POST", r"/api/v1/me/avatar", Policy("avatar", 20, 600)),
+    ("POST", r"/api/v1/uploads/[^/]+", Policy("upload", 600, 600)),
+    ("POST", r"/api/v1/me/neighbourhoods", Policy("neighbourhood", 10, 86_400)),
+    ("POST", r"/api/v1/orders/[^/]+/messages", Policy("message", 60, 60)),
+    ("POST", r"/api/v1/orders/[^/]+/(?!messages|handover/code).+", Policy("order", 60, 60)),
+    ("POST", r"/api/v1/reports", Policy("report", 20, 3600)),
+    ("PUT|DELETE", r"/api/v1/me/blocks/[^/]+", Policy("block", 60, 60)),
 ]
 """Methods and path (regular expressions) of what has a quota of its own. All the rest shares `DEFAULT`."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from inspect import cleandoc
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -73,7 +74,7 @@ def operations(
                 raise Undeclared(f"{method} {pattern}")
             path = pattern
             for name in operation.ids:
-                path = path.replace(UUID_PATTERN, f"{{{name}}}", 1)
+                path = re.sub(r"\([^()]*\)", f"{{{name}}}", path, count=1)
             yield path, method, handler, operation
 
 
@@ -117,13 +118,16 @@ def _operation(
         "operationId": f"{method.lower()}{name}",
         "tags": [handler.__module__.rpartition(".")[2]],
         "summary": _summary(handler, method),
-        "security": _security(handler, operation),
+        "security": _security(handler, method, operation),
         "parameters": list(_parameters(operation, components)),
-        "responses": _responses(handler, operation, schemas),
+        "responses": _responses(handler, method, operation, schemas),
     }
     if operation.body is not None:
         content = {"application/json": {"schema": schemas[operation.body]}}
         described["requestBody"] = {"required": True, "content": content}
+    elif operation.file_types:
+        file: Json = {"schema": {"type": "string", "format": "binary"}}
+        described["requestBody"] = {"required": True, "content": dict.fromkeys(operation.file_types, file)}
     return described
 
 
@@ -134,16 +138,18 @@ def _summary(handler: type[ApiHandler], method: str) -> str:
     return f"{summary[0].upper()}{summary[1:]}"
 
 
-def _security(handler: type[ApiHandler], operation: Operation) -> list[Json]:
-    if not handler.public:
+def _security(handler: type[ApiHandler], method: str, operation: Operation) -> list[Json]:
+    if not handler.is_public(method):
         return [{"bearer": []}]
     return [{}, {"bearer": []}] if "unauthenticated" in operation.refusals else []
 
 
 def _parameters(operation: Operation, components: Json) -> Iterator[Json]:
-    for name in operation.ids:
-        # Like the route: other spellings of an id are no address of ours.
-        schema: Json = {"type": "string", "format": "uuid", "pattern": f"^{UUID_PATTERN}$"}
+    for name, type_ in operation.ids.items():
+        schema: Json = msgspec.json.schema(type_)
+        if type_ is UUID:
+            # Like the route: other spellings of an id are no address of ours.
+            schema["pattern"] = f"^{UUID_PATTERN}$"
         yield {"name": name, "in": "path", "required": True, "schema": schema}
     if operation.query is not None:
         described = components[operation.query.__name__]
@@ -174,7 +180,9 @@ def _without_null(schema: Json) -> Json:
     return choices[0] if choices else schema
 
 
-def _responses(handler: type[ApiHandler], operation: Operation, schemas: dict[Any, Json]) -> Json:
+def _responses(
+    handler: type[ApiHandler], method: str, operation: Operation, schemas: dict[Any, Json]
+) -> Json:
     responses: Json = {}
     for status in operation.statuses:
         responses[str(status.value)] = {"description": status.phrase}
@@ -184,7 +192,7 @@ def _responses(handler: type[ApiHandler], operation: Operation, schemas: dict[An
         if operation.versioned:
             responses[str(status.value)]["headers"] = {"ETag": _ETAG}
     codes: dict[HTTPStatus, list[str]] = defaultdict(list)
-    for code in sorted(operation.codes(handler.public)):
+    for code in sorted(operation.codes(handler.is_public(method))):
         codes[problems.STATUS[code]].append(code)
     for status, of_status in sorted(codes.items()):
         schema = {

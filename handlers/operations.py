@@ -6,11 +6,10 @@ from which `handlers.openapi` makes the document.
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
-from uuid import UUID
 
 import msgspec
 
@@ -30,11 +29,11 @@ ALWAYS = frozenset({"bad_request", "rate_limited", "internal_error", "unavailabl
 class Operation:
     """One method of one address. `answer` is the type of the body of every status in `statuses`, None without one.
 
-    `ids` are the names of the ids in the path, `refusals` the codes that its use-cases add to `ALWAYS` and to those
-    that follow from what it takes.
+    `ids` are the names and types of the ids in the path, `refusals` the codes that its use-cases add to `ALWAYS` and to
+    those that follow from what it takes.
     """
 
-    ids: tuple[str, ...]
+    ids: Mapping[str, Any]
     body: type[msgspec.Struct] | None
     query: type[msgspec.Struct] | None
     answer: Any
@@ -44,6 +43,9 @@ class Operation:
     """Whether it heeds an `Idempotency-Key`."""
     edits: bool
     """Whether it changes one version of something, which `If-Match` names."""
+
+    file_types: tuple[str, ...] = ()
+    """Media types of the file that it takes as its body."""
 
     @property
     def versioned(self) -> bool:
@@ -83,6 +85,7 @@ def operation(
     statuses: tuple[HTTPStatus, ...] = (HTTPStatus.OK,),
     idempotent: bool = False,
     edits: bool = False,
+    file_types: tuple[str, ...] = (),
 ) -> Callable[[Callable[Concatenate[H, P], Awaitable[R]]], Callable[..., Awaitable[None]]]:
     """Make a handler's method of a function whose signature says what it takes and answers.
 
@@ -95,10 +98,11 @@ def operation(
         types = get_type_hints(method, include_extras=True)
         names = list(inspect.signature(method).parameters)[1:]
         body, query = types.get("body"), types.get("query")
+        ids = {name: types[name] for name in names if name not in ("body", "query", "version")}
 
         @functools.wraps(method)
-        async def run(self: H, *ids: str) -> None:
-            arguments: list[Any] = [UUID(text) for text in ids]
+        async def run(self: H, *path: str) -> None:
+            arguments: list[Any] = [msgspec.convert(*part) for part in zip(path, ids.values(), strict=True)]
             if body is not None:
                 arguments.append(self.parse_body(body))
             if query is not None:
@@ -119,7 +123,7 @@ def operation(
                 self.write(written)
 
         declared = _operations[run] = Operation(
-            ids=tuple(name for name in names if name not in ("body", "query", "version")),
+            ids=ids,
             body=body,
             query=query,
             answer=None if types["return"] is type(None) else types["return"],
@@ -127,6 +131,7 @@ def operation(
             refusals=frozenset(refusals),
             idempotent=idempotent,
             edits=edits,
+            file_types=file_types,
         )
         return run
 

@@ -11,6 +11,7 @@ from redis import RedisError
 from tornado.web import HTTPError
 
 from market.errors import Refusal
+from store.media.interface import MediaUnavailable
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -28,6 +29,11 @@ STATUS: dict[str, HTTPStatus] = {
     "banned": HTTPStatus.FORBIDDEN,
     "email_not_verified": HTTPStatus.FORBIDDEN,
     "own_auction": HTTPStatus.FORBIDDEN,
+    "own_proposal": HTTPStatus.FORBIDDEN,
+    "blocked": HTTPStatus.FORBIDDEN,
+    "not_a_neighbour": HTTPStatus.FORBIDDEN,
+    "invalid_signature": HTTPStatus.FORBIDDEN,
+    "upload_expired": HTTPStatus.FORBIDDEN,
     "not_available": HTTPStatus.NOT_FOUND,
     "not_found": HTTPStatus.NOT_FOUND,
     "no_paddle": HTTPStatus.NOT_FOUND,
@@ -36,6 +42,12 @@ STATUS: dict[str, HTTPStatus] = {
     "second_factor_on": HTTPStatus.CONFLICT,
     "second_factor_off": HTTPStatus.CONFLICT,
     "wrong_state": HTTPStatus.CONFLICT,
+    "wrong_kind": HTTPStatus.CONFLICT,
+    "not_open": HTTPStatus.CONFLICT,
+    "over_limit": HTTPStatus.CONFLICT,
+    "not_above_own_maximum": HTTPStatus.CONFLICT,
+    "below_minimum": HTTPStatus.CONFLICT,
+    "no_buy_now": HTTPStatus.CONFLICT,
     "closed": HTTPStatus.CONFLICT,
     "paddle_taken": HTTPStatus.CONFLICT,
     "paddle_returning": HTTPStatus.CONFLICT,
@@ -46,6 +58,17 @@ STATUS: dict[str, HTTPStatus] = {
     "balance_too_large": HTTPStatus.CONFLICT,
     "transfer_conflict": HTTPStatus.CONFLICT,
     "hold_resolved": HTTPStatus.CONFLICT,
+    "too_many_photos": HTTPStatus.CONFLICT,
+    "photo_quota": HTTPStatus.CONFLICT,
+    "not_uploaded": HTTPStatus.CONFLICT,
+    "upload_closed": HTTPStatus.CONFLICT,
+    "too_many_neighbourhoods": HTTPStatus.CONFLICT,
+    "stale_proposal": HTTPStatus.CONFLICT,
+    "wrong_code": HTTPStatus.CONFLICT,
+    "code_locked": HTTPStatus.CONFLICT,
+    "too_early": HTTPStatus.CONFLICT,
+    "already_reviewed": HTTPStatus.CONFLICT,
+    "review_closed": HTTPStatus.CONFLICT,
     "idempotency_key_reused": HTTPStatus.CONFLICT,
     "idempotency_in_flight": HTTPStatus.CONFLICT,
     "unsettled_business": HTTPStatus.CONFLICT,
@@ -59,6 +82,13 @@ STATUS: dict[str, HTTPStatus] = {
     "invalid_query": HTTPStatus.UNPROCESSABLE_ENTITY,
     "invalid_cursor": HTTPStatus.UNPROCESSABLE_ENTITY,
     "invalid_auction": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "unsupported_image": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "image_too_large": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "wrong_size": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "wrong_photos": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "invalid_time": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "position_too_vague": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "outside_regions": HTTPStatus.UNPROCESSABLE_ENTITY,
     "precondition_required": HTTPStatus.PRECONDITION_REQUIRED,
     "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_attempts": HTTPStatus.TOO_MANY_REQUESTS,
@@ -72,6 +102,7 @@ _FROM_TORNADO = {
     HTTPStatus.METHOD_NOT_ALLOWED: Refusal("method_not_allowed", "This address does not offer this method."),
 }
 AWAY = (
+    MediaUnavailable,
     RedisError,
     sqlalchemy.exc.OperationalError,
     sqlalchemy.exc.InterfaceError,

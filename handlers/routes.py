@@ -1,6 +1,24 @@
 """All addresses of the REST door."""
 
-from handlers import auctions, auth, buyer, docs, factors, me, recovery, seller, wallet
+from handlers import (
+    auctions,
+    auth,
+    bids,
+    buyer,
+    chats,
+    docs,
+    factors,
+    me,
+    neighbourhoods,
+    orders,
+    photos,
+    recovery,
+    regions,
+    reviews,
+    safety,
+    seller,
+    wallet,
+)
 from handlers.base import ApiHandler, NotFoundHandler
 
 ROUTES: list[tuple[str, type[ApiHandler]]] = [
@@ -10,8 +28,16 @@ ROUTES: list[tuple[str, type[ApiHandler]]] = [
     *factors.routes,
     *wallet.routes,
     *auctions.routes,
+    *bids.routes,
     *seller.routes,
     *buyer.routes,
+    *photos.routes,
+    *regions.routes,
+    *neighbourhoods.routes,
+    *orders.routes,
+    *chats.routes,
+    *reviews.routes,
+    *safety.routes,
     *docs.routes,
     (r"/api/.*", NotFoundHandler),
 ]

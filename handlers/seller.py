@@ -1,4 +1,4 @@
-"""Selling: drafts, publishing, the own auctions and orders."""
+"""Selling: drafts, publishing, the own auctions."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -11,10 +11,11 @@ from redis import RedisError
 from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.operations import operation
 from handlers.parsing import ONE_LINE, PROSE, Amount, Body, PageQuery
-from market import auctions, orders
+from market import auctions
 from market.auctions import AuctionView
-from market.orders import OrderView
+from market.neighbourhoods import Radius
 from market.pages import Page
+from market.rules import BuyNowUntil
 from store.hot import load_auction
 
 log = structlog.get_logger()
@@ -28,6 +29,13 @@ class NewSoftClose(Body, frozen=True, kw_only=True):
     cap_ms: int
 
 
+class NewPlace(Body, frozen=True, kw_only=True):
+    """Among which neighbours, as in `market.auctions.Place`."""
+
+    neighbourhood_id: UUID
+    radius: Radius
+
+
 class NewAuction(Body, frozen=True, kw_only=True):
     """A draft, as in `market.auctions.Draft`, which checks what belongs together."""
 
@@ -38,12 +46,16 @@ class NewAuction(Body, frozen=True, kw_only=True):
     opens_at: int | None = None
     ends_at: int
     soft_close: NewSoftClose | None = None
+    reserve: Amount | None = None
+    buy_now: Amount | None = None
+    buy_now_until: BuyNowUntil | None = None
+    place: NewPlace | None = None
 
 
 class SellerAuctionsHandler(ApiHandler):
     """POST: write a draft. GET: the own auctions, drafts included."""
 
-    @operation("invalid_auction", statuses=(HTTPStatus.CREATED,))
+    @operation("invalid_auction", "not_a_neighbour", statuses=(HTTPStatus.CREATED,))
     async def post(self, body: NewAuction) -> AuctionView:
         draft = msgspec.convert(body, auctions.Draft, from_attributes=True)
         view = await self.use(auctions.create, self.principal.user_id, draft)
@@ -60,10 +72,18 @@ class SellerAuctionsHandler(ApiHandler):
 class PublishHandler(ApiHandler):
     """POST: make a draft public, for good."""
 
-    @operation("email_not_verified", "forbidden", "wrong_state", "invalid_auction", idempotent=True)
+    @operation(
+        "email_not_verified",
+        "forbidden",
+        "wrong_state",
+        "invalid_auction",
+        "not_a_neighbour",
+        idempotent=True,
+    )
     async def post(self, auction_id: UUID) -> AuctionView:
         view = await self.use_once(auctions.publish, self.principal.user_id, auction_id)
-        # It is published whatever happens from here on: the sweep loads what Redis lacks as soon as Redis is back.
+        # It is published whatever happens from here on: sweeps bring Redis what it lacks. A neighbourhood auction has
+        # no hot state; its viewers' copy comes with the next sweep.
         hot = await self.use(auctions.hot_state, auction_id)
         if hot is not None:
             try:
@@ -73,16 +93,7 @@ class PublishHandler(ApiHandler):
         return view
 
 
-class SellerOrdersHandler(ApiHandler):
-    """GET: what the user has sold, newest first."""
-
-    @operation("invalid_cursor")
-    async def get(self, query: PageQuery) -> Page[OrderView]:
-        return await self.use(orders.page, self.principal.user_id, "seller", query.cursor, query.limit)
-
-
 routes = [
     (r"/api/v1/seller/auctions", SellerAuctionsHandler),
     (rf"/api/v1/seller/auctions/{UUID_PATTERN}/publish", PublishHandler),
-    (r"/api/v1/seller/orders", SellerOrdersHandler),
 ]

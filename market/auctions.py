@@ -1,7 +1,7 @@
-"""Live auctions: made and published by a seller, looked at by everybody, handed to the hot state.
+"""Auctions: made and published by a seller, looked at by everybody, handed to the hot state.
 
-Whether a published auction is open follows from its times and PostgreSQL's clock. While it runs, what stands here is
-what write-back brought a second ago.
+Whether a published auction is open follows from its times and PostgreSQL's clock. While a live one runs, what stands
+here is what write-back brought a second ago.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,15 @@ import msgspec
 from sqlalchemy import ColumnElement, DateTime, Row, Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
-from market import accounts
+from market import accounts, neighbourhoods, rules
 from market.errors import Refusal
+from market.neighbourhoods import Radius
 from market.pages import Page, bounded, decode_cursor, page_of
-from market.rules import MAX_AMOUNT, Step, increment
+from market.rules import MAX_AMOUNT, BuyNowUntil
 from market.times import from_ms, to_ms
 from store.hot import HotAuction, HotPaddle
 from store.ids import new_id, shard_of
-from store.models import Auction, AuctionStatus, Bid, LogPosition, Paddle, PaddleStatus, User
+from store.models import Auction, AuctionKind, AuctionStatus, Bid, LogPosition, Paddle, PaddleStatus, User
 
 MAX_TITLE = 200
 MAX_DESCRIPTION = 10_000
@@ -51,9 +52,17 @@ class SoftClose(msgspec.Struct, frozen=True):
     cap_ms: int
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Among which neighbours an auction is held: a neighbourhood of the seller, and how far around it."""
+
+    neighbourhood_id: UUID
+    radius: Radius
+
+
 class Draft(msgspec.Struct, frozen=True):
     """An auction to be made. Amounts in minor units, times in ms. `increments` are (from price, increment), the first
-    from 0. Without `opens_at` it opens now."""
+    from 0. Without `opens_at` it opens now. `reserve` and `buy_now` are above the start price, `buy_now` not below the
+    reserve; `buy_now_until` belongs to it. With a `place` it is a neighbourhood auction."""
 
     title: str
     description: str
@@ -62,6 +71,10 @@ class Draft(msgspec.Struct, frozen=True):
     opens_at: int | None
     ends_at: int
     soft_close: SoftClose | None = None
+    reserve: int | None = None
+    buy_now: int | None = None
+    buy_now_until: BuyNowUntil | None = None
+    place: Place | None = None
 
 
 class AuctionState(StrEnum):
@@ -81,12 +94,15 @@ StateFilter = Literal["scheduled", "live", "closed"]
 
 class AuctionView(msgspec.Struct, frozen=True):
     """An auction as everybody may see it. Amounts in minor units, times in ms. Without soft close its two times are 0
-    and `latest_end` is the planned end. `price` is None before the first bid."""
+    and `latest_end` is the planned end. `price` is None before the first bid, `buy_now` when that is not on offer, or
+    not any more. `reserve` is None for all but the seller."""
 
     id: UUID
     seller_id: UUID
     seller_name: str
-    kind: Literal["live"]
+    kind: AuctionKind
+    region_code: str | None
+    radius: Radius | None
     state: AuctionState
     title: str
     description: str
@@ -97,6 +113,10 @@ class AuctionView(msgspec.Struct, frozen=True):
     latest_end: int
     soft_close_window_ms: int
     soft_close_extension_ms: int
+    reserve: int | None
+    reserve_met: bool
+    buy_now: int | None
+    buy_now_until: BuyNowUntil | None
     price: int | None
     leader_paddle: int | None
     next_minimum: int
@@ -116,19 +136,50 @@ class BidView(msgspec.Struct, frozen=True):
     at: int
 
 
+class Standing(StrEnum):
+    """How a bidder stands in an auction."""
+
+    LEADING = "leading"
+    OUTBID = "outbid"
+    WON = "won"
+    LOST = "lost"
+
+
+class OwnBid(msgspec.Struct, frozen=True):
+    """An auction as somebody sees it who has bid in it, and `price` is the price now. Of a live auction it is about a
+    second old."""
+
+    auction_id: UUID
+    title: str
+    kind: AuctionKind
+    state: AuctionState
+    standing: Standing
+    own_maximum: int
+    price: int
+    ends_at: int
+
+
 def create(session: Session, seller_id: UUID, draft: Draft) -> AuctionView:
-    """Make a draft. Refuses with `invalid_auction`, naming the `field`."""
+    """Make a draft. Refuses with `invalid_auction`, naming the `field`, or with `not_a_neighbour`."""
     accounts.keep(session, seller_id)
     now = to_ms(_clock(session))
     opens_at = now if draft.opens_at is None else draft.opens_at
     _validate(draft, opens_at, now)
     soft = draft.soft_close or SoftClose(0, 0, 0)
+    place = draft.place
+    region_code, cell = (None, None)
+    if place is not None:
+        region_code, cell = neighbourhoods.place_of(session, seller_id, place.neighbourhood_id)
     auction_id = new_id()
     session.add(
         Auction(
             id=auction_id,
             shard=shard_of(auction_id),
             seller_id=seller_id,
+            kind=AuctionKind.LIVE if place is None else AuctionKind.NEIGHBOURHOOD,
+            region_code=region_code,
+            cell=cell,
+            radius=None if place is None else place.radius,
             title=draft.title,
             description=draft.description,
             start_price=draft.start_price,
@@ -138,6 +189,9 @@ def create(session: Session, seller_id: UUID, draft: Draft) -> AuctionView:
             latest_end=from_ms(draft.ends_at + soft.cap_ms),
             soft_close_window_ms=soft.window_ms,
             soft_close_extension_ms=soft.extension_ms,
+            reserve=draft.reserve,
+            buy_now_price=draft.buy_now,
+            buy_now_until=draft.buy_now_until,
         )
     )
     session.flush()
@@ -164,6 +218,11 @@ def _validate(draft: Draft, opens_at: int, now: int) -> None:
             and 1 <= soft.extension_ms <= MAX_SOFT_CLOSE_MS
             and 1 <= soft.cap_ms <= MAX_CAP_MS
         ),
+        "reserve": draft.reserve is None or draft.start_price < draft.reserve <= MAX_AMOUNT,
+        "buy_now": draft.buy_now is None
+        or (draft.start_price < draft.buy_now < MAX_AMOUNT and draft.buy_now >= (draft.reserve or 0)),
+        "buy_now_until": (draft.buy_now_until is None) == (draft.buy_now is None)
+        and (draft.buy_now_until != BuyNowUntil.RESERVE_MET or draft.reserve is not None),
     }
     for field, valid in checks.items():
         if not valid:
@@ -171,10 +230,10 @@ def _validate(draft: Draft, opens_at: int, now: int) -> None:
 
 
 def publish(session: Session, seller_id: UUID, auction_id: UUID) -> AuctionView:
-    """Show a draft to everybody and let paddles be taken. The caller loads it into the hot state after commit.
+    """Show a draft to everybody and let it be bid on. The caller tells Redis after the commit.
 
-    Refuses with `email_not_verified`, `not_found`, `forbidden` (somebody else's), `wrong_state` (no draft any more) or
-    `invalid_auction` (its end has passed).
+    Refuses with `email_not_verified`, `not_found`, `forbidden` (somebody else's), `wrong_state` (no draft any more),
+    `invalid_auction` (its end has passed) or `not_a_neighbour` (the seller is no neighbour there any more).
     """
     accounts.keep(session, seller_id)
     accounts.require_verified(session, seller_id)
@@ -186,6 +245,10 @@ def publish(session: Session, seller_id: UUID, auction_id: UUID) -> AuctionView:
     now = _clock(session)
     if auction.ends_at <= now:
         raise Refusal("invalid_auction", "The end of the auction has passed.", field="ends_at")
+    if auction.kind == AuctionKind.NEIGHBOURHOOD:
+        if auction.cell not in neighbourhoods.cells_of(session, seller_id):
+            raise Refusal("not_a_neighbour", "Verify your neighbourhood again before you publish there.")
+        auction.epoch = 1
     auction.status = AuctionStatus.PUBLISHED
     auction.published_at = now
     session.flush()
@@ -213,7 +276,7 @@ def get(session: Session, auction_id: UUID, viewer_id: UUID | None = None) -> Au
     row = session.execute(_auctions().where(Auction.id == auction_id)).one_or_none()
     if row is None or (row.Auction.status == AuctionStatus.DRAFT and row.Auction.seller_id != viewer_id):
         raise not_found()
-    return _view(row)
+    return _view(row, viewer_id)
 
 
 def page(
@@ -232,7 +295,7 @@ def page(
     if cursor is not None:
         query = query.where(Auction.id < decode_cursor(cursor, UUID))
     rows = session.execute(query.limit(bounded(limit) + 1))
-    return page_of([_view(row) for row in rows], bounded(limit), lambda auction: auction.id)
+    return page_of([_view(row, seller_id) for row in rows], bounded(limit), lambda auction: auction.id)
 
 
 def _in_state(state: StateFilter) -> ColumnElement[bool]:
@@ -259,14 +322,58 @@ def bids(session: Session, auction_id: UUID, cursor: str | None, limit: int) -> 
     return page_of(views, bounded(limit), lambda bid: _Position(bid.epoch, bid.seq))
 
 
+def own_bids(session: Session, bidder_id: UUID, cursor: str | None, limit: int) -> Page[OwnBid]:
+    """The auctions that a user has bid in, the last made first. Refuses with `invalid_cursor`."""
+    own = select(Bid.auction_id, func.max(Bid.maximum).label("maximum")).where(Bid.bidder_id == bidder_id)
+    if cursor is not None:
+        own = own.where(Bid.auction_id < decode_cursor(cursor, UUID))
+    newest = own.group_by(Bid.auction_id).order_by(Bid.auction_id.desc()).limit(bounded(limit) + 1).subquery()
+    rows = session.execute(
+        select(Auction, newest.c.maximum, func.now().label("now"))
+        .join(newest, newest.c.auction_id == Auction.id)
+        .order_by(Auction.id.desc())
+    )
+    views = [_own_bid(auction, bidder_id, maximum, now) for auction, maximum, now in rows]
+    return page_of(views, bounded(limit), lambda bid: bid.auction_id)
+
+
+def _own_bid(auction: Auction, bidder_id: UUID, maximum: int, now: datetime) -> OwnBid:
+    state = _state(auction, now)
+    leads = auction.leader_id == bidder_id
+    if state in (AuctionState.SOLD, AuctionState.UNSOLD):
+        standing = Standing.WON if leads and state == AuctionState.SOLD else Standing.LOST
+    else:
+        standing = Standing.LEADING if leads else Standing.OUTBID
+    return OwnBid(
+        auction_id=auction.id,
+        title=auction.title,
+        kind=AuctionKind(auction.kind),
+        state=state,
+        standing=standing,
+        own_maximum=maximum,
+        price=auction.price,
+        ends_at=to_ms(auction.ends_at),
+    )
+
+
+def kind_of(session: Session, auction_id: UUID) -> AuctionKind:
+    """What kind a published auction is of. Refuses with `not_found`."""
+    kind = session.scalar(
+        select(Auction.kind).where(Auction.id == auction_id, Auction.status != AuctionStatus.DRAFT)
+    )
+    if kind is None:
+        raise not_found()
+    return AuctionKind(kind)
+
+
 def hot_state(session: Session, auction_id: UUID) -> HotAuction | None:
-    """A published auction that is not sealed, to be loaded into Redis; None for any other.
+    """A published live auction that is not sealed, to be loaded into Redis; None for any other.
 
     It has a fresh epoch: commit before loading, so that no epoch is used twice. What write-back has not brought yet
     is not in it: when the hot state was lost, drain the log of the shard first.
     """
     auction = locked(session, auction_id)
-    if auction.status != AuctionStatus.PUBLISHED:
+    if auction.status != AuctionStatus.PUBLISHED or auction.kind != AuctionKind.LIVE:
         return None
     auction.epoch += 1
     session.flush()
@@ -275,8 +382,14 @@ def hot_state(session: Session, auction_id: UUID) -> HotAuction | None:
             Paddle.auction_id == auction_id, Paddle.status == PaddleStatus.ACTIVE
         )
     )
+    position = session.scalar(select(LogPosition.position).where(LogPosition.shard == auction.shard))
+    return hot_copy(auction, [HotPaddle(*row) for row in paddles], position or "0-0")
+
+
+def hot_copy(auction: Auction, paddles: Sequence[HotPaddle], log_position: str = "0-0") -> HotAuction:
+    """The auction, as it stands in its row, for Redis."""
     return HotAuction(
-        auction_id=auction_id,
+        auction_id=auction.id,
         epoch=auction.epoch,
         seq=auction.seq,
         seller=auction.seller_id,
@@ -287,21 +400,25 @@ def hot_state(session: Session, auction_id: UUID) -> HotAuction | None:
         window_ms=auction.soft_close_window_ms,
         extension_ms=auction.soft_close_extension_ms,
         latest_end=to_ms(auction.latest_end),
+        reserve=auction.reserve or 0,
+        buy_now_price=auction.buy_now_price or 0,
+        buy_now_until=auction.buy_now_until or BuyNowUntil.ALWAYS,
         price=auction.price,
         leader=auction.leader_id,
         leader_paddle=auction.leader_paddle,
         leader_maximum=auction.leader_maximum,
         bids=auction.bids,
-        log_position=session.scalar(select(LogPosition.position).where(LogPosition.shard == auction.shard))
-        or "0-0",
-        paddles=[HotPaddle(*row) for row in paddles],
+        log_position=log_position,
+        paddles=paddles,
     )
 
 
 def to_load(session: Session) -> Sequence[UUID]:
-    """The auctions that must have hot state: published and not sealed."""
+    """The auctions that must have hot state: live ones, published and not sealed."""
     return session.scalars(
-        select(Auction.id).where(Auction.status == AuctionStatus.PUBLISHED).order_by(Auction.ends_at)
+        select(Auction.id)
+        .where(Auction.status == AuctionStatus.PUBLISHED, Auction.kind == AuctionKind.LIVE)
+        .order_by(Auction.ends_at)
     ).all()
 
 
@@ -315,29 +432,60 @@ def _auctions() -> Select[Auction, str, datetime]:
     )
 
 
-def _view(row: Row[Auction, str, datetime]) -> AuctionView:
+def rules_state(auction: Auction) -> rules.State:
+    """The auction as the rules see it, as far as it stands in its row: without paddles and answers."""
+    lead = rules.Lead(str(auction.leader_id), auction.leader_paddle, auction.leader_maximum)
+    return rules.State(
+        epoch=auction.epoch,
+        seller=str(auction.seller_id),
+        opens_at=to_ms(auction.opens_at),
+        ends_at=to_ms(auction.ends_at),
+        start_price=auction.start_price,
+        steps=tuple(rules.Step(*step) for step in auction.increments),
+        soft_close=rules.SoftClose(
+            auction.soft_close_window_ms, auction.soft_close_extension_ms, to_ms(auction.latest_end)
+        ),
+        reserve=auction.reserve or 0,
+        buy_now_price=auction.buy_now_price or 0,
+        buy_now_until=BuyNowUntil(auction.buy_now_until or BuyNowUntil.ALWAYS),
+        seq=auction.seq,
+        price=auction.price,
+        lead=None if auction.leader_id is None else lead,
+        bids=auction.bids,
+    )
+
+
+def _view(row: Row[Auction, str, datetime], viewer_id: UUID | None) -> AuctionView:
     auction, seller_name, now = row
-    steps = _steps(auction.increments)
+    known = rules_state(auction)
+    state = _state(auction, now)
+    over = state not in (AuctionState.DRAFT, AuctionState.SCHEDULED, AuctionState.LIVE)
     has_bid = auction.leader_id is not None
     sold = auction.status == AuctionStatus.SOLD
     return AuctionView(
         id=auction.id,
         seller_id=auction.seller_id,
         seller_name=seller_name,
-        kind="live",
-        state=_state(auction, now),
+        kind=AuctionKind(auction.kind),
+        region_code=auction.region_code,
+        radius=Radius(auction.radius) if auction.radius else None,
+        state=state,
         title=auction.title,
         description=auction.description,
         start_price=auction.start_price,
-        increments=steps,
+        increments=_steps(auction.increments),
         opens_at=to_ms(auction.opens_at),
         ends_at=to_ms(auction.ends_at),
         latest_end=to_ms(auction.latest_end),
         soft_close_window_ms=auction.soft_close_window_ms,
         soft_close_extension_ms=auction.soft_close_extension_ms,
+        reserve=auction.reserve if auction.seller_id == viewer_id else None,
+        reserve_met=rules.reserve_met(known),
+        buy_now=None if over else rules.buy_now(known) or None,
+        buy_now_until=BuyNowUntil(auction.buy_now_until) if auction.buy_now_until else None,
         price=auction.price if has_bid else None,
         leader_paddle=auction.leader_paddle if has_bid else None,
-        next_minimum=_next_minimum(auction),
+        next_minimum=rules.next_minimum(known),
         bids=auction.bids,
         hammer_price=auction.hammer_price if sold else None,
         winner_paddle=auction.leader_paddle if sold else None,
@@ -355,14 +503,6 @@ def _state(auction: Auction, now: datetime) -> AuctionState:
             return AuctionState.CLOSING
         case decided:
             return AuctionState(decided)
-
-
-def _next_minimum(auction: Auction) -> int:
-    """As in `market.rules.next_minimum`."""
-    if auction.leader_id is None:
-        return auction.start_price
-    steps = tuple(Step(*step) for step in auction.increments)
-    return min(auction.price + increment(steps, auction.price), MAX_AMOUNT)
 
 
 def _steps(increments: list[list[int]]) -> list[tuple[int, int]]:

@@ -10,13 +10,15 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy import func, literal, or_, select, union_all, update
 from sqlalchemy.orm import Session
 
-from market import mails, sessions, wallet
+from market import mails, orders, photos, sessions, wallet
 from market.errors import Refusal
 from store.models import (
     Auction,
+    AuctionKind,
     AuctionStatus,
     IdempotencyKey,
     Language,
+    Neighbourhood,
     Order,
     Paddle,
     PaddleStatus,
@@ -63,12 +65,16 @@ def delete(session: Session, user_id: UUID, password_hash: str) -> list[UUID]:
     session.execute(
         update(Auction)
         .where(Auction.seller_id == user_id, Auction.status == AuctionStatus.DRAFT)
-        .values(title="Deleted", description=""),
+        .values(
+            title="Deleted", description="", kind=AuctionKind.LIVE, region_code=None, cell=None, radius=None
+        ),
         execution_options={"synchronize_session": False},
     )
+    photos.discard_drafts(session, user_id)
+    photos.discard_avatar(session, user_id)
     mails.forget_user(session, user_id, email)
     # The answers that are kept for idempotency repeat what the user has written.
-    for table in (SecondFactor, IdempotencyKey):
+    for table in (SecondFactor, Neighbourhood, IdempotencyKey):
         session.execute(
             delete_from(table).where(table.user_id == user_id),
             execution_options={"synchronize_session": False},
@@ -88,8 +94,9 @@ def _require_settled(session: Session, user_id: UUID) -> None:
             Auction.seller_id == user_id,
             Auction.status.in_([AuctionStatus.PUBLISHED, AuctionStatus.SEALED]),
         ),
-        # No state of an order is final yet.
-        select(literal("orders"), Order.id).where(or_(Order.buyer_id == user_id, Order.seller_id == user_id)),
+        select(literal("orders"), Order.id).where(
+            or_(Order.buyer_id == user_id, Order.seller_id == user_id), Order.state.not_in(orders.FINAL)
+        ),
     )
     found = session.execute(business.limit(MAX_NAMED)).all()
     if found:

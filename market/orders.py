@@ -1,22 +1,125 @@
-"""What was sold: the orders of a buyer and of a seller."""
+"""What was sold, and what becomes of it: a state machine between payment and the end.
 
+`TRANSITIONS` is all of it. Each step is one transaction: the order is locked, the step is noted in `order_events`,
+and the money that goes with it moves from the order's escrow, once. Locks are taken in the order auction, order,
+users by id, accounts by id. The clock is PostgreSQL's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Literal
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
-from sqlalchemy import Row, Select, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select
+from sqlalchemy.orm import Session, aliased
 
+from market import ledger, trust
 from market.errors import Refusal
+from market.ledger import Posting
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
-from store.models import Auction, Order, OrderState
+from store.models import (
+    AccountKind,
+    Auction,
+    ChatMessage,
+    Delivery,
+    Handover,
+    Order,
+    OrderEvent,
+    OrderState,
+    Review,
+    TransferKind,
+    User,
+)
+from store.pushes import OrderPush
+
+BATCH = 500
+"""How many orders a sweep handles at a time."""
+
+CONFIRM_WITHIN = timedelta(days=7)
+"""From shipping until the order is completed without the buyer."""
 
 Side = Literal["buyer", "seller"]
 
 
+class Actor(StrEnum):
+    """Who takes a step."""
+
+    BUYER = "buyer"
+    SELLER = "seller"
+    CLOCK = "clock"
+
+
+class Action(StrEnum):
+    """The steps."""
+
+    AGREE = "agree"
+    HAND_OVER = "hand_over"
+    REPORT_NO_SHOW = "report_no_show"
+    CONTEST = "contest"
+    SHIP = "ship"
+    CONFIRM = "confirm"
+    REPORT_PROBLEM = "report_problem"
+    REFUND = "refund"
+    TIME_OUT = "time_out"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """`who` may do it, where it leads, and who then gets all of the escrow."""
+
+    who: frozenset[Actor]
+    to: OrderState
+    pays: Actor | None = None
+
+
+_BUYER, _SELLER, _CLOCK = (frozenset({actor}) for actor in Actor)
+_EITHER = _BUYER | _SELLER
+
+TRANSITIONS: dict[tuple[OrderState, Action], Transition] = {
+    (OrderState.IN_ESCROW, Action.AGREE): Transition(_EITHER, OrderState.AGREED),
+    (OrderState.IN_ESCROW, Action.SHIP): Transition(_SELLER, OrderState.SHIPPED),
+    (OrderState.IN_ESCROW, Action.REFUND): Transition(_SELLER, OrderState.REFUNDED, Actor.BUYER),
+    (OrderState.IN_ESCROW, Action.TIME_OUT): Transition(_CLOCK, OrderState.CANCELLED, Actor.BUYER),
+    (OrderState.AGREED, Action.AGREE): Transition(_EITHER, OrderState.AGREED),
+    (OrderState.AGREED, Action.HAND_OVER): Transition(_SELLER, OrderState.COMPLETED, Actor.SELLER),
+    (OrderState.AGREED, Action.REPORT_NO_SHOW): Transition(_EITHER, OrderState.NO_SHOW),
+    (OrderState.AGREED, Action.REFUND): Transition(_SELLER, OrderState.REFUNDED, Actor.BUYER),
+    (OrderState.AGREED, Action.TIME_OUT): Transition(_CLOCK, OrderState.CANCELLED, Actor.BUYER),
+    (OrderState.NO_SHOW, Action.AGREE): Transition(_EITHER, OrderState.AGREED),
+    (OrderState.NO_SHOW, Action.HAND_OVER): Transition(_SELLER, OrderState.COMPLETED, Actor.SELLER),
+    (OrderState.NO_SHOW, Action.CONTEST): Transition(_EITHER, OrderState.PROBLEM),
+    (OrderState.NO_SHOW, Action.REFUND): Transition(_SELLER, OrderState.REFUNDED, Actor.BUYER),
+    (OrderState.NO_SHOW, Action.TIME_OUT): Transition(_CLOCK, OrderState.CANCELLED, Actor.BUYER),
+    (OrderState.SHIPPED, Action.CONFIRM): Transition(_BUYER, OrderState.COMPLETED, Actor.SELLER),
+    (OrderState.SHIPPED, Action.REPORT_PROBLEM): Transition(_BUYER, OrderState.PROBLEM),
+    (OrderState.SHIPPED, Action.REFUND): Transition(_SELLER, OrderState.REFUNDED, Actor.BUYER),
+    (OrderState.SHIPPED, Action.TIME_OUT): Transition(_CLOCK, OrderState.COMPLETED, Actor.SELLER),
+    (OrderState.PROBLEM, Action.CONFIRM): Transition(_BUYER, OrderState.COMPLETED, Actor.SELLER),
+    (OrderState.PROBLEM, Action.REFUND): Transition(_SELLER, OrderState.REFUNDED, Actor.BUYER),
+}
+"""From a state, by an action. What is not here is refused."""
+
+FINAL = frozenset({OrderState.COMPLETED, OrderState.REFUNDED, OrderState.CANCELLED})
+
+
+class Meeting(msgspec.Struct, frozen=True):
+    """A place and time to hand over, as one side has proposed it. `number` counts an order's, `meet_at` in ms."""
+
+    number: int
+    by: Side
+    place: str
+    meet_at: int
+
+
 class OrderView(msgspec.Struct, frozen=True):
-    """A sale as one of its two parties sees it. `hammer_price` in minor units, `created_at` in ms."""
+    """A sale as one of its two parties sees it. `hammer_price` in minor units, times in ms.
+
+    `proposal` waits for an answer, `agreement` holds. At `due_at` the order moves on by itself, if not null.
+    """
 
     id: UUID
     auction_id: UUID
@@ -24,13 +127,26 @@ class OrderView(msgspec.Struct, frozen=True):
     hammer_price: int
     state: OrderState
     role: Side
+    other_id: UUID
+    other_name: str
+    delivery: Delivery | None
+    proposal: Meeting | None
+    agreement: Meeting | None
+    absent: Side | None
+    carrier: str | None
+    tracking_number: str | None
+    problem: str | None
+    unread: int
+    reviewed: bool
+    due_at: int | None
     created_at: int
+    finished_at: int | None
 
 
 def page(session: Session, user_id: UUID, side: Side, cursor: str | None, limit: int) -> Page[OrderView]:
     """What the user bought or sold, newest first. Refuses with `invalid_cursor`."""
     party = Order.buyer_id if side == "buyer" else Order.seller_id
-    query = _orders().where(party == user_id).order_by(Order.id.desc())
+    query = _orders(user_id).where(party == user_id).order_by(Order.id.desc())
     if cursor is not None:
         query = query.where(Order.id < decode_cursor(cursor, UUID))
     rows = session.execute(query.limit(bounded(limit) + 1))
@@ -39,25 +155,230 @@ def page(session: Session, user_id: UUID, side: Side, cursor: str | None, limit:
 
 def get(session: Session, user_id: UUID, order_id: UUID) -> OrderView:
     """An order of the user. Refuses with `not_found`, also when it is somebody else's."""
-    parties = or_(Order.buyer_id == user_id, Order.seller_id == user_id)
-    row = session.execute(_orders().where(Order.id == order_id, parties)).one_or_none()
+    row = session.execute(_orders(user_id).where(Order.id == order_id, _party(user_id))).one_or_none()
     if row is None:
-        raise Refusal("not_found", "There is no such order.")
+        raise _not_found()
     return _view(row, user_id)
 
 
-def _orders() -> Select[Order, str]:
-    return select(Order, Auction.title).join(Auction, Auction.id == Order.auction_id)
+def own(session: Session, user_id: UUID, order_id: UUID) -> Order:
+    """The row of an order of the user. Refuses with `not_found`."""
+    order = session.scalars(select(Order).where(Order.id == order_id, _party(user_id))).one_or_none()
+    if order is None:
+        raise _not_found()
+    return order
 
 
-def _view(row: Row[Order, str], user_id: UUID) -> OrderView:
-    order, title = row
+def locked(session: Session, user_id: UUID, order_id: UUID) -> Order:
+    """`own`, and no other transaction can change it before this one ends."""
+    order = _lock(session, order_id)
+    if order is None or user_id not in (order.buyer_id, order.seller_id):
+        raise _not_found()
+    return order
+
+
+def other_of(order: Order, user_id: UUID) -> UUID:
+    """The other side."""
+    return order.seller_id if user_id == order.buyer_id else order.buyer_id
+
+
+def side_of(order: Order, user_id: UUID) -> Side:
+    """Which side a party is on."""
+    return "buyer" if user_id == order.buyer_id else "seller"
+
+
+def require(order: Order, action: Action, side: Side | None = None) -> None:
+    """Refuse with `forbidden` what that side may never do, with `wrong_state` what the order's state does not allow."""
+    if side is not None and not any(
+        side in transition.who for (_, done), transition in TRANSITIONS.items() if done == action
+    ):
+        raise Refusal("forbidden", "This is for the other side of the order to do.")
+    if (OrderState(order.state), action) not in TRANSITIONS:
+        raise Refusal("wrong_state", f"This cannot be done: the order is {order.state}.", state=order.state)
+
+
+def move(
+    session: Session,
+    order: Order,
+    action: Action,
+    actor_id: UUID | None,
+    due_at: ColumnElement[datetime] | datetime | None = None,
+) -> None:
+    """Take a step with a locked order, by a party or (None) the clock; at `due_at` it moves on by itself.
+
+    Refuses as `require` does, or with `balance_too_large`.
+    """
+    require(order, action, None if actor_id is None else side_of(order, actor_id))
+    transition = TRANSITIONS[OrderState(order.state), action]
+    session.add(
+        OrderEvent(
+            order_id=order.id,
+            actor_id=actor_id,
+            action=action,
+            from_state=order.state,
+            to_state=transition.to,
+        )
+    )
+    order.state = transition.to
+    order.due_at = due_at
+    if transition.to in FINAL:
+        order.finished_at = func.now()
+    session.flush()
+    if transition.to == OrderState.COMPLETED:
+        trust.add(
+            session, {user_id: {"completed_orders": 1} for user_id in (order.buyer_id, order.seller_id)}
+        )
+    elif transition.to == OrderState.CANCELLED and order.absent_id is not None:
+        trust.add(session, {order.absent_id: {"no_shows": 1}})
+    if transition.pays is not None:
+        ledger.post(session, [_payment(session, order, transition.pays)])
+
+
+def ship(session: Session, user_id: UUID, order_id: UUID, carrier: str, tracking_number: str) -> OrderView:
+    """The seller has sent the goods. Refuses with `not_found`, `forbidden` or `wrong_state`."""
+    order = locked(session, user_id, order_id)
+    move(session, order, Action.SHIP, user_id, func.now() + CONFIRM_WITHIN)
+    order.delivery, order.carrier, order.tracking_number = Delivery.SHIPPING, carrier, tracking_number
+    order.proposal = None
+    return get(session, user_id, order_id)
+
+
+def confirm(session: Session, user_id: UUID, order_id: UUID) -> OrderView:
+    """The buyer has the goods: the seller gets the money.
+
+    Refuses with `not_found`, `forbidden`, `wrong_state` or `balance_too_large`.
+    """
+    move(session, locked(session, user_id, order_id), Action.CONFIRM, user_id)
+    return get(session, user_id, order_id)
+
+
+def report_problem(session: Session, user_id: UUID, order_id: UUID, text: str) -> OrderView:
+    """The buyer says what is wrong with what was sent. Refuses with `not_found`, `forbidden` or `wrong_state`."""
+    order = locked(session, user_id, order_id)
+    move(session, order, Action.REPORT_PROBLEM, user_id)
+    order.problem = text
+    return get(session, user_id, order_id)
+
+
+def refund(session: Session, user_id: UUID, order_id: UUID) -> OrderView:
+    """The seller gives all the money back.
+
+    Refuses with `not_found`, `forbidden`, `wrong_state` or `balance_too_large`.
+    """
+    move(session, locked(session, user_id, order_id), Action.REFUND, user_id)
+    return get(session, user_id, order_id)
+
+
+def due(session: Session) -> Sequence[UUID]:
+    """The orders whose time is up, the longest due first."""
+    return session.scalars(
+        select(Order.id).where(Order.due_at <= func.now()).order_by(Order.due_at).limit(BATCH)
+    ).all()
+
+
+def time_out(session: Session, order_id: UUID) -> tuple[list[UUID], OrderPush] | None:
+    """Do what the end of an order's time means: whom to tell what. None if it is not due (any more).
+
+    Refuses with `balance_too_large`.
+    """
+    order = _lock(session, order_id)
+    # A statement of its own, so that its clock is read after the wait for the lock.
+    if order is None or order.due_at is None:
+        return None
+    if not session.scalar(select(func.clock_timestamp() >= order.due_at)):
+        return None
+    move(session, order, Action.TIME_OUT, None)
+    push = OrderPush(order=order.id, action=Action.TIME_OUT, state=order.state)
+    return [order.buyer_id, order.seller_id], push
+
+
+def _lock(session: Session, order_id: UUID) -> Order | None:
+    return session.get(Order, order_id, populate_existing=True, with_for_update={"key_share": True})
+
+
+def _payment(session: Session, order: Order, payee: Actor) -> Posting:
+    """All of the escrow to one side. The id follows from the order, so that asking again is harmless."""
+    kind, user_id = (
+        (TransferKind.PAYOUT, order.seller_id)
+        if payee == Actor.SELLER
+        else (TransferKind.REFUND, order.buyer_id)
+    )
+    return Posting(
+        uuid5(order.id, kind),
+        kind,
+        ledger.account(session, AccountKind.ESCROW, order.id),
+        ledger.account(session, AccountKind.AVAILABLE, user_id),
+        order.hammer_price,
+        None,
+        order.id,
+    )
+
+
+def _not_found() -> Refusal:
+    return Refusal("not_found", "There is no such order.")
+
+
+def _party(user_id: UUID) -> ColumnElement[bool]:
+    return or_(Order.buyer_id == user_id, Order.seller_id == user_id)
+
+
+def _orders(user_id: UUID) -> Select[Order, str, str, Handover, Handover, int, bool]:
+    other, proposal, agreement = aliased(User), aliased(Handover), aliased(Handover)
+    is_buyer = Order.buyer_id == user_id
+    read = case((is_buyer, Order.buyer_read), else_=Order.seller_read)
+    unread = (
+        select(func.count())
+        .where(ChatMessage.order_id == Order.id, ChatMessage.number > read, ChatMessage.sender_id != user_id)
+        .scalar_subquery()
+    )
+    reviewed = select(Review.id).where(Review.order_id == Order.id, Review.author_id == user_id).exists()
+    return (
+        select(
+            Order,
+            Auction.title,
+            other.display_name,
+            proposal,
+            agreement,
+            unread.label("unread"),
+            reviewed.label("reviewed"),
+        )
+        .join(Auction, Auction.id == Order.auction_id)
+        .join(other, other.id == case((is_buyer, Order.seller_id), else_=Order.buyer_id))
+        .outerjoin(proposal, (proposal.order_id == Order.id) & (proposal.number == Order.proposal))
+        .outerjoin(agreement, (agreement.order_id == Order.id) & (agreement.number == Order.agreement))
+        .execution_options(populate_existing=True)
+    )
+
+
+def _view(row: Row[Order, str, str, Handover, Handover, int, bool], user_id: UUID) -> OrderView:
+    order, title, other_name, proposal, agreement, unread, reviewed = row
     return OrderView(
         id=order.id,
         auction_id=order.auction_id,
         title=title,
         hammer_price=order.hammer_price,
         state=OrderState(order.state),
-        role="buyer" if order.buyer_id == user_id else "seller",
+        role=side_of(order, user_id),
+        other_id=other_of(order, user_id),
+        other_name=other_name,
+        delivery=None if order.delivery is None else Delivery(order.delivery),
+        proposal=_meeting(order, proposal),
+        agreement=_meeting(order, agreement),
+        absent=None if order.absent_id is None else side_of(order, order.absent_id),
+        carrier=order.carrier,
+        tracking_number=order.tracking_number,
+        problem=order.problem,
+        unread=unread,
+        reviewed=reviewed,
+        due_at=None if order.due_at is None else to_ms(order.due_at),
         created_at=to_ms(order.created_at),
+        finished_at=None if order.finished_at is None else to_ms(order.finished_at),
+    )
+
+
+def _meeting(order: Order, handover: Handover | None) -> Meeting | None:
+    if handover is None:
+        return None
+    return Meeting(
+        handover.number, side_of(order, handover.proposer_id), handover.place, to_ms(handover.meet_at)
     )

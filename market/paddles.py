@@ -16,12 +16,12 @@ import msgspec
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
-from market import accounts, ledger
+from market import accounts, blocks, ledger
 from market.auctions import locked, not_found
 from market.errors import Refusal, outdated
 from store.hot import HotPaddle
 from store.ids import new_id
-from store.models import Auction, AuctionStatus, Paddle, PaddleStatus
+from store.models import Auction, AuctionKind, AuctionStatus, Paddle, PaddleStatus
 
 
 class PaddleView(msgspec.Struct, frozen=True):
@@ -40,8 +40,8 @@ def take(session: Session, bidder_id: UUID, auction_id: UUID, limit: int) -> Pad
     """Take a paddle, before or during the auction. Asking again with the same limit gives the same paddle; one that was
     given back is taken again under its old number.
 
-    Refuses with `email_not_verified`, `not_found`, `own_auction`, `closed`, `paddle_taken` (with another limit),
-    `paddle_returning` or as `ledger.post` does.
+    Refuses with `email_not_verified`, `not_found`, `own_auction`, `blocked` (by the seller), `wrong_kind`, `closed`,
+    `paddle_taken` (with another limit), `paddle_returning` or as `ledger.post` does.
     """
     accounts.require_verified(session, bidder_id)
     auction = locked(session, auction_id)
@@ -49,6 +49,8 @@ def take(session: Session, bidder_id: UUID, auction_id: UUID, limit: int) -> Pad
         raise not_found()
     if auction.seller_id == bidder_id:
         raise Refusal("own_auction", "A seller cannot bid in the own auction.")
+    blocks.check(session, auction.seller_id, bidder_id)
+    _require_live(auction)
     _require_running(session, auction)
     paddle = _find(session, bidder_id, auction_id)
     if paddle is not None and paddle.status == PaddleStatus.RETURNING:
@@ -74,10 +76,12 @@ def raise_limit(session: Session, bidder_id: UUID, auction_id: UUID, limit: int,
     """Raise the limit of a paddle in this `version`; the old hold is exchanged for one of the new limit, or kept if the
     money does not suffice.
 
-    Refuses with `not_found`, `no_paddle`, `closed`, `precondition_failed`, `limit_not_raised` or as `ledger.post` does.
+    Refuses with `not_found`, `no_paddle`, `wrong_kind`, `closed`, `precondition_failed`, `limit_not_raised` or as
+    `ledger.post` does.
     """
     auction = locked(session, auction_id)
     paddle = _own(session, bidder_id, auction_id)
+    _require_live(auction)
     _require_running(session, auction)
     if paddle.status != PaddleStatus.ACTIVE:
         raise _no_paddle()
@@ -95,10 +99,12 @@ def raise_limit(session: Session, bidder_id: UUID, auction_id: UUID, limit: int,
 def begin_return(session: Session, bidder_id: UUID, auction_id: UUID) -> PaddleView:
     """Begin to give the paddle back. Asking again changes nothing.
 
-    Refuses with `not_found`, `no_paddle` or `closed`: after the hammer the settlement decides about the money.
+    Refuses with `not_found`, `no_paddle`, `wrong_kind` or `closed`: after the hammer the settlement decides about the
+    money.
     """
     auction = locked(session, auction_id)
     paddle = _own(session, bidder_id, auction_id)
+    _require_live(auction)
     if paddle.status in (PaddleStatus.RETURNING, PaddleStatus.RETURNED):
         return _view(paddle)
     if auction.status != AuctionStatus.PUBLISHED:
@@ -168,6 +174,11 @@ def unsynced(session: Session, older_than_s: float) -> list[PaddleView]:
         .order_by(Paddle.updated_at)
     )
     return [_view(paddle) for paddle in paddles]
+
+
+def _require_live(auction: Auction) -> None:
+    if auction.kind != AuctionKind.LIVE:
+        raise Refusal("wrong_kind", "In a neighbourhood auction the paddle follows from the bids.")
 
 
 def _require_running(session: Session, auction: Auction) -> None:

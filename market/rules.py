@@ -1,6 +1,7 @@
-"""The rules of a live English auction with proxy bidding: the specification, pure and small.
+"""The rules of an English auction with proxy bidding, reserve and buy-now: the specification, pure and small.
 
-`decide` says what a bid does to an auction and `seal` how it ends. Nothing here reads a clock or does I/O.
+`decide` says what an offer does to an auction, `apply` makes it so, and `seal` ends the auction. A purchase moves the
+end to its moment, so whoever applies one seals in the same step. Nothing here reads a clock or does I/O.
 `store/lua/place_bid.lua` and `store/lua/seal_auction.lua` decide in production and must agree with this module
 on every sequence of bids; `tests/store/test_scripts_agree.py` drives both side by side.
 
@@ -16,7 +17,7 @@ MAX_AMOUNT = 2**53 - 1
 
 
 class Code(StrEnum):
-    """Why a bid is refused. The codes are part of the protocol."""
+    """Why an offer is refused. The codes are part of the protocol."""
 
     UNKNOWN_AUCTION = "unknown_auction"
     UNAVAILABLE = "unavailable"
@@ -29,6 +30,33 @@ class Code(StrEnum):
     OVER_LIMIT = "over_limit"
     NOT_ABOVE_OWN_MAXIMUM = "not_above_own_maximum"
     BELOW_MINIMUM = "below_minimum"
+    NO_BUY_NOW = "no_buy_now"
+
+
+REASONS = {
+    Code.UNKNOWN_AUCTION: "There is no such auction.",
+    Code.UNAVAILABLE: "The auction cannot be reached now. Try again.",
+    Code.REF_REUSED: "Another offer was accepted under this name.",
+    Code.CLOSED: "The auction is over.",
+    Code.STALE_EPOCH: "The auction was loaded again since. Look at it first.",
+    Code.NOT_OPEN: "The auction has not opened yet.",
+    Code.OWN_AUCTION: "A seller cannot bid in the own auction.",
+    Code.NO_PADDLE: "Take a paddle first.",
+    Code.OVER_LIMIT: "The paddle's limit does not allow so much. Raise it.",
+    Code.NOT_ABOVE_OWN_MAXIMUM: "You lead already. A new maximum must be higher than your last.",
+    Code.BELOW_MINIMUM: "Somebody else's bid is as high, or the increment is not met.",
+    Code.NO_BUY_NOW: "It cannot be bought at once, or not any more.",
+}
+"""Each code in words, for people."""
+
+
+class BuyNowUntil(StrEnum):
+    """What ends the offer to buy at once, besides bids that have come as high."""
+
+    FIRST_BID = "first_bid"
+    RESERVE_MET = "reserve_met"
+    ALWAYS = "always"
+    """Nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +108,20 @@ class Bid:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """What an accepted bid did: the record that goes into the log, is published and answers the bidder.
+class Purchase:
+    """An offer to buy at once, for exactly what that costs. `ref` and `epoch` as in a bid."""
 
-    `outbid` is the bidder who lost the lead by it, or "". `leader_maximum` and `maximum` are secret.
+    bidder: str
+    ref: str
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What an accepted offer did: the record that goes into the log, is published and answers the bidder.
+
+    `outbid` is the bidder who lost the lead by it, or "". `leader_maximum` and `maximum` are secret. `bought` tells a
+    purchase from a bid. `reserve_met` and `buy_now` are what the functions of these names say afterwards.
     """
 
     epoch: int
@@ -102,18 +140,22 @@ class Accepted:
     ends_at: int
     extended: bool
     bids: int
+    bought: bool
+    reserve_met: bool
+    buy_now: int
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A refused bid. It changed nothing, in particular not the end of the auction."""
+    """A refused offer. It changed nothing, in particular not the end of the auction."""
 
     code: Code
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """The end of an auction. `price` is the hammer price and `leader` the winner; 0 and "" when nobody bid."""
+    """The end of an auction. `price` is what it reached, 0 when nobody bid. `leader` is the winner, who pays that; ""
+    when nobody bid or the reserve was not met."""
 
     epoch: int
     seq: int
@@ -134,7 +176,11 @@ class NotYet:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A running auction. `price` is 0 while nobody has bid; `decided_at` is the time of the last decision."""
+    """A running auction. `price` is 0 while nobody has bid; `decided_at` is the time of the last decision.
+
+    `reserve` is the secret price below which it is not sold, `buy_now_price` what it costs to buy at once: each above
+    the start price, or 0 for none; `buy_now_price` at least the reserve and below `MAX_AMOUNT`.
+    """
 
     epoch: int
     seller: str
@@ -143,6 +189,9 @@ class State:
     start_price: int
     steps: tuple[Step, ...]
     soft_close: SoftClose
+    reserve: int = 0
+    buy_now_price: int = 0
+    buy_now_until: BuyNowUntil = BuyNowUntil.ALWAYS
     seq: int = 0
     price: int = 0
     lead: Lead | None = None
@@ -165,27 +214,49 @@ def next_minimum(state: State) -> int:
     return min(state.price + increment(state.steps, state.price), MAX_AMOUNT)
 
 
-def decide(state: State, bid: Bid, now: int) -> Accepted | Rejected:
-    """What `bid` does at `now`. A `ref` that was accepted before gets the same answer, whatever happened since."""
-    if answer := state.answers.get((bid.bidder, bid.ref)):
-        return answer if answer.maximum == bid.maximum else Rejected(Code.REF_REUSED)
+def reserve_met(state: State) -> bool:
+    """Whether the price suffices to sell; always so without a reserve."""
+    return state.price >= state.reserve
+
+
+def buy_now(state: State) -> int:
+    """What it costs to buy at once now; 0 when that is not on offer, or not any more.
+
+    Nobody can buy for less than the next bid would have to be.
+    """
+    gone = {
+        BuyNowUntil.FIRST_BID: state.lead is not None,
+        BuyNowUntil.RESERVE_MET: reserve_met(state),
+        BuyNowUntil.ALWAYS: False,
+    }
+    if gone[state.buy_now_until] or next_minimum(state) > state.buy_now_price:
+        return 0
+    return state.buy_now_price
+
+
+def decide(state: State, offer: Bid | Purchase, now: int) -> Accepted | Rejected:
+    """What `offer` does at `now`. A `ref` that was accepted before gets the same answer, whatever happened since."""
+    if answer := state.answers.get((offer.bidder, offer.ref)):
+        return answer if _asks_the_same(offer, answer) else Rejected(Code.REF_REUSED)
     now = max(now, state.decided_at)  # a clock that steps back must not reorder the log
-    if code := _refusal(state, bid, now):
+    buying = isinstance(offer, Purchase)
+    maximum = buy_now(state) if isinstance(offer, Purchase) else offer.maximum
+    if code := _refusal(state, offer, maximum, now):
         return Rejected(code)
 
-    paddle = state.paddles[bid.bidder]
-    challenger = Lead(bid.bidder, paddle.number, bid.maximum)
-    price, lead = _contest(state, challenger)
-    ends_at = _soft_close(state, now)
+    paddle = state.paddles[offer.bidder]
+    challenger = Lead(offer.bidder, paddle.number, maximum)
+    price, lead = (maximum, challenger) if buying else _contest(state, challenger)
+    ends_at = now if buying else _soft_close(state, now)
     after = replace(state, price=price, lead=lead)
     return Accepted(
         epoch=state.epoch,
         seq=state.seq + 1,
         at=now,
-        bidder=bid.bidder,
+        bidder=offer.bidder,
         paddle=paddle.number,
-        ref=bid.ref,
-        maximum=bid.maximum,
+        ref=offer.ref,
+        maximum=maximum,
         price=price,
         leader=lead.bidder,
         leader_paddle=lead.paddle,
@@ -195,32 +266,50 @@ def decide(state: State, bid: Bid, now: int) -> Accepted | Rejected:
         ends_at=ends_at,
         extended=ends_at > state.ends_at,
         bids=state.bids + 1,
+        bought=buying,
+        reserve_met=reserve_met(after),
+        buy_now=buy_now(after),
     )
 
 
-def _refusal(state: State, bid: Bid, now: int) -> Code | None:
+def _asks_the_same(offer: Bid | Purchase, answer: Accepted) -> bool:
+    """Whether the answer to an earlier offer of this `ref` answers this one."""
+    if isinstance(offer, Purchase):
+        return answer.bought
+    return not answer.bought and answer.maximum == offer.maximum
+
+
+def _refusal(state: State, offer: Bid | Purchase, maximum: int, now: int) -> Code | None:
     if state.sealed or now >= state.ends_at:
         return Code.CLOSED
-    if bid.epoch not in (0, state.epoch):
+    if offer.epoch not in (0, state.epoch):
         return Code.STALE_EPOCH
     if now < state.opens_at:
         return Code.NOT_OPEN
-    if bid.bidder == state.seller:
+    if offer.bidder == state.seller:
         return Code.OWN_AUCTION
-    paddle = state.paddles.get(bid.bidder)
+    paddle = state.paddles.get(offer.bidder)
     if paddle is None or paddle.limit == 0:
         return Code.NO_PADDLE
-    if bid.maximum > paddle.limit:
+    if maximum > paddle.limit:
         return Code.OVER_LIMIT
-    if state.lead and state.lead.bidder == bid.bidder:
-        return None if bid.maximum > state.lead.maximum else Code.NOT_ABOVE_OWN_MAXIMUM
-    if bid.maximum < next_minimum(state):
+    if isinstance(offer, Purchase):
+        return None if maximum else Code.NO_BUY_NOW
+    if state.lead and state.lead.bidder == offer.bidder:
+        return None if maximum > state.lead.maximum else Code.NOT_ABOVE_OWN_MAXIMUM
+    if maximum < next_minimum(state):
         return Code.BELOW_MINIMUM
     return None
 
 
 def _contest(state: State, challenger: Lead) -> tuple[int, Lead]:
-    """Price and leader after a valid bid."""
+    """Price and leader after a valid bid. A maximum that reaches the reserve lifts the price to it."""
+    price, lead = _proxy_contest(state, challenger)
+    return (max(price, state.reserve) if lead.maximum >= state.reserve else price), lead
+
+
+def _proxy_contest(state: State, challenger: Lead) -> tuple[int, Lead]:
+    """Price and leader as two proxies bid against each other."""
     leader = state.lead
     if leader is None:
         return state.start_price, challenger
@@ -265,14 +354,15 @@ def seal(state: State, now: int) -> Sealed | NotYet:
     now = max(now, state.decided_at)
     if now < state.ends_at:
         return NotYet(state.ends_at)
+    winner = state.lead if reserve_met(state) else None
     return Sealed(
         epoch=state.epoch,
         seq=state.seq + 1,
         at=now,
         ends_at=state.ends_at,
         price=state.price,
-        leader=state.lead.bidder if state.lead else "",
-        leader_paddle=state.lead.paddle if state.lead else 0,
+        leader=winner.bidder if winner else "",
+        leader_paddle=winner.paddle if winner else 0,
         bids=state.bids,
     )
 

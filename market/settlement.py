@@ -99,29 +99,29 @@ def _move_money(session: Session, auction: Auction) -> Settled:
     # The lock on the auction keeps its paddles as they are.
     pending = (Paddle.auction_id == auction.id) & Paddle.status.in_(_PENDING)
     holds = dict(session.execute(select(Paddle.bidder_id, Paddle.hold_id).where(pending)).all())
-    lost = [hold_id for bidder_id, hold_id in holds.items() if bidder_id != auction.leader_id]
+    # Below the reserve there is a leader, but no winner.
+    winner_id = auction.leader_id if auction.hammer_price is not None else None
+    lost = [hold_id for bidder_id, hold_id in holds.items() if bidder_id != winner_id]
     postings = ledger.releasing(session, lost)
     order_id = None
-    if auction.leader_id is not None and auction.hammer_price is not None:
-        if auction.leader_id not in holds:
+    if winner_id is not None and auction.hammer_price is not None:
+        if winner_id not in holds:
             raise Refusal("no_paddle", "The winner has no paddle with money behind it.")
         order_id = new_id()
         escrow = ledger.account(session, AccountKind.ESCROW, order_id)
-        postings += ledger.capturing(session, holds[auction.leader_id], auction.hammer_price, escrow)
+        postings += ledger.capturing(session, holds[winner_id], auction.hammer_price, escrow)
         session.add(
             Order(
                 id=order_id,
                 auction_id=auction.id,
                 seller_id=auction.seller_id,
-                buyer_id=auction.leader_id,
+                buyer_id=winner_id,
                 hammer_price=auction.hammer_price,
                 state=OrderState.IN_ESCROW,
             )
         )
     ledger.post(session, postings)
-    outcome = case(
-        (Paddle.bidder_id == auction.leader_id, PaddleStatus.CAPTURED), else_=PaddleStatus.RELEASED
-    )
+    outcome = case((Paddle.bidder_id == winner_id, PaddleStatus.CAPTURED), else_=PaddleStatus.RELEASED)
     session.execute(
         update(Paddle).where(pending).values(status=outcome, version=Paddle.version + 1),
         execution_options={"synchronize_session": False},

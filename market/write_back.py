@@ -73,6 +73,7 @@ class _Chain:
     sealed_at: int | None
     sealed_seq: int | None
     hammer_price: int | None
+    reserve: int
 
     def append_bid(self, bid: BidRecord) -> None:
         self.seq, self.bids, self.price, self.ends_at = bid.seq, bid.bids, bid.price, bid.ends_at
@@ -85,11 +86,11 @@ class _Chain:
         self.hammer_price = seal.price if seal.leader else None
 
     def agrees(self, seal: SealRecord) -> bool:
-        """Whether the seal tells the outcome that the bids have led to."""
-        leader = str(self.leader_id or "")
+        """Whether the seal tells the outcome that the bids have led to: nobody wins below the reserve."""
+        won = self.leader_id is not None and self.price >= self.reserve
         return (seal.leader, seal.leader_paddle, seal.price, seal.bids) == (
-            leader,
-            self.leader_paddle,
+            str(self.leader_id) if won else "",
+            self.leader_paddle if won else 0,
             self.price,
             self.bids,
         )
@@ -226,6 +227,7 @@ def _lock_chains(session: Session, auction_ids: set[UUID]) -> dict[UUID, _Chain]
             Auction.sealed_at,
             Auction.sealed_seq,
             Auction.hammer_price,
+            Auction.reserve,
         )
         .where(Auction.id == any_id(auction_ids), Auction.status != AuctionStatus.DRAFT)
         .order_by(Auction.id)
@@ -244,6 +246,7 @@ def _lock_chains(session: Session, auction_ids: set[UUID]) -> dict[UUID, _Chain]
             row.sealed_at and to_ms(row.sealed_at),
             row.sealed_seq,
             row.hammer_price,
+            row.reserve or 0,
         )
         for row in rows
     }
@@ -302,6 +305,7 @@ _BID_COLUMNS = {
     "ends_at": "timestamptz",
     "extended": "bool",
     "bids": "int8",
+    "bought": "bool",
 }
 _COLUMN_LIST = sql.SQL(", ").join(map(sql.Identifier, _BID_COLUMNS))
 
@@ -326,6 +330,7 @@ def _row(bid: Record) -> tuple[object, ...]:
         from_ms(bid.ends_at),
         bid.extended,
         bid.bids,
+        bid.bought,
     )
 
 

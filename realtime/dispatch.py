@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import structlog
 from redis.exceptions import RedisError
@@ -19,6 +20,7 @@ from realtime.protocol import (
     Authenticate,
     Authenticated,
     Bid,
+    BuyNow,
     Error,
     ErrorCode,
     Ping,
@@ -30,7 +32,7 @@ from realtime.protocol import (
 )
 from realtime.viewer import Viewer
 from store import revocations
-from store.hot import Hot, place_bid
+from store.hot import Call, Hot, buy_now, place_bid
 from store.records import BidRecord, Rejection
 from store.tickets import take_ticket
 
@@ -101,7 +103,7 @@ def _ping(live: Live, viewer: Viewer, request: Ping) -> None:
     viewer.send(Pong(ref=request.ref, server_time=live.clock.now()))
 
 
-def _bid(live: Live, viewer: Viewer, request: Bid) -> None:
+def _bid(live: Live, viewer: Viewer, request: Bid | BuyNow) -> None:
     account = viewer.account
     if account is None:
         detail = "hand in a ticket before bidding"
@@ -114,9 +116,8 @@ def _bid(live: Live, viewer: Viewer, request: Bid) -> None:
             Error(ref=request.ref, code=ErrorCode.RATE_LIMITED, detail=detail, retry_after_ms=wait_ms)
         )
         return
-    call = place_bid(request.auction, account.user, request.ref, request.most, request.epoch)
     try:
-        future = live.pipe.run(call)
+        future = live.pipe.run(_call(account.user, request))
     except Unavailable as failure:
         BIDS.labels("unavailable").inc()
         detail = f"{failure}; the bid was not placed"
@@ -126,7 +127,15 @@ def _bid(live: Live, viewer: Viewer, request: Bid) -> None:
     future.add_done_callback(partial(_decided, live, viewer, request, live.clock.now(), time.perf_counter()))
 
 
-def _decided(live: Live, viewer: Viewer, request: Bid, received_at: int, started: float, future: Any) -> None:
+def _call(user: UUID, request: Bid | BuyNow) -> Call[BidRecord | Rejection]:
+    if isinstance(request, BuyNow):
+        return buy_now(request.auction, user, request.ref, request.epoch)
+    return place_bid(request.auction, user, request.ref, request.most, request.epoch)
+
+
+def _decided(
+    live: Live, viewer: Viewer, request: Bid | BuyNow, received_at: int, started: float, future: Any
+) -> None:
     BID_S.observe(time.perf_counter() - started)
     try:
         answer: BidRecord | Rejection = future.result()
@@ -146,7 +155,7 @@ def _decided(live: Live, viewer: Viewer, request: Bid, received_at: int, started
 
 
 def _bid_reply(
-    request: Bid, answer: BidRecord | Rejection, received_at: int, now: int
+    request: Bid | BuyNow, answer: BidRecord | Rejection, received_at: int, now: int
 ) -> Accepted | Rejected:
     if isinstance(answer, Rejection):
         return Rejected(
@@ -182,5 +191,6 @@ _TABLE: dict[type[Request], Callable[[Live, Viewer, Any], Awaitable[None] | None
     Subscribe: _subscribe,
     Unsubscribe: _unsubscribe,
     Bid: _bid,
+    BuyNow: _bid,
     Ping: _ping,
 }

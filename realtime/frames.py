@@ -7,7 +7,11 @@ from realtime.protocol import Message, encode
 
 def frame(message: Message) -> bytes:
     """A whole server text frame (RFC 6455: FIN, opcode 1, unmasked)."""
-    payload = encode(message)
+    return text_frame(encode(message))
+
+
+def text_frame(payload: bytes) -> bytes:
+    """A whole server text frame around what is encoded already."""
     length = len(payload)
     if length < 126:
         return bytes((0x81, length)) + payload

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from realtime.accounts import Account
 from realtime.background import stop_all
 from realtime.clock import Clock
+from realtime.frames import text_frame
 from realtime.limits import Limits
 from realtime.metrics import CATCH_UPS, ROOMS, SNAPSHOTS_FOR_ALL, SOCKETS
 from realtime.protocol import CloseCode, Error, ErrorCode, Message, Notice, NoticeCode, Outbid, Unsubscribed
@@ -25,6 +26,7 @@ from realtime.subscriber import Subscriber
 from realtime.viewer import Viewer
 from store import live, revocations
 from store.hot import Hot, Reading, keys_of, read_auction
+from store.pushes import channel_of, user_of
 from store.records import Record, decode_record
 
 log = structlog.get_logger()
@@ -98,15 +100,21 @@ class Hub:
             room.leave(viewer)
 
     def identify(self, viewer: Viewer, user: UUID | None, session: UUID | None) -> None:
-        """Say whose socket it is, and by which log-in. One that went away while its ticket was checked is nobody's."""
+        """Say whose socket it is, which gets the user's pushes then, and by which log-in. One that went away while its
+        ticket was checked is nobody's."""
         if viewer not in self.viewers:
             user = session = None
-        if viewer.account:
-            viewer.account.viewers.discard(viewer)
-        viewer.account = None
-        if user is not None:
+        before = viewer.account
+        if before is not None and before.user != user:
+            before.viewers.discard(viewer)
+            if not before.viewers:
+                self.subscriber.unsubscribe(channel_of(before.user))
+            viewer.account = None
+        if user is not None and viewer.account is None:
             viewer.account = self._accounts.get(user) or Account(user, self._limits)
             self._accounts[user] = viewer.account
+            if not viewer.account.viewers:
+                self.subscriber.subscribe(channel_of(user))
             viewer.account.viewers.add(viewer)
         _index(self._sessions, viewer, viewer.session, session)
         viewer.session = session
@@ -222,6 +230,10 @@ class Hub:
                 self._catching_up[room].append(record)
             else:
                 self._take(room, record)
+        elif (user := user_of(channel)) and (account := self._accounts.get(user)):
+            pushed = text_frame(text)
+            for viewer in tuple(account.viewers):
+                viewer.write(pushed)
 
     def _take(self, room: Room, record: Record) -> None:
         if record.epoch == room.epoch and record.seq <= room.seq:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from market.rules import MAX_AMOUNT
+from store.pushes import MessagePush, OrderPush, Push
 
 Ref = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.:-]{1,64}\Z")]
 Amount = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
@@ -104,6 +105,13 @@ class Bid(Request):
         return self.amount if self.maximum is UNSET else 0
 
 
+class BuyNow(Request, tag="buy_now"):
+    """Buy at once for `buy_now`, which ends the auction. `epoch` 0 takes any."""
+
+    auction: UUID
+    epoch: Position = 0
+
+
 class Ping(Request):
     """Ask for the server's time."""
 
@@ -139,7 +147,7 @@ class Unsubscribed(Reply):
 
 
 class Accepted(Reply):
-    """The bid counts. Everything but `server_time` is as of the decision, also when the same `ref` is sent again."""
+    """The offer counts. Everything but `server_time` is as of the decision, also when the same `ref` is sent again."""
 
     auction: UUID
     epoch: int
@@ -156,7 +164,7 @@ class Accepted(Reply):
 
 
 class Rejected(Reply):
-    """The bid was refused and changed nothing. Price, minimum and end are 0 when the auction is not known."""
+    """The offer was refused and changed nothing. Price, minimum and end are 0 when the auction is not known."""
 
     auction: UUID
     code: str
@@ -206,6 +214,8 @@ class Snapshot(Message, kw_only=True):
     leader: int | None
     next_minimum: int
     bids: int
+    reserve_met: bool
+    buy_now: int | None
     recent: list[PublicBid]
     hammer_price: int | None
     winner: int | None
@@ -226,6 +236,8 @@ class Tick(Message):
     next_minimum: int
     ends_at: int
     count: int
+    reserve_met: bool
+    buy_now: int | None
     server_time: int
 
 
@@ -240,7 +252,7 @@ class Extended(Message):
 
 
 class Closed(Message):
-    """The hammer. `hammer_price` and `winner` (a paddle number) are null when nobody bid."""
+    """The hammer. `hammer_price` and `winner` (a paddle number) are null when nobody bid up to the reserve."""
 
     auction: UUID
     epoch: int
@@ -300,14 +312,23 @@ Outgoing = (
     | Viewers
     | Notice
     | Drain
+    | MessagePush
+    | OrderPush
 )
 
 encode = msgspec.json.Encoder().encode
 decode_outgoing = msgspec.json.Decoder(Outgoing).decode
 
-_decode_request = msgspec.json.Decoder(Authenticate | Subscribe | Unsubscribe | Bid | Ping).decode
-REQUESTS = (Authenticate, Subscribe, Unsubscribe, Bid, Ping)
-_REQUEST_NAMES = [request.__name__.lower() for request in REQUESTS]
+_decode_request = msgspec.json.Decoder(Authenticate | Subscribe | Unsubscribe | Bid | BuyNow | Ping).decode
+REQUESTS = (Authenticate, Subscribe, Unsubscribe, Bid, BuyNow, Ping)
+
+
+def name_of(message: type[Request] | type[Message] | type[Push]) -> str:
+    """The `type` of these messages on the wire."""
+    return str(message.__struct_config__.tag)
+
+
+_REQUEST_NAMES = [name_of(request) for request in REQUESTS]
 
 
 class BadRequest(Exception):

@@ -25,6 +25,8 @@ class Replica:
         self.leader: int | None = None
         self.next_minimum: int | None = None
         self.bids = 0
+        self.reserve_met = False
+        self.buy_now: int | None = None
         self.recent: list[Message] = []
         self.hammer_price: int | None = None
         self.winner: int | None = None
@@ -104,6 +106,8 @@ class Replica:
             self.next_minimum = tick["next_minimum"]
             self.ends_at = tick["ends_at"]
             self.bids = tick["count"]
+            self.reserve_met = tick["reserve_met"]
+            self.buy_now = tick["buy_now"]
         return True
 
     def _close(self, closed: Message) -> bool:
@@ -113,6 +117,7 @@ class Replica:
         self.state = "closed"
         self.ends_at = closed["ends_at"]
         self.bids = closed["bids"]
+        self.buy_now = None
         self.hammer_price = closed["hammer_price"]
         self.winner = closed["winner"]
         return True

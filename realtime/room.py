@@ -74,6 +74,8 @@ class Room:
         self._leader_maximum = 0
         self._next_minimum = 0
         self._bids = 0
+        self._reserve_met = False
+        self._buy_now = 0
         self._seal: SealRecord | None = None
         self._unflushed: list[Record] = []
         self._outbids: list[tuple[UUID, Outbid]] = []
@@ -90,8 +92,10 @@ class Room:
         self._price, self._bids = known.price, known.bids
         self._leader, self._leader_maximum = (known.lead.paddle, known.lead.maximum) if known.lead else (0, 0)
         self._next_minimum = rules.next_minimum(known)
+        self._reserve_met = rules.reserve_met(known)
         seal = decode_record(state["seal"]) if "seal" in state else None
         self._seal = seal if isinstance(seal, SealRecord) else None
+        self._buy_now = 0 if self._seal else rules.buy_now(known)
         self._history.clear()
         self._history.extend(records)
         self._unflushed.clear()
@@ -135,11 +139,13 @@ class Room:
         self._ends_at = record.ends_at
         if isinstance(record, SealRecord):
             self._seal = record
+            self._buy_now = 0
             return
         self._price = record.price
         self._leader, self._leader_maximum = record.leader_paddle, record.leader_maximum
         self._next_minimum = record.next_minimum
         self._bids = record.bids
+        self._reserve_met, self._buy_now = record.reserve_met, record.buy_now
 
     def _outbid(self, record: BidRecord) -> Outbid:
         return Outbid(
@@ -167,8 +173,10 @@ class Room:
             leader=self._leader or None,
             next_minimum=self._next_minimum,
             bids=self._bids,
+            reserve_met=self._reserve_met,
+            buy_now=self._buy_now or None,
             recent=[_public(record) for record in islice(newest, RECENT_BIDS)][::-1],
-            hammer_price=(self._seal.price or None) if self._seal else None,
+            hammer_price=_hammer_price(self._seal) if self._seal else None,
             winner=(self._seal.leader_paddle or None) if self._seal else None,
             viewers=self.total_viewers,
             server_time=now,
@@ -275,6 +283,8 @@ def events(records: Sequence[Record], now: int) -> Iterator[Event]:
             next_minimum=last.next_minimum,
             ends_at=last.ends_at,
             count=last.bids,
+            reserve_met=last.reserve_met,
+            buy_now=last.buy_now or None,
             server_time=now,
         )
     for record in bids:
@@ -291,13 +301,17 @@ def events(records: Sequence[Record], now: int) -> Iterator[Event]:
             auction=seal.auction,
             epoch=seal.epoch,
             seq=seal.seq,
-            hammer_price=seal.price or None,
+            hammer_price=_hammer_price(seal),
             winner=seal.leader_paddle or None,
             bids=seal.bids,
             ends_at=seal.ends_at,
             sealed_at=seal.at,
             server_time=now,
         )
+
+
+def _hammer_price(seal: SealRecord) -> int | None:
+    return seal.price if seal.leader else None
 
 
 def _public(record: BidRecord) -> PublicBid:
@@ -317,6 +331,9 @@ def _rules_state(state: Mapping[str, str]) -> rules.State:
         soft_close=rules.SoftClose(
             int(state["window_ms"]), int(state["extension_ms"]), int(state["latest_end"])
         ),
+        reserve=int(state["reserve"]),
+        buy_now_price=int(state["buy_now_price"]),
+        buy_now_until=rules.BuyNowUntil(state["buy_now_until"]),
         seq=int(state["seq"]),
         price=int(state["price"]),
         lead=lead if lead.bidder else None,

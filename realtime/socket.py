@@ -10,7 +10,16 @@ from tornado.websocket import WebSocketHandler
 
 from realtime.dispatch import Live, dispatch
 from realtime.metrics import ERRORS, MESSAGES
-from realtime.protocol import BadRequest, CloseCode, Error, ErrorCode, Request, decode_request, ref_of
+from realtime.protocol import (
+    BadRequest,
+    CloseCode,
+    Error,
+    ErrorCode,
+    Request,
+    decode_request,
+    name_of,
+    ref_of,
+)
 from realtime.viewer import Viewer
 
 log = structlog.get_logger()
@@ -82,7 +91,7 @@ class LiveSocket(WebSocketHandler):
         except BadRequest as bad:
             self._refuse(bad.error)
             return None
-        MESSAGES.labels(type(request).__name__.lower()).inc()
+        MESSAGES.labels(name_of(type(request))).inc()
         if not self._live.clock.known:
             self._refuse(
                 Error(ref=request.ref, code=ErrorCode.UNAVAILABLE, detail="not ready yet; try again")

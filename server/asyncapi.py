@@ -8,7 +8,7 @@ from typing import Any, get_args
 import msgspec
 
 from handlers.openapi import portable
-from realtime.protocol import REQUESTS, Outgoing
+from realtime.protocol import REQUESTS, Outgoing, name_of
 
 Json = dict[str, Any]
 
@@ -19,8 +19,8 @@ Bidding needs an `authenticate` with a ticket from `POST /api/v1/ws-tickets`. do
 
 def document() -> bytes:
     """The document, as JSON."""
-    incoming = {type_.__name__.lower(): type_ for type_ in REQUESTS}
-    outgoing = {type_.__name__.lower(): type_ for type_ in get_args(Outgoing)}
+    incoming = {name_of(type_): type_ for type_ in REQUESTS}
+    outgoing = {name_of(type_): type_ for type_ in get_args(Outgoing)}
     messages = incoming | outgoing
     schemas, components = msgspec.json.schema_components(
         messages.values(), ref_template="#/components/schemas/{name}"

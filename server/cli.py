@@ -1,9 +1,10 @@
-"""The commands of `./neighborbid`: up, down, status, logs, restart, check-config, migrate, createadmin, ban, unban,
-demo, test."""
+"""The commands of `./neighborbid`: up, down, status, logs, restart, check-config, migrate, load-regions, createadmin,
+ban, unban, demo, test."""
 
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from server import settings, testing
 from server.control import Supervisor
@@ -63,6 +64,10 @@ def main() -> int:
 
                 admin.lift_ban(loaded, arguments.email)
                 say(f"{arguments.email} may log in again.")
+            case "load-regions":
+                from server.regions import SHIPPED, load
+
+                load(loaded, arguments.file or SHIPPED, say)
             case "check-config":
                 check_config(loaded)
             case "demo":
@@ -94,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("restart", help="restart a process, or a group one process at a time")
     one.add_argument("name", help="such as realtime or rest:8101")
     commands.add_parser("migrate", help="bring the database to the newest schema")
+    regions = commands.add_parser("load-regions", help="bring the regions of a file into the database")
+    regions.add_argument("file", nargs="?", type=Path, help="CSV; by default the shipped one")
     commands.add_parser("check-config", help="check the settings and show them without secrets")
     admin = commands.add_parser(
         "createadmin", help="make an administrator; asks a new one for the password or reads stdin"

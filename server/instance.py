@@ -25,7 +25,7 @@ from server.settings import REPO, Settings
 
 READY_TIMEOUT_S = 60.0
 # The sum of supervisord.conf's stopwaitsecs, in which a stuck system is killed part by part.
-DOWN_TIMEOUT_S = 330.0
+DOWN_TIMEOUT_S = 390.0
 NOT_UP = "NeighborBid is not running. Start it with ./neighborbid up."
 
 Say = Callable[[str], None]
@@ -57,6 +57,9 @@ def up(settings: Settings, say: Say) -> None:
         _wait_for_redis(settings)
         say("Migrating the database")
         migrate(settings)
+        from server.regions import load_first
+
+        load_first(settings, say)
         say("Starting the processes")
         for process in supervisor.processes():
             supervisor.start(process.name)
@@ -174,7 +177,7 @@ def first_unready(settings: Settings, supervisor: Supervisor) -> tuple[str, Path
         if _get(gateway.hostname, gateway.port, path, tls=tls) not in expected:
             return f"{path} cannot be reached through Nginx.", settings.log_dir / "nginx.log"
     workers = _celery_workers()
-    for name in ("writer", "worker"):
+    for name in ("writer", "photos", "worker"):
         if name not in workers:
             return f"{name} does not answer.", settings.log_dir / f"{name}.log"
     return None

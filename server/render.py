@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 from string import Template
 
+from market.images import MAX_BYTES
 from server.embedded import user_for
 from server.settings import REPO, Settings
 
@@ -53,7 +54,7 @@ PROBLEMS = {
     400: ("bad_request", "The request cannot be understood."),
     404: ("not_found", "There is nothing at this address."),
     405: ("method_not_allowed", "This address does not offer this method."),
-    413: ("body_too_large", "The request body is larger than 1 MiB."),
+    413: ("body_too_large", "The request body is larger than this address takes."),
     414: ("uri_too_long", "The address is longer than 4 KiB."),
     429: ("rate_limited", "Too many requests from your address. Please slow down."),
     431: ("headers_too_large", "The request headers are larger than 8 KiB."),
@@ -67,8 +68,9 @@ PROBLEMS = {
 BEFORE_AN_ADDRESS = {400, 414, 431}
 """What a request may get before Nginx knows its address. Without one it cannot enter a named location."""
 
-NGINX_STATUS = {494: 431, 497: 400}
-"""Nginx's own statuses, for headers that are too large and for plain HTTP on the port of TLS, and their answers."""
+NGINX_STATUS = {403: 404, 494: 431, 497: 400}
+"""What Nginx says of a directory, of headers that are too large and of plain HTTP on the port of TLS, and what we say
+instead."""
 
 HSTS = "max-age=31536000"
 
@@ -105,6 +107,9 @@ def nginx(settings: Settings) -> Path:
             f'        "~^/api/[^ ]* {re.escape(origin)}$" "{origin}";' for origin in settings.allowed_origins
         ),
         "web": str(settings.state_dir / "web"),
+        "media": str(settings.media_dir),
+        "media_origins": "".join(f" {origin}" for origin in settings.media_origins),
+        "upload_size": MAX_BYTES,
         "rest_servers": _upstream(settings.rest_hosts),
         "realtime_servers": _upstream(settings.realtime_hosts),
         "problems": _problems(),

@@ -4,11 +4,12 @@ from sqlalchemy import text
 
 from handlers import openapi
 from handlers.base import Services
+from handlers.media import MediaThreads
 from handlers.routes import ROUTES
 from handlers.tokens import AccessTokens
 from market.sessions import Lifetime
-from server import asyncapi, health, process
-from server.settings import Settings
+from server import asyncapi, health, media, process
+from server.settings import Settings, secret
 from store.database import Database
 from store.hot import Hot
 from store.vault import Vault
@@ -37,7 +38,12 @@ async def main(settings: Settings, port: int) -> None:
         asyncapi=asyncapi.document(),
         quota_factor=settings.quota_factor,
     )
-    application = process.ServerApplication([*ROUTES, *health.routes(readiness)], services=services)
+    application = process.ServerApplication(
+        [*ROUTES, *health.routes(readiness)],
+        services=services,
+        media=MediaThreads(media.connect(settings)),
+        handover_key=secret(settings.home, "handover").encode(),
+    )
     try:
         await process.serve(
             application, port, readiness, lambda timeout_s: process.finish_requests(application, timeout_s)

@@ -92,6 +92,31 @@ class Settings:
     owner_database_url: str
     redis_url: str
     celery_broker_url: str
+    media: str
+    """`local` or `s3`."""
+    media_base: str
+    """Where the public reads media: a path of the gateway, or an address elsewhere."""
+    s3_bucket: str
+    s3_region: str
+    s3_endpoint: str
+    s3_path_style: bool
+
+    @property
+    def media_dir(self) -> Path:
+        """Where media lie when they are on local disk."""
+        return self.state_dir / "media"
+
+    @property
+    def media_origins(self) -> tuple[str, ...]:
+        """Origins other than the gateway's where pages read media and send uploads to."""
+        if self.media == "local":
+            addresses = [self.media_base]
+        elif self.s3_path_style:
+            addresses = [self.media_base, self.s3_endpoint]
+        else:
+            addresses = [self.media_base, self.s3_endpoint.replace("://", f"://{self.s3_bucket}.", 1)]
+        origins = (ORIGIN.match(address) for address in addresses)
+        return tuple(dict.fromkeys(origin[0] for origin in origins if origin))
 
     @property
     def development(self) -> bool:
@@ -308,6 +333,12 @@ def load(environ: Mapping[str, str]) -> Settings:
     redis_url = read.service_url("REDIS_URL", ("redis", "rediss"))
     broker_url = read.service_url("CELERY_BROKER_URL", ("redis", "rediss", "amqp", "amqps"))
 
+    media = read.choice("NEIGHBORBID_MEDIA", ("local", "s3"))
+    media_base = read.text("NEIGHBORBID_MEDIA_URL", "")
+    s3_bucket = read.text("NEIGHBORBID_S3_BUCKET", "")
+    s3_region = read.text("NEIGHBORBID_S3_REGION", "us-east-1")
+    s3_endpoint = read.text("NEIGHBORBID_S3_ENDPOINT", "")
+
     embedded_postgres = database_url is None
     # Celery cannot use a Redis Cluster as its broker, so a REDIS_URL alone never becomes the broker.
     embedded_redis = redis_url is None or broker_url is None
@@ -344,6 +375,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         problems.append(
             "NEIGHBORBID_OWNER_DATABASE_URL needs DATABASE_URL: the embedded server has its own owner."
         )
+    problems += _media_problems(media, media_base, s3_bucket, s3_region, s3_endpoint)
     ports = [("NEIGHBORBID_HTTP_PORT", range(http_port, http_port + 1))]
     if tls_certificate is not None:
         ports.append(("NEIGHBORBID_HTTPS_PORT", range(https_port, https_port + 1)))
@@ -404,7 +436,39 @@ def load(environ: Mapping[str, str]) -> Settings:
         owner_database_url=(owner_url or database_url).replace("postgresql+psycopg://", "postgresql://", 1),
         redis_url=redis_url or f"{embedded_redis_url}/0",
         celery_broker_url=broker_url or f"{embedded_redis_url}/1",
+        media=media,
+        media_base=media_base or _media_base(media, s3_bucket, s3_region, s3_endpoint),
+        s3_bucket=s3_bucket,
+        s3_region=s3_region,
+        s3_endpoint=s3_endpoint or f"https://s3.{s3_region}.amazonaws.com",
+        s3_path_style=s3_endpoint != "",
     )
+
+
+def _media_problems(media: str, base: str, bucket: str, region: str, endpoint: str) -> list[str]:
+    """They stand in Nginx's configuration and in addresses, so they must be what they seem to be."""
+    problems = []
+    if base and not re.fullmatch(rf"{ORIGIN.pattern}(/[\w./~-]*[\w~-])?", base, re.ASCII):
+        problems.append(
+            f"NEIGHBORBID_MEDIA_URL must be an address such as https://media.example.org, not {base!r}."
+        )
+    if media == "s3" and not re.fullmatch("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+        problems.append(f"NEIGHBORBID_S3_BUCKET must be the name of a bucket, not {bucket!r}.")
+    if not re.fullmatch("[a-z0-9-]+", region):
+        problems.append(f"NEIGHBORBID_S3_REGION must be the name of a region, not {region!r}.")
+    if endpoint and not ORIGIN.fullmatch(endpoint):
+        problems.append(
+            f"NEIGHBORBID_S3_ENDPOINT must be an origin such as https://s3.example.org, not {endpoint!r}."
+        )
+    if media == "local" and (bucket or endpoint):
+        problems.append("NEIGHBORBID_S3_BUCKET and NEIGHBORBID_S3_ENDPOINT need NEIGHBORBID_MEDIA=s3.")
+    return problems
+
+
+def _media_base(media: str, bucket: str, region: str, endpoint: str) -> str:
+    if media == "local":
+        return "/media"
+    return f"{endpoint}/{bucket}" if endpoint else f"https://{bucket}.s3.{region}.amazonaws.com"
 
 
 def _port_problems(ports: list[tuple[str, range]]) -> list[str]:

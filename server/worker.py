@@ -7,7 +7,7 @@ import warnings
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging
 
-from server import logs, settings
+from server import logs, media, settings
 from server.post import post_office
 from tasks.app import app, configure
 
@@ -21,13 +21,15 @@ configure(
     redis_url=_settings.redis_url,
     broker_url=_settings.celery_broker_url,
     post=post_office(_settings),
+    media=media.connect(_settings),
 )
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _configure_logs(**_: object) -> None:
     """Connecting to this signal also keeps Celery from setting up its own logging."""
-    name = "beat" if "beat" in sys.argv else "writer" if "write_back" in sys.argv else "worker"
+    names = {"beat": "beat", "write_back": "writer", "photos": "photos"}
+    name = next((name for word, name in names.items() if word in sys.argv), "worker")
     logs.configure(name, _settings.log_level)
     if _settings.log_level != "debug":
         # Three lines for every periodic task, some of which run each second. Failures are still logged.

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import URL, CollectionAggregate, Uuid, any_, cast, create_engine, make_url
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
@@ -25,6 +26,9 @@ STATEMENT_TIMEOUT_MS = 30_000
 IDLE_TIMEOUT_MS = 15_000
 """A process that stops in the middle of a transaction loses its connection: with an auction locked it would stop the
 write-back of all."""
+CONTENTION = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+"""Why PostgreSQL breaks a transaction off that may well succeed when tried again."""
+
 _DEAD_PEER = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,

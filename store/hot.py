@@ -95,12 +95,23 @@ def log_key(shard: int) -> str:
     return f"{shard_tag(shard)}:log"
 
 
+def lua_source(name: str) -> str:
+    """The file of a script."""
+    return (Path(__file__).parent / "lua" / f"{name}.lua").read_text()
+
+
+_CALLED_BY = {"place_bid": "seal_auction"}
+"""Which script needs which other one: it stands before it, as a function of its name."""
+
+
 class Script:
     """A Lua script of `store/lua/`. `prelude` is put before it; tests use it to set the clock."""
 
     def __init__(self, name: str, prelude: str = "") -> None:
         self.name = name
-        self.text = prelude + (Path(__file__).parent / "lua" / f"{name}.lua").read_text()
+        called = _CALLED_BY.get(name)
+        function = f"local function {called}(KEYS, ARGV)\n{lua_source(called)}\nend\n" if called else ""
+        self.text = prelude + function + lua_source(name)
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -143,6 +154,19 @@ def place_bid(
 
     Sent again, the same `ref` gets the same answer. `epoch` restricts the bid to that epoch; 0 takes any.
     """
+    return _place(auction_id, bidder, ref, maximum, epoch, scripts)
+
+
+def buy_now(
+    auction_id: UUID, bidder: UUID, ref: str, epoch: int = 0, *, scripts: Scripts = SCRIPTS
+) -> Call[BidRecord | Rejection]:
+    """Buy at once for what that costs, and seal the auction with it. `ref` and `epoch` as for `place_bid`."""
+    return _place(auction_id, bidder, ref, "buy_now", epoch, scripts)
+
+
+def _place(
+    auction_id: UUID, bidder: UUID, ref: str, offer: int | str, epoch: int, scripts: Scripts
+) -> Call[BidRecord | Rejection]:
     if not _REF.fullmatch(ref):
         raise ValueError("ref must be 1 to 64 of A-Z a-z 0-9 _ . : -")
     keys = keys_of(auction_id)
@@ -150,7 +174,7 @@ def place_bid(
     return Call(
         scripts.place_bid,
         [keys.auction, keys.paddles, answers, keys.log, keys.history, keys.due, keys.channel, keys.ready],
-        [str(auction_id), str(bidder), ref, maximum, epoch, HISTORY_LENGTH, ANSWER_TTL_S],
+        [str(auction_id), str(bidder), ref, offer, epoch, HISTORY_LENGTH, ANSWER_TTL_S, KEEP_SEALED_MS],
         decode_bid_answer,
     )
 
@@ -191,7 +215,8 @@ def put_paddle(auction_id: UUID, paddle: HotPaddle, *, scripts: Scripts = SCRIPT
 @dataclass(frozen=True, slots=True)
 class HotAuction:
     """An auction as PostgreSQL knows it, to be loaded. `epoch` must be fresh; `log_position` is the last stream id of
-    the shard that PostgreSQL has committed ("0-0" if none). `steps` are (from price, increment), the first from 0."""
+    the shard that PostgreSQL has committed ("0-0" if none). `steps` are (from price, increment), the first from 0.
+    `reserve`, `buy_now_price` and `buy_now_until` as in `market.rules.State`."""
 
     auction_id: UUID
     epoch: int
@@ -204,6 +229,9 @@ class HotAuction:
     window_ms: int
     extension_ms: int
     latest_end: int
+    reserve: int
+    buy_now_price: int
+    buy_now_until: str
     price: int
     leader: UUID | None
     leader_paddle: int
@@ -213,9 +241,9 @@ class HotAuction:
     paddles: Sequence[HotPaddle]
 
 
-def load_auction(auction: HotAuction, *, scripts: Scripts = SCRIPTS) -> Call[bool]:
-    """Put an auction into the hot state. False if it was there already; nothing is changed then."""
-    fields: dict[str, str | int] = {
+def state_of(auction: HotAuction) -> dict[str, str | int]:
+    """The fields of an auction's hash in Redis."""
+    return {
         "epoch": auction.epoch,
         "seq": auction.seq,
         "seller": str(auction.seller),
@@ -226,6 +254,9 @@ def load_auction(auction: HotAuction, *, scripts: Scripts = SCRIPTS) -> Call[boo
         "window_ms": auction.window_ms,
         "extension_ms": auction.extension_ms,
         "latest_end": auction.latest_end,
+        "reserve": auction.reserve,
+        "buy_now_price": auction.buy_now_price,
+        "buy_now_until": auction.buy_now_until,
         "price": auction.price,
         "leader": str(auction.leader or ""),
         "leader_paddle": auction.leader_paddle,
@@ -233,7 +264,11 @@ def load_auction(auction: HotAuction, *, scripts: Scripts = SCRIPTS) -> Call[boo
         "bids": auction.bids,
         "decided_at": 0,
     }
-    flat = [part for pair in fields.items() for part in pair]
+
+
+def load_auction(auction: HotAuction, *, scripts: Scripts = SCRIPTS) -> Call[bool]:
+    """Put an auction into the hot state. False if it was there already; nothing is changed then."""
+    flat = [part for pair in state_of(auction).items() for part in pair]
     paddles = [
         part
         for paddle in auction.paddles

@@ -1,6 +1,7 @@
 """The tables. Amounts are bigint in minor units of the one currency; times are timestamptz in UTC.
 
-Secret columns (`maximum`, `leader_maximum`) never leave through an API except to the bidder concerned.
+Secret columns (`maximum`, `leader_maximum`) never leave through an API except to the bidder concerned, `reserve` only
+to the seller.
 """
 
 from datetime import datetime
@@ -11,7 +12,9 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Computed,
     DateTime,
+    Double,
     ForeignKey,
     Index,
     LargeBinary,
@@ -51,6 +54,14 @@ class Base(DeclarativeBase):
     }
 
 
+TRUST = (
+    "(200 * (12 + stars - reviews + completed_orders) + 20 + 4 * reviews + completed_orders + 8 * no_shows)"
+    " / (2 * (20 + 4 * reviews + completed_orders + 8 * no_shows))"
+)
+"""100 times a weighted mean, rounded: a review weighs 4 and says (stars - 1) / 4, a completed order weighs 1 and says
+1, a no-show weighs 8 and says 0, and what everybody begins with weighs 20 and says 0.6."""
+
+
 def _one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
     allowed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({allowed})", name=column)
@@ -76,6 +87,9 @@ class User(Base):
 
     `version` grows by every change. The row of a deleted account stays, without anything personal, because bids, orders
     and the ledger refer to it.
+
+    `completed_orders`, `no_shows`, `reviews` and `stars` (the sum over the reviews that are visible) count what speaks
+    for and against the person; docs/api.md explains the `trust` (0 to 100) that PostgreSQL makes of them.
     """
 
     __tablename__ = "users"
@@ -91,6 +105,11 @@ class User(Base):
     language: Mapped[Language] = mapped_column(String, server_default="en")
     email_verified_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    completed_orders: Mapped[int] = mapped_column(server_default="0")
+    no_shows: Mapped[int] = mapped_column(server_default="0")
+    reviews: Mapped[int] = mapped_column(server_default="0")
+    stars: Mapped[int] = mapped_column(server_default="0")
+    trust: Mapped[int] = mapped_column(Computed(TRUST, persisted=True))
     version: Mapped[int] = mapped_column(server_default="1", onupdate=text("version + 1"))
     deleted_at: Mapped[datetime | None]
 
@@ -251,6 +270,10 @@ class TransferKind(StrEnum):
     RELEASE = "release"
     EXCESS = "excess"
     """What a capture left of its hold, going back to the holder."""
+    PAYOUT = "payout"
+    """An order's escrow, going to the seller."""
+    REFUND = "refund"
+    """An order's escrow, going back to the buyer."""
 
 
 class Transfer(Base):
@@ -278,7 +301,7 @@ class Transfer(Base):
     amount: Mapped[int]
     resolves: Mapped[UUID | None] = mapped_column(ForeignKey("transfers.id"), unique=True)
     subject_id: Mapped[UUID | None]
-    """What it was for: the auction, for a hold and what resolves it."""
+    """What it was for: the auction, for a hold and what resolves it; the order, for a payout or refund."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
@@ -292,18 +315,47 @@ class AuctionStatus(StrEnum):
     UNSOLD = "unsold"
 
 
+class AuctionKind(StrEnum):
+    """How an auction is run, and where the truth is while it runs."""
+
+    LIVE = "live"
+    """Nationwide, in Redis."""
+    NEIGHBOURHOOD = "neighbourhood"
+    """Among neighbours, in PostgreSQL."""
+
+
 class Auction(Base):
-    """A live auction. While it runs, Redis has the truth and write-back brings it here a second later.
+    """An auction. While a live one runs, Redis has the truth and write-back brings it here a second later.
+
+    A neighbourhood auction is for buyers within `radius` of `cell`; Redis has a copy of it for those who watch, as it
+    was after the record `mirrored_seq` (-1: none).
 
     `epoch` counts the loads into Redis. `seq` is the number of the last record written back; `sealed_seq` that of the
     seal, so the auction may be settled when they are equal. `increments` are [from price, increment], the first from 0.
-    `ends_at` moves with soft close, at most to `latest_end`.
+    `ends_at` moves with soft close, at most to `latest_end`, and to the moment of a purchase. `hammer_price` is None
+    when nobody won.
     """
 
     __tablename__ = "auctions"
     __table_args__ = (
         _one_of("status", AuctionStatus),
-        CheckConstraint("opens_at < ends_at AND ends_at <= latest_end", name="times"),
+        CheckConstraint("buy_now_until IN ('first_bid', 'reserve_met', 'always')", name="buy_now_until"),
+        CheckConstraint("opens_at <= ends_at AND ends_at <= latest_end", name="times"),
+        CheckConstraint("reserve > start_price", name="reserve"),
+        CheckConstraint("buy_now_price > start_price AND buy_now_price >= reserve", name="buy_now_price"),
+        CheckConstraint("(buy_now_price IS NULL) = (buy_now_until IS NULL)", name="buy_now"),
+        _one_of("kind", AuctionKind),
+        CheckConstraint("radius IN ('near', 'around', 'wide')", name="radius"),
+        CheckConstraint(
+            "CASE kind WHEN 'neighbourhood' THEN num_nulls(cell, region_code, radius) = 0"
+            " ELSE num_nonnulls(cell, region_code, radius) = 0 END",
+            name="place",
+        ),
+        Index(
+            "ix_auctions_unmirrored",
+            "id",
+            postgresql_where=text("kind = 'neighbourhood' AND status <> 'draft' AND mirrored_seq < seq"),
+        ),
         Index("ix_auctions_status_ends_at_id", "status", "ends_at", "id"),
         Index("ix_auctions_seller_id_id", "seller_id", "id"),
     )
@@ -311,11 +363,18 @@ class Auction(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     shard: Mapped[int] = mapped_column(SmallInteger)
     seller_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    kind: Mapped[AuctionKind] = mapped_column(String, server_default="live")
     status: Mapped[AuctionStatus] = mapped_column(String, server_default="draft")
+    region_code: Mapped[str | None] = mapped_column(ForeignKey("regions.code"))
+    cell: Mapped[str | None]
+    radius: Mapped[str | None]
     title: Mapped[str]
     description: Mapped[str]
     start_price: Mapped[int]
     increments: Mapped[list[list[int]]]
+    reserve: Mapped[int | None]
+    buy_now_price: Mapped[int | None]
+    buy_now_until: Mapped[str | None]
     opens_at: Mapped[datetime]
     ends_at: Mapped[datetime]
     latest_end: Mapped[datetime]
@@ -324,6 +383,7 @@ class Auction(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     published_at: Mapped[datetime | None]
     paddle_count: Mapped[int] = mapped_column(server_default="0")
+    mirrored_seq: Mapped[int] = mapped_column(server_default="-1")
     epoch: Mapped[int] = mapped_column(server_default="0")
     seq: Mapped[int] = mapped_column(server_default="0")
     price: Mapped[int] = mapped_column(server_default="0")
@@ -381,7 +441,7 @@ class Paddle(Base):
 
 
 class Bid(Base):
-    """An accepted bid, written back from the log. Append-only. `price` and `leader_*` are those after it.
+    """An accepted bid or purchase, written back from the log. Append-only. `price` and `leader_*` are those after it.
 
     No foreign keys: they would lock rows of users and auctions for every bid, and the log is already proven.
     """
@@ -405,6 +465,7 @@ class Bid(Base):
     ends_at: Mapped[datetime]
     extended: Mapped[bool]
     bids: Mapped[int]
+    bought: Mapped[bool] = mapped_column(server_default="false")
 
 
 class LogPosition(Base):
@@ -432,21 +493,49 @@ class WriteBackAlarm(Base):
 
 
 class OrderState(StrEnum):
-    """Where an order stands."""
+    """Where an order stands. `market.orders.TRANSITIONS` says how it gets from one to the other."""
 
     IN_ESCROW = "in_escrow"
     """Paid: the hammer price lies in the order's escrow account."""
+    AGREED = "agreed"
+    """The two will meet at a place and time."""
+    NO_SHOW = "no_show"
+    """One says that the other did not come."""
+    SHIPPED = "shipped"
+    PROBLEM = "problem"
+    """The two do not agree. The money stays where it is until they do, or a moderator has decided."""
+    COMPLETED = "completed"
+    REFUNDED = "refunded"
+    CANCELLED = "cancelled"
+
+
+class Delivery(StrEnum):
+    """How the goods of an order change hands."""
+
+    HANDOVER = "handover"
+    SHIPPING = "shipping"
 
 
 class Order(Base):
-    """A sale: what the hammer made of an auction. One per sold auction."""
+    """A sale: what the hammer made of an auction. One per sold auction.
+
+    At `due_at` it moves on by itself, unless that is null. `proposal` and `agreement` are numbers of `handovers`: the
+    one that waits for an answer, and the one that holds. `absent_id` is who is said not to have come. Messages are
+    numbered from 1 to `messages`; each side has read up to its number.
+    """
 
     __tablename__ = "orders"
     __table_args__ = (
         _one_of("state", OrderState),
+        _one_of("delivery", Delivery),
         CheckConstraint("hammer_price > 0", name="hammer_price"),
+        CheckConstraint(
+            "(finished_at IS NOT NULL) = (state IN ('completed', 'refunded', 'cancelled'))", name="finished"
+        ),
+        CheckConstraint("(state IN ('agreed', 'no_show')) <= (agreement IS NOT NULL)", name="agreed"),
         Index("ix_orders_buyer_id_id", "buyer_id", "id"),
         Index("ix_orders_seller_id_id", "seller_id", "id"),
+        Index("ix_orders_due_at", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
@@ -455,6 +544,131 @@ class Order(Base):
     buyer_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
     hammer_price: Mapped[int]
     state: Mapped[OrderState] = mapped_column(String)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    due_at: Mapped[datetime | None] = mapped_column(server_default=text("now() + '7 days'::interval"))
+    finished_at: Mapped[datetime | None]
+    delivery: Mapped[Delivery | None] = mapped_column(String)
+    proposal: Mapped[int | None]
+    agreement: Mapped[int | None]
+    code_tries: Mapped[int] = mapped_column(server_default="0")
+    code_tried_at: Mapped[datetime | None]
+    absent_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
+    carrier: Mapped[str | None]
+    tracking_number: Mapped[str | None]
+    problem: Mapped[str | None]
+    messages: Mapped[int] = mapped_column(server_default="0")
+    buyer_read: Mapped[int] = mapped_column(server_default="0")
+    seller_read: Mapped[int] = mapped_column(server_default="0")
+
+
+class OrderEvent(Base):
+    """A step of an order: who (null: the clock) did what. Append-only."""
+
+    __tablename__ = "order_events"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"), index=True)
+    actor_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
+    action: Mapped[str]
+    from_state: Mapped[str]
+    to_state: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class Handover(Base):
+    """A place and time to meet that one side of an order has proposed. Numbered from 1 for each order."""
+
+    __tablename__ = "handovers"
+
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    proposer_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    place: Mapped[str]
+    meet_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ChatMessage(Base):
+    """What one side of an order wrote to the other. Numbered from 1 for each order."""
+
+    __tablename__ = "chat_messages"
+    __table_args__ = (UniqueConstraint("order_id", "number"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"))
+    number: Mapped[int]
+    sender_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    text: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Review(Base):
+    """What one side of a completed order says about the other. Nobody else sees it, or its stars counted, before
+    `visible_at`; `counted` says whether the subject's sums have it."""
+
+    __tablename__ = "reviews"
+    __table_args__ = (
+        UniqueConstraint("order_id", "author_id"),
+        CheckConstraint("stars BETWEEN 1 AND 5", name="stars"),
+        Index("ix_reviews_subject_id_id", "subject_id", "id"),
+        Index("ix_reviews_uncounted", "visible_at", postgresql_where=text("NOT counted")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"))
+    author_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    subject_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    stars: Mapped[int] = mapped_column(SmallInteger)
+    text: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    visible_at: Mapped[datetime]
+    counted: Mapped[bool] = mapped_column(server_default="false")
+
+
+class Block(Base):
+    """`blocker_id` wants nothing to do with `blocked_id`."""
+
+    __tablename__ = "blocks"
+
+    blocker_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    blocked_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ReportKind(StrEnum):
+    """What a report is about."""
+
+    AUCTION = "auction"
+    MESSAGE = "message"
+    USER = "user"
+
+
+class ReportReason(StrEnum):
+    """What is wrong with it."""
+
+    SPAM = "spam"
+    FRAUD = "fraud"
+    PROHIBITED = "prohibited"
+    OFFENSIVE = "offensive"
+    OTHER = "other"
+
+
+class Report(Base):
+    """What a user wants a moderator to look at; `subject_id` is the id of the auction, message or user."""
+
+    __tablename__ = "reports"
+    __table_args__ = (
+        UniqueConstraint("reporter_id", "kind", "subject_id"),
+        _one_of("kind", ReportKind),
+        _one_of("reason", ReportReason),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    reporter_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    kind: Mapped[ReportKind] = mapped_column(String)
+    subject_id: Mapped[UUID]
+    reason: Mapped[ReportReason] = mapped_column(String)
+    text: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
@@ -469,3 +683,96 @@ class IdempotencyKey(Base):
     status: Mapped[int] = mapped_column(SmallInteger)
     body: Mapped[bytes]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+
+class PhotoStatus(StrEnum):
+    """What has become of a photo."""
+
+    PENDING = "pending"
+    """Announced; its file is on its way."""
+    PROCESSING = "processing"
+    """Sent; its sizes are being made."""
+    READY = "ready"
+    REFUSED = "refused"
+    DELETED = "deleted"
+    """Nobody sees it any more; the row goes when its files are gone."""
+
+
+class Photo(Base):
+    """A photo of an auction, or an avatar: a user's is the one that is ready. Its files are named by `token`, which
+    nobody can guess.
+
+    `size` is what counts for the owner's quota: the bytes that were announced, then those that are stored. While it is
+    processing, `due_at` is when a worker may take it.
+    """
+
+    __tablename__ = "photos"
+    __table_args__ = (
+        _one_of("status", PhotoStatus),
+        CheckConstraint("size > 0", name="size"),
+        CheckConstraint("(status = 'ready') <= (width > 0 AND height > 0)", name="ready"),
+        CheckConstraint("(status = 'refused') <= (problem IS NOT NULL)", name="refused"),
+        CheckConstraint("is_avatar <= (auction_id IS NULL)", name="avatar"),
+        Index("ix_photos_auction_id_position", "auction_id", "position"),
+        Index(
+            "uq_photos_avatar",
+            "owner_id",
+            unique=True,
+            postgresql_where=text("is_avatar AND status = 'ready'"),
+        ),
+        Index("ix_photos_due_at", "due_at", postgresql_where=text("status = 'processing'")),
+        Index(
+            "ix_photos_leaving",
+            "created_at",
+            postgresql_where=text("status IN ('pending', 'refused', 'deleted')"),
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    auction_id: Mapped[UUID | None] = mapped_column(ForeignKey("auctions.id", ondelete="SET NULL"))
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
+    is_avatar: Mapped[bool] = mapped_column(server_default="false")
+    token: Mapped[str] = mapped_column(unique=True)
+    status: Mapped[PhotoStatus] = mapped_column(String, server_default="pending")
+    problem: Mapped[str | None]
+    position: Mapped[int]
+    size: Mapped[int]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Region(Base):
+    """A place in the tree 시/도 -> 시/군/구 -> 읍/면/동, from store/data. Its code begins with that of its parent.
+
+    `full_name` and `full_name_en` begin with the names of the ancestors. `cell` is the H3 cell (resolution 5) of the
+    point in its middle, by which the regions around a position are found.
+    """
+
+    __tablename__ = "regions"
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    parent_code: Mapped[str | None] = mapped_column(ForeignKey("regions.code"), index=True)
+    name: Mapped[str]
+    name_en: Mapped[str]
+    full_name: Mapped[str]
+    full_name_en: Mapped[str]
+    latitude: Mapped[float] = mapped_column(Double)
+    longitude: Mapped[float] = mapped_column(Double)
+    cell: Mapped[str] = mapped_column(index=True)
+
+
+class Neighbourhood(Base):
+    """Where a user was at `verified_at`: a region and a coarse H3 cell (resolution 7). The position is not kept."""
+
+    __tablename__ = "neighbourhoods"
+    __table_args__ = (UniqueConstraint("user_id", "region_code"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    region_code: Mapped[str] = mapped_column(ForeignKey("regions.code"))
+    cell: Mapped[str]
+    verified_at: Mapped[datetime]
+    expires_at: Mapped[datetime]

@@ -10,9 +10,10 @@ import msgspec
 
 
 class BidRecord(msgspec.Struct, frozen=True, tag_field="type", tag="bid"):
-    """An accepted bid and the auction after it.
+    """An accepted bid, or purchase (`bought`), and the auction after it.
 
-    `outbid` is the bidder who lost the lead by it, or ""; `bids` counts the accepted bids so far.
+    `outbid` is the bidder who lost the lead by it, or ""; `bids` counts the accepted bids so far. `buy_now` is what it
+    costs to buy at once, 0 when that is not on offer.
     """
 
     auction: UUID
@@ -32,10 +33,14 @@ class BidRecord(msgspec.Struct, frozen=True, tag_field="type", tag="bid"):
     ends_at: int
     extended: bool
     bids: int
+    bought: bool
+    reserve_met: bool
+    buy_now: int
 
 
 class SealRecord(msgspec.Struct, frozen=True, tag_field="type", tag="seal"):
-    """The end of an auction: the last record it has. `price` is the hammer price; 0, "" and 0 when unsold."""
+    """The end of an auction: the last record it has. `leader` has won and pays `price`; "" and paddle 0 when nobody
+    bid, or not up to the reserve."""
 
     auction: UUID
     epoch: int

@@ -16,6 +16,7 @@ from celery import Celery
 
 from store.database import SyncDatabase
 from store.hot import SyncHot
+from store.media.interface import Media
 from tasks.post import PostOffice
 from tasks.watchdog import SILENCE_S, Watchdog
 
@@ -27,6 +28,9 @@ EXPIRES_S = 10
 DEFAULT = "default"
 WRITE_BACK = "write_back"
 """A queue of its own, so that no other work delays the write-back."""
+
+PHOTOS = "photos"
+"""Likewise: pictures take seconds of computing, and auctions must close meanwhile."""
 
 TIME_LIMIT_S = 120
 """A task that takes longer is killed with its process. Long runs stop by themselves much earlier."""
@@ -54,6 +58,7 @@ class Resources:
 
     database: SyncDatabase
     hot: SyncHot
+    media: Media
     post: PostOffice
 
 
@@ -61,6 +66,7 @@ class Resources:
 class _Places:
     database_url: str = ""
     redis_url: str = ""
+    media: Media | None = None
     post: PostOffice | None = None
 
 
@@ -71,6 +77,9 @@ app = Celery(
     include=[
         "tasks.auctions",
         "tasks.mail",
+        "tasks.neighbourhood",
+        "tasks.orders",
+        "tasks.photos",
         "tasks.sessions",
         "tasks.settlement",
         "tasks.upkeep",
@@ -104,13 +113,15 @@ def configure(
     database_url: str,
     redis_url: str,
     broker_url: str,
+    media: Media,
     post: PostOffice,
     silence_s: float = SILENCE_S,
 ) -> None:
     """Say where everything is. Connects to nothing: every process does, when it runs its first task. A worker that
     hears nothing for `silence_s` ends."""
     Watchdog(silence_s).connect()
-    _places.database_url, _places.redis_url, _places.post = database_url, redis_url, post
+    _places.database_url, _places.redis_url = database_url, redis_url
+    _places.media, _places.post = media, post
     app.conf.broker_url = broker_url
     app.conf.broker_transport_options = _REDIS_TRANSPORT if broker_url.startswith("redis") else {}
 
@@ -118,8 +129,11 @@ def configure(
 @cache
 def resources() -> Resources:
     """This process's own connections, made when first asked for: after the fork."""
+    assert _places.media is not None
     assert _places.post is not None
-    return Resources(SyncDatabase(_places.database_url), SyncHot.connect(_places.redis_url), _places.post)
+    return Resources(
+        SyncDatabase(_places.database_url), SyncHot.connect(_places.redis_url), _places.media, _places.post
+    )
 
 
 def task(function: Callable[Concatenate[Resources, P], None]) -> Callable[Concatenate[Resources, P], None]:

@@ -24,7 +24,7 @@ from tornado.platform.asyncio import AsyncIOLoop
 from realtime.background import stop_all
 from store.hot import Hot, SyncHot
 
-pytest_plugins = ["tests.database"]
+pytest_plugins = ["tests.database", "tests.media"]
 
 REDIS_DATABASE = 2
 FIXTURE_TIMEOUT_S = 40

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import time
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,13 +13,15 @@ from argon2 import PasswordHasher
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.orm import Session
 
-from market import accounts, auctions, wallet
+from market import accounts, auctions, ledger, neighbourhoods, regions, wallet
 from market.accounts import NewUser
-from market.auctions import AuctionView, Draft, SoftClose
+from market.auctions import AuctionView, Draft, Place, SoftClose
+from market.ledger import Posting
+from market.neighbourhoods import Radius
 from store.database import Database, SyncDatabase, psycopg_url
 from store.ids import new_id
 from store.migrations.run import upgrade
-from store.models import Role
+from store.models import AccountKind, Order, OrderState, Role, TransferKind
 
 DEFAULT_URL = "postgresql://neighborbid:dev@127.0.0.1:15432/postgres"
 
@@ -26,6 +29,8 @@ MINUTE_MS = 60_000
 
 NO_PASSWORD = PasswordHasher(memory_cost=8, time_cost=1, parallelism=1).hash(os.urandom(16).hex())
 """The hash of a password that nobody knows, as cheap to check as can be."""
+
+REGIONS = Path(__file__).with_name("regions.csv")
 
 
 @contextmanager
@@ -60,6 +65,13 @@ def sync_database(database_url: str) -> Iterator[SyncDatabase]:
     database = SyncDatabase(database_url)
     yield database
     database.dispose()
+
+
+@pytest.fixture(scope="session")
+def some_regions(sync_database: SyncDatabase) -> None:
+    """A few regions of four 시/도 are in the database."""
+    with sync_database.transaction() as session:
+        regions.load(session, REGIONS)
 
 
 @pytest.fixture
@@ -117,3 +129,46 @@ def make_published_auction(session: Session, seller_id: UUID | None = None, **ch
     seller_id = seller_id or make_user(session, "A seller")
     draft = auctions.create(session, seller_id, a_draft(**changes))
     return auctions.publish(session, seller_id, draft.id)
+
+
+def make_order(
+    session: Session,
+    seller_id: UUID | None = None,
+    buyer_id: UUID | None = None,
+    hammer_price: int = 1_500,
+    **changes: Any,
+) -> Order:
+    """A paid order, of new users unless said; `changes` as in `a_draft`."""
+    seller_id = seller_id or make_user(session, "A seller")
+    order = Order(
+        id=new_id(),
+        auction_id=make_published_auction(session, seller_id, **changes).id,
+        seller_id=seller_id,
+        buyer_id=buyer_id or make_user(session, "A buyer"),
+        hammer_price=hammer_price,
+        state=OrderState.IN_ESCROW,
+    )
+    session.add(order)
+    session.flush()
+    provider = ledger.account(session, AccountKind.PROVIDER, None)
+    escrow = ledger.account(session, AccountKind.ESCROW, order.id)
+    ledger.post(session, [Posting(new_id(), TransferKind.TOP_UP, provider, escrow, hammer_price)])
+    return order
+
+
+YEOKSAM = (37.500613, 127.036431)
+"""Latitude and longitude of a place in `some_regions`."""
+
+
+def make_neighbour(
+    session: Session, funds: int = 0, position: tuple[float, float] = YEOKSAM
+) -> tuple[UUID, UUID]:
+    """A user with `funds` who lives at `position`, and the id of the neighbourhood. Needs `some_regions`."""
+    user_id = make_funded_user(session, funds) if funds else make_user(session)
+    return user_id, neighbourhoods.verify(session, user_id, *position, accuracy_m=10).id
+
+
+def make_neighbourhood_auction(session: Session, **changes: Any) -> AuctionView:
+    """A published auction among the neighbours of a new seller at `YEOKSAM`; `changes` as in `a_draft`."""
+    seller_id, home = make_neighbour(session)
+    return make_published_auction(session, seller_id, place=Place(home, Radius.NEAR), **changes)

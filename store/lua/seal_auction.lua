@@ -1,14 +1,14 @@
--- Ends an auction whose time has come. Idempotent: sealing again returns the first seal.
+-- Ends an auction whose time has come; nobody wins below the reserve. Idempotent: sealing again returns the first seal.
 -- Returns JSON: the seal record, "not_yet" with the end and the time now, or "rejected" for missing state.
 local auction, paddles, log, history, due, channel, ready =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local auction_id, history_length, keep_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local state = redis.call('HMGET', auction, 'epoch', 'seq', 'ends_at', 'price', 'leader', 'leader_paddle', 'bids',
-  'decided_at', 'seal')
+  'decided_at', 'seal', 'reserve')
 local epoch, seq, ends_at, price = tonumber(state[1]), tonumber(state[2]), tonumber(state[3]), tonumber(state[4])
 local leader, leader_paddle, bids = state[5], tonumber(state[6]), tonumber(state[7])
-local decided_at, seal = tonumber(state[8]), state[9]
+local decided_at, seal, reserve = tonumber(state[8]), state[9], tonumber(state[10])
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -25,6 +25,9 @@ if now < ends_at then
   return string.format('{"type":"not_yet","at":%.0f,"ends_at":%.0f}', now, ends_at)
 end
 
+if price < reserve then
+  leader, leader_paddle = '', 0
+end
 seq = seq + 1
 local record = string.format('{"type":"seal","auction":"%s","epoch":%.0f,"seq":%.0f,"at":%.0f,"ends_at":%.0f,'
   .. '"price":%.0f,"leader":"%s","leader_paddle":%.0f,"bids":%.0f}',

@@ -14,6 +14,7 @@ from tornado.web import Application
 
 from handlers import openapi
 from handlers.base import Services
+from handlers.media import MediaThreads
 from handlers.routes import ROUTES
 from handlers.tokens import AccessTokens
 from market import sessions, wallet
@@ -22,6 +23,7 @@ from server import asyncapi
 from store.database import Database, SyncDatabase
 from store.hot import Hot
 from store.ids import new_id
+from store.media.interface import Media
 from store.models import Role
 from store.vault import Vault
 from tests.database import make_user
@@ -33,7 +35,7 @@ LIFETIME = Lifetime(3600, 3600)
 
 
 @pytest.fixture
-def base_url(database_url: str, redis_url: str) -> Iterator[str]:
+def base_url(database_url: str, redis_url: str, media: Media) -> Iterator[str]:
     """Where the application listens."""
     socket, port = bind_unused_port()
     started, stop = threading.Event(), asyncio.Event()
@@ -52,7 +54,14 @@ def base_url(database_url: str, redis_url: str) -> Iterator[str]:
             openapi=openapi.document(ROUTES),
             asyncapi=asyncapi.document(),
         )
-        server = HTTPServer(Application([*ROUTES], services=services))
+        server = HTTPServer(
+            Application(
+                [*ROUTES],
+                services=services,
+                media=MediaThreads(media),
+                handover_key=b"a key of the tests",
+            )
+        )
         server.add_socket(socket)
         started.set()
         await stop.wait()

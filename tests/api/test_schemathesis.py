@@ -18,11 +18,18 @@ from schemathesis.specs.openapi import checks
 
 from handlers.openapi import document
 from handlers.routes import ROUTES
-from market import auctions
+from market import auctions, neighbourhoods, orders
 from store.database import SyncDatabase
+from store.hot import SyncHot, load_auction
 from store.models import Role
 from tests.api.conftest import People, User
-from tests.database import a_draft, make_published_auction
+from tests.database import (
+    YEOKSAM,
+    a_draft,
+    make_neighbourhood_auction,
+    make_order,
+    make_published_auction,
+)
 
 EXAMPLES = 10
 CHECKS = [
@@ -53,12 +60,22 @@ MODES = [
 
 @dataclass
 class Callers:
-    """Two users, an administrator, and the ids of auctions of both users."""
+    """Two users, an administrator, the ids of auctions, and those of orders between the two users."""
 
     seller: User
     other: User
     admin: User
     auctions: list[UUID]
+    orders: list[UUID]
+
+    def ids(self, name: str) -> list[UUID]:
+        """What a parameter of this name may be, so that something is found."""
+        known = {
+            "auction_id": self.auctions,
+            "order_id": self.orders,
+            "user_id": [self.seller.id, self.other.id],
+        }
+        return known.get(name, [])
 
     def headers(self, name: str) -> dict[str, str]:
         """What says who calls."""
@@ -67,12 +84,20 @@ class Callers:
 
 
 @pytest.fixture
-def callers(sync_database: SyncDatabase, person: People) -> Callers:
+def callers(sync_database: SyncDatabase, sync_hot: SyncHot, some_regions: None, person: People) -> Callers:
     seller, other, admin = person(), person(), person(Role.ADMIN)
     with sync_database.transaction() as session:
         draft = auctions.create(session, seller.id, a_draft()).id
-        published = [make_published_auction(session, user.id).id for user in (seller, other)]
-    return Callers(seller, other, admin, [draft, *published])
+        live = [make_published_auction(session, user.id).id for user in (seller, other)]
+        states = [auctions.hot_state(session, auction_id) for auction_id in live]
+        local = make_neighbourhood_auction(session).id
+        neighbourhoods.verify(session, other.id, *YEOKSAM, accuracy_m=10)
+        paid, sent = (make_order(session, seller.id, other.id).id for _ in range(2))
+        orders.ship(session, seller.id, sent, "A carrier", "1")
+    for state in states:
+        assert state is not None
+        sync_hot.run(load_auction(state))
+    return Callers(seller, other, admin, [draft, local, *live], [paid, sent])
 
 
 @pytest.mark.parametrize("caller", ["anonymous", "seller", "other", "admin"])
@@ -88,10 +113,11 @@ def test_the_api_does_what_its_document_says(
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(case=OPERATIONS[label].as_strategy(mode), auction_id=st.sampled_from([None, *callers.auctions]))
-    def call(case: schemathesis.Case[Any], auction_id: UUID | None) -> None:
-        if auction_id is not None and "auction_id" in case.path_parameters and mode.is_positive:
-            case.path_parameters["auction_id"] = str(auction_id)
+    @given(case=OPERATIONS[label].as_strategy(mode), choice=st.integers(0, len(callers.auctions)))
+    def call(case: schemathesis.Case[Any], choice: int) -> None:
+        for name in case.path_parameters:
+            if choice < len(callers.ids(name)) and mode.is_positive:
+                case.path_parameters[name] = str(callers.ids(name)[choice])
         case.call_and_validate(base_url=base_url, headers=callers.headers(caller), checks=CHECKS)
 
     call()

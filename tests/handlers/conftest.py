@@ -11,6 +11,7 @@ from tornado.web import Application
 
 from handlers import openapi
 from handlers.base import Services
+from handlers.media import MediaThreads
 from handlers.passwords import Passwords
 from handlers.routes import ROUTES
 from handlers.tokens import AccessTokens
@@ -20,6 +21,7 @@ from server import asyncapi
 from store.database import Database, SyncDatabase
 from store.hot import Hot
 from store.ids import new_id
+from store.media.interface import Media
 from store.vault import Vault
 from tests.database import make_user
 from tests.handlers.client import Client
@@ -41,7 +43,7 @@ def passwords() -> Passwords:
 
 
 @pytest.fixture
-def app(database: Database, hot: Hot, passwords: Passwords) -> Application:
+def app(database: Database, hot: Hot, passwords: Passwords, media: Media) -> Application:
     """As `server.rest` makes it."""
     services = Services(
         database,
@@ -55,7 +57,9 @@ def app(database: Database, hot: Hot, passwords: Passwords) -> Application:
         asyncapi=asyncapi.document(),
         passwords=passwords,
     )
-    return Application([*ROUTES], services=services)
+    return Application(
+        [*ROUTES], services=services, media=MediaThreads(media), handover_key=b"a key of the tests"
+    )
 
 
 @pytest.fixture

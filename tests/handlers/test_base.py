@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from tornado.web import Application
 
 from handlers.base import UUID_PATTERN, ApiHandler
+from handlers.regions import CODE_PATTERN
 from handlers.routes import ROUTES
 from market.errors import Refusal
 from store.database import Database
@@ -24,7 +25,7 @@ SECRET = "a secret of the database"
 
 def example(pattern: str) -> str:
     """A path that the pattern of a route matches, as the client takes it."""
-    return pattern.replace(UUID_PATTERN, str(uuid4())).removeprefix("/api/v1")
+    return pattern.replace(UUID_PATTERN, str(uuid4())).replace(CODE_PATTERN, "11680").removeprefix("/api/v1")
 
 
 ADDRESSES = [(example(pattern), handler) for pattern, handler in ROUTES if handler is not ROUTES[-1][1]]
@@ -32,7 +33,7 @@ PRIVATE = [
     (method, path)
     for path, handler in ADDRESSES
     for method in handler.methods()
-    if method != "OPTIONS" and not handler.public
+    if method != "OPTIONS" and not handler.is_public(method)
 ]
 
 
@@ -49,6 +50,18 @@ class BrokenHandler(ApiHandler):
 
     async def patch(self) -> None:
         raise Refusal("a_code_that_no_table_has", SECRET)
+
+    async def delete(self) -> None:
+        outcomes = [deadlock] * int(self.get_query_argument("deadlocks")) + [succeed]
+        await self.use(lambda session: outcomes.pop(0)(session))
+
+
+def deadlock(session: Session) -> None:
+    session.execute(text("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'deadlock_detected'; END $$"))
+
+
+def succeed(session: Session) -> None:
+    session.execute(text("SELECT 1"))
 
 
 def divide_by_zero(session: Session) -> None:
@@ -69,21 +82,39 @@ async def test_a_private_endpoint_wants_a_valid_token(guest: Client, method: str
         assert method == "HEAD" or answer.body["code"] == "unauthenticated"
 
 
+async def test_what_lost_a_deadlock_is_tried_again_for_a_while(guest: Client) -> None:
+    assert (await guest.call("DELETE", "/broken?deadlocks=0")).status == 200
+    assert (await guest.call("DELETE", "/broken?deadlocks=3")).status == 200
+    refused = await guest.call("DELETE", "/broken?deadlocks=4")
+    assert (refused.status, refused.body["code"]) == (503, "unavailable")
+    assert "Retry-After" in refused.headers
+
+
 def test_exactly_these_addresses_are_public() -> None:
-    public = {pattern for pattern, handler in ROUTES if handler.public}
+    public = {
+        f"{method} {pattern}"
+        for pattern, handler in ROUTES[:-1]
+        for method in handler.methods()
+        if method not in ("HEAD", "OPTIONS") and handler.is_public(method)
+    }
     assert public == {
-        "/api/v1/auth/register",
-        "/api/v1/auth/verify",
-        "/api/v1/auth/forgot",
-        "/api/v1/auth/reset",
-        "/api/v1/auth/login",
-        "/api/v1/auth/refresh",
-        "/api/v1/auctions",
-        f"/api/v1/auctions/{UUID_PATTERN}",
-        f"/api/v1/auctions/{UUID_PATTERN}/bids",
-        "/api/openapi.json",
-        "/api/asyncapi.json",
-        "/api/docs",
+        "POST /api/v1/auth/register",
+        "POST /api/v1/auth/verify",
+        "POST /api/v1/auth/forgot",
+        "POST /api/v1/auth/reset",
+        "POST /api/v1/auth/login",
+        "POST /api/v1/auth/refresh",
+        "GET /api/v1/auctions",
+        f"GET /api/v1/auctions/{UUID_PATTERN}",
+        f"GET /api/v1/auctions/{UUID_PATTERN}/bids",
+        "GET /api/v1/regions",
+        f"GET /api/v1/regions/{CODE_PATTERN}",
+        f"POST /api/v1/uploads/{UUID_PATTERN}",
+        f"GET /api/v1/users/{UUID_PATTERN}",
+        f"GET /api/v1/users/{UUID_PATTERN}/reviews",
+        "GET /api/openapi.json",
+        "GET /api/asyncapi.json",
+        "GET /api/docs",
     }
 
 

@@ -264,7 +264,3 @@ async def test_a_ticket_admits_its_user_once(person: People, hot: Hot) -> None:
 async def test_there_is_no_ticket_without_redis(person: People, redis_away: Callable[[], None]) -> None:
     redis_away()
     assert await person().refused("POST", "/ws-tickets") == "unavailable"
-
-
-async def test_an_unknown_order_is_not_found(person: People) -> None:
-    assert await person().refused("GET", f"/orders/{uuid4()}") == "not_found"

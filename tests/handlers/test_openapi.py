@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from handlers.base import UUID_PATTERN, ApiHandler
+from handlers.base import ApiHandler
 from handlers.docs import PAGE
 from handlers.openapi import Undeclared, document
 from handlers.problems import STATUS
@@ -40,7 +40,7 @@ def test_it_is_openapi_3_1() -> None:
 
 def test_every_route_and_method_is_in_it() -> None:
     offered = {
-        (method.lower(), pattern.replace(UUID_PATTERN, "{}"))
+        (method.lower(), re.sub(r"\([^()]*\)", "{}", pattern))
         for pattern, handler in ROUTES
         for method in handler.methods()
         if method not in ("HEAD", "OPTIONS")
@@ -64,9 +64,15 @@ def test_every_code_is_described_by_an_operation_or_for_all() -> None:
 
 
 def test_private_operations_and_only_they_want_a_token() -> None:
-    private = {pattern.replace(UUID_PATTERN, "{}") for pattern, handler in ROUTES if not handler.public}
-    for _, path, operation in OPERATIONS:
-        assert (operation["security"] == [{"bearer": []}]) is (re.sub(r"\{\w+\}", "{}", path) in private)
+    private = {
+        (method, re.sub(r"\([^()]*\)", "{}", pattern))
+        for pattern, handler in ROUTES
+        for method in handler.methods()
+        if not handler.is_public(method)
+    }
+    for method, path, operation in OPERATIONS:
+        known = (method.upper(), re.sub(r"\{\w+\}", "{}", path)) in private
+        assert (operation["security"] == [{"bearer": []}]) is known
 
 
 def members(value: Any) -> list[tuple[str, Any]]:

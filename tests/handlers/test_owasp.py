@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import time
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,13 +17,13 @@ import pytest
 
 from handlers.openapi import document, operations
 from handlers.routes import ROUTES
-from market import auctions, paddles, sessions
+from market import auctions, blocks, handovers, neighbourhoods, orders, paddles, photos, sessions
+from market.auctions import Place
+from market.neighbourhoods import Radius
 from market.rules import MAX_AMOUNT
 from market.sessions import Lifetime, RefreshToken
 from store.database import SyncDatabase
-from store.ids import new_id
-from store.models import Order, OrderState
-from tests.database import a_draft, make_published_auction
+from tests.database import YEOKSAM, a_draft, make_order, make_published_auction, make_user
 from tests.handlers.client import Client
 from tests.handlers.conftest import People
 from tests.handlers.test_bodies import BODIES, NOWHERE
@@ -45,6 +46,14 @@ MATRIX: dict[str, Row] = {
         "draft": ("not_found", "not_found", "not_found", "not_found"),
         "published": (OK, OK, OK, OK),
     },
+    "POST /api/v1/auctions/{auction_id}/bids": {
+        "draft": ("not_found", "not_found", "not_found", "unauthenticated"),
+        "local": ("own_auction", OK, "not_a_neighbour", "unauthenticated"),
+    },
+    "POST /api/v1/auctions/{auction_id}/purchase": {
+        "draft": ("not_found", "not_found", "not_found", "unauthenticated"),
+        "local": ("own_auction", "no_buy_now", "no_buy_now", "unauthenticated"),
+    },
     "POST /api/v1/seller/auctions/{auction_id}/publish": {
         "draft": (OK, "forbidden", "forbidden", "unauthenticated"),
         "published": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
@@ -65,17 +74,120 @@ MATRIX: dict[str, Row] = {
         "draft": ("no_paddle", "no_paddle", "no_paddle", "unauthenticated"),
         "published": ("no_paddle", OK, "no_paddle", "unauthenticated"),
     },
+    "POST /api/v1/auctions/{auction_id}/photos": {
+        "draft": (OK, "forbidden", "forbidden", "unauthenticated"),
+        "published": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
+    },
+    "GET /api/v1/auctions/{auction_id}/photos": {
+        "draft": (OK, "forbidden", "forbidden", "unauthenticated"),
+        "published": (OK, "forbidden", "forbidden", "unauthenticated"),
+    },
+    "PUT /api/v1/auctions/{auction_id}/photos": {
+        "draft": (OK, "forbidden", "forbidden", "unauthenticated"),
+        "published": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
+    },
+    "GET /api/v1/photos/{photo_id}": {
+        "photo": (OK, "not_found", "not_found", "unauthenticated"),
+        "avatar": (OK, "not_found", "not_found", "unauthenticated"),
+    },
+    "DELETE /api/v1/photos/{photo_id}": {
+        "photo": (OK, "not_found", "not_found", "unauthenticated"),
+        "avatar": (OK, "not_found", "not_found", "unauthenticated"),
+    },
+    "POST /api/v1/photos/{photo_id}/complete": {
+        "photo": ("not_uploaded", "not_found", "not_found", "unauthenticated"),
+        "avatar": ("not_uploaded", "not_found", "not_found", "unauthenticated"),
+    },
+    # Its address is the permission, whoever sends it.
+    "POST /api/v1/uploads/{photo_id}": {"photo": ("invalid_query",) * 4},
+    "GET /api/v1/regions/{code}": {"region": (OK, OK, OK, OK)},
+    "DELETE /api/v1/me/neighbourhoods/{neighbourhood_id}": {
+        "neighbourhood": ("not_found", OK, "not_found", "unauthenticated"),
+    },
     "GET /api/v1/orders/{order_id}": {"order": (OK, OK, "not_found", "unauthenticated")},
     "DELETE /api/v1/me/sessions/{session_id}": {"session": (OK, "not_found", "not_found", "unauthenticated")},
+    "POST /api/v1/orders/{order_id}/handover/proposals": {
+        "order": (OK, OK, "not_found", "unauthenticated"),
+        "completed": ("wrong_state", "wrong_state", "not_found", "unauthenticated"),
+    },
+    "POST /api/v1/orders/{order_id}/handover/accept": {
+        "order": ("stale_proposal", "stale_proposal", "not_found", "unauthenticated"),
+        "proposed": ("own_proposal", OK, "not_found", "unauthenticated"),
+    },
+    "GET /api/v1/orders/{order_id}/handover/code": {
+        "order": ("forbidden", "wrong_state", "not_found", "unauthenticated"),
+        "agreed": ("forbidden", OK, "not_found", "unauthenticated"),
+    },
+    "POST /api/v1/orders/{order_id}/handover/complete": {
+        "order": ("wrong_state", "forbidden", "not_found", "unauthenticated"),
+        "agreed": ("wrong_code", "forbidden", "not_found", "unauthenticated"),
+    },
+    "POST /api/v1/orders/{order_id}/no-show": {
+        "order": ("wrong_state", "wrong_state", "not_found", "unauthenticated"),
+        "agreed": ("too_early", "too_early", "not_found", "unauthenticated"),
+    },
+    "POST /api/v1/orders/{order_id}/no-show/contest": {
+        "agreed": ("wrong_state", "wrong_state", "not_found", "unauthenticated"),
+    },
+    "POST /api/v1/orders/{order_id}/ship": {
+        "order": (OK, "forbidden", "not_found", "unauthenticated"),
+        "agreed": ("wrong_state", "forbidden", "not_found", "unauthenticated"),
+    },
+    "POST /api/v1/orders/{order_id}/confirm": {
+        "order": ("forbidden", "wrong_state", "not_found", "unauthenticated"),
+        "shipped": ("forbidden", OK, "not_found", "unauthenticated"),
+    },
+    "POST /api/v1/orders/{order_id}/problem": {
+        "order": ("forbidden", "wrong_state", "not_found", "unauthenticated"),
+        "shipped": ("forbidden", OK, "not_found", "unauthenticated"),
+    },
+    "POST /api/v1/orders/{order_id}/refund": {
+        "order": (OK, "forbidden", "not_found", "unauthenticated"),
+        "completed": ("wrong_state", "forbidden", "not_found", "unauthenticated"),
+    },
+    "POST /api/v1/orders/{order_id}/messages": {"order": (OK, OK, "not_found", "unauthenticated")},
+    "GET /api/v1/orders/{order_id}/messages": {"order": (OK, OK, "not_found", "unauthenticated")},
+    "POST /api/v1/orders/{order_id}/messages/read": {"order": (OK, OK, "not_found", "unauthenticated")},
+    "POST /api/v1/orders/{order_id}/review": {
+        "order": ("wrong_state", "wrong_state", "not_found", "unauthenticated"),
+        "completed": (OK, OK, "not_found", "unauthenticated"),
+    },
+    "GET /api/v1/users/{user_id}": {"user": (OK, OK, OK, OK)},
+    "GET /api/v1/users/{user_id}/reviews": {"user": (OK, OK, OK, OK)},
+    "PUT /api/v1/me/blocks/{user_id}": {"user": (OK, OK, OK, "unauthenticated")},
+    "DELETE /api/v1/me/blocks/{user_id}": {
+        "block": (OK, "not_found", "not_found", "unauthenticated"),
+    },
 }
 LISTS = {
-    # Whose things each list shows: everybody's public ones, or only those of whoever asks.
+    # Whose things each list shows: everybody's public ones, or only those of whoever asks; MATRIX says who sees those
+    # of an object.
     "GET /api/v1/auctions": "public",
     "GET /api/v1/auctions/{auction_id}/bids": "public",
+    "GET /api/v1/regions": "public",
     "GET /api/v1/seller/auctions": "own",
     "GET /api/v1/seller/orders": "own",
     "GET /api/v1/buyer/orders": "own",
+    "GET /api/v1/buyer/bids": "own",
+    "GET /api/v1/me/blocks": "own",
+    "GET /api/v1/orders/{order_id}/messages": "of the object",
+    "GET /api/v1/users/{user_id}/reviews": "public",
 }
+PHOTO_BODIES: dict[str, dict[str, Any]] = {
+    "POST": {"size": 1_000, "content_type": "image/jpeg"},
+    "PUT": {"photos": []},
+}
+ORDER_BODIES: dict[str, dict[str, Any]] = {
+    "proposals": {"place": "The fountain", "meet_at": int(time() * 1000) + 3_600_000},
+    "accept": {"proposal": 1},
+    "complete": {"code": "000000"},
+    "ship": {"carrier": "A carrier", "tracking_number": "1234"},
+    "problem": {"text": "It is broken."},
+    "messages": {"text": "Hello."},
+    "read": {"number": 1},
+    "review": {"stars": 5},
+}
+"""By the last word of the address."""
 LIMITS = {"POST": 2_000, "PATCH": 3_000}
 """What `buyer` asks of the paddle, which has a limit of 2,000."""
 
@@ -87,32 +199,49 @@ class World:
         self._database = database
         self.users = {"seller": person(), "buyer": person(9_000), "other": person(9_000), "guest": guest}
 
-    def make(self, name: str) -> UUID:
+    def make(self, name: str) -> UUID | str:
         """The id of an object of this kind."""
+        if name == "region":
+            return "11680"
         seller, buyer = self.users["seller"].user_id, self.users["buyer"].user_id
         with self._database.transaction() as session:
             if name == "session":
                 return sessions.open_session(session, seller, RefreshToken.new(), Lifetime(3600, 3600))
             if name == "draft":
                 return auctions.create(session, seller, a_draft()).id
-            auction = make_published_auction(session, seller)
+            if name == "photo":
+                draft = auctions.create(session, seller, a_draft()).id
+                return photos.announce(session, seller, draft, 1_000, "image/jpeg")
+            if name == "avatar":
+                return photos.announce_avatar(session, seller, 1_000, "image/jpeg")
+            if name == "neighbourhood":
+                return neighbourhoods.verify(session, buyer, 37.5006, 127.0364, 20.0).id
+            if name == "local":
+                home, _ = (neighbourhoods.verify(session, user, *YEOKSAM, 20.0) for user in (seller, buyer))
+                return make_published_auction(session, seller, place=Place(home.id, Radius.NEAR)).id
             if name == "published":
+                auction = make_published_auction(session, seller)
                 paddles.take(session, buyer, auction.id, LIMITS["POST"])
                 return auction.id
-            order = Order(
-                id=new_id(),
-                auction_id=auction.id,
-                seller_id=seller,
-                buyer_id=buyer,
-                hammer_price=1_500,
-                state=OrderState.IN_ESCROW,
-            )
-            session.add(order)
-            return order.id
+            if name in ("user", "block"):
+                user = make_user(session)
+                if name == "block":
+                    blocks.put(session, seller, user)
+                return user
+            order = make_order(session, seller, buyer).id
+            if name in ("proposed", "agreed"):
+                handovers.propose(session, seller, order, **ORDER_BODIES["proposals"])
+                if name == "agreed":
+                    handovers.accept(session, buyer, order, 1)
+            if name in ("shipped", "completed"):
+                orders.ship(session, seller, order, **ORDER_BODIES["ship"])
+                if name == "completed":
+                    orders.confirm(session, buyer, order)
+            return order
 
 
 @pytest.fixture
-def world(sync_database: SyncDatabase, person: People, guest: Client) -> World:
+def world(sync_database: SyncDatabase, some_regions: None, person: People, guest: Client) -> World:
     return World(sync_database, person, guest)
 
 
@@ -130,8 +259,14 @@ async def test_api1_object_level_authorization(
     method, template = endpoint.split()
     path = re.sub(r"\{\w+\}", str(world.make(name)), template)
     client = world.users[user]
+    body: dict[str, Any] = {"limit": LIMITS[method]} if method in LIMITS else {}
+    if template.endswith("/bids"):
+        body = {"maximum": 5_000}
+    if template.endswith("/photos"):
+        body = PHOTO_BODIES.get(method, {})
+    if "/orders/" in template:
+        body = ORDER_BODIES.get(template.rpartition("/")[2], {})
     version = 1 if endpoint in EDITS else None
-    body = {"limit": LIMITS[method]} if method in LIMITS else {}
     answer = await client.call(method, path, body, version=version)
     assert (OK if answer.status < 300 else answer.body["code"]) == outcome
 
@@ -152,8 +287,9 @@ def test_api1_it_is_known_whose_things_every_list_shows() -> None:
 
 @pytest.mark.parametrize("endpoint", [endpoint for endpoint, whose in LISTS.items() if whose == "own"])
 async def test_api1_lists_of_own_things_show_no_others(world: World, endpoint: str) -> None:
-    for name in ("draft", "published", "order"):
+    for name in ("draft", "published", "order", "block"):
         world.make(name)
+    await world.users["buyer"].post(f"/auctions/{world.make('local')}/bids", {"maximum": 1_000})
     path = endpoint.removeprefix("GET ")
     assert await world.users["other"].items(path, 100) == []
     owner = "buyer" if "buyer" in path else "seller"
@@ -171,7 +307,7 @@ async def test_api1_a_cursor_of_another_user_opens_nothing(world: World, person:
 PRIVATE = [
     (method, re.sub(r"\{\w+\}", NOWHERE, path))
     for path, method, handler, _ in OPERATIONS
-    if not handler.public
+    if not handler.is_public(method)
 ]
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from market import auctions, paddles
 from market.auctions import AuctionState, AuctionView, SoftClose, StateFilter
 from market.errors import Refusal
-from market.rules import MAX_AMOUNT
+from market.rules import MAX_AMOUNT, BuyNowUntil
 from market.times import from_ms, to_ms
 from store.database import SyncDatabase
 from store.hot import HotPaddle
@@ -137,12 +137,84 @@ NOW = int(time() * 1000)
         ("soft_close", SoftClose(1_000, 1_000, 0)),
         ("soft_close", SoftClose(3_600_001, 1_000, 1_000)),
         ("soft_close", SoftClose(1_000, 1_000, DAY_MS + 1)),
+        ("reserve", 1_000),
+        ("reserve", MAX_AMOUNT + 1),
+        ("buy_now", 1_000),
+        ("buy_now", MAX_AMOUNT),
+        ("buy_now_until", BuyNowUntil.ALWAYS),
     ],
 )
 def test_an_impossible_auction_is_refused_by_field(db_session: Session, field: str, value: object) -> None:
     with pytest.raises(Refusal) as refused:
         auctions.create(db_session, make_user(db_session), a_draft(**{field: value}))
     assert (refused.value.code, refused.value.fields) == ("invalid_auction", {"field": field})
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("buy_now", {"reserve": 5_000, "buy_now": 4_999, "buy_now_until": BuyNowUntil.ALWAYS}),
+        ("buy_now_until", {"buy_now": 5_000}),
+        ("buy_now_until", {"buy_now": 5_000, "buy_now_until": BuyNowUntil.RESERVE_MET}),
+    ],
+)
+def test_reserve_and_buy_now_must_go_together(
+    db_session: Session, field: str, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(Refusal) as refused:
+        auctions.create(db_session, make_user(db_session), a_draft(**changes))
+    assert (refused.value.code, refused.value.fields) == ("invalid_auction", {"field": field})
+
+
+def for_sale(session: Session, seller: UUID, until: BuyNowUntil) -> UUID:
+    """An auction with the reserve 3000 that can be bought for 6000."""
+    return make_published_auction(session, seller, reserve=3_000, buy_now=6_000, buy_now_until=until).id
+
+
+def test_only_the_seller_is_told_the_reserve(db_session: Session) -> None:
+    seller = make_user(db_session)
+    auction = for_sale(db_session, seller, BuyNowUntil.ALWAYS)
+    assert auctions.get(db_session, auction, seller).reserve == 3_000
+    assert auctions.page(db_session, None, None, 1, seller).items[0].reserve == 3_000
+    public = [
+        auctions.get(db_session, auction),
+        auctions.get(db_session, auction, make_user(db_session)),
+        auctions.page(db_session, None, None, 1).items[0],
+    ]
+    assert [(view.id, view.reserve, view.reserve_met) for view in public] == [(auction, None, False)] * 3
+
+
+@pytest.mark.parametrize(
+    ("until", "price", "reserve_met", "buy_now"),
+    [
+        (BuyNowUntil.FIRST_BID, None, False, 6_000),
+        (BuyNowUntil.FIRST_BID, 1_000, False, None),
+        (BuyNowUntil.RESERVE_MET, 2_999, False, 6_000),
+        (BuyNowUntil.RESERVE_MET, 3_000, True, None),
+        (BuyNowUntil.ALWAYS, 5_900, True, 6_000),
+        (BuyNowUntil.ALWAYS, 5_901, True, None),
+    ],
+)
+def test_it_shows_what_is_still_on_offer(
+    db_session: Session, until: BuyNowUntil, price: int | None, reserve_met: bool, buy_now: int | None
+) -> None:
+    auction = for_sale(db_session, make_user(db_session), until)
+    if price is not None:
+        lead(db_session, auction, price)
+    view = auctions.get(db_session, auction)
+    assert (view.reserve_met, view.buy_now, view.buy_now_until) == (reserve_met, buy_now, until)
+
+
+@pytest.mark.parametrize("status", [AuctionStatus.SEALED, AuctionStatus.SOLD, AuctionStatus.UNSOLD])
+def test_what_is_over_cannot_be_bought(db_session: Session, status: AuctionStatus) -> None:
+    auction = for_sale(db_session, make_user(db_session), BuyNowUntil.ALWAYS)
+    change(db_session, auction, status=status)
+    assert auctions.get(db_session, auction).buy_now is None
+
+
+def test_the_policies_that_are_stored_are_those_of_the_rules(db_session: Session) -> None:
+    for until in BuyNowUntil:
+        for_sale(db_session, make_user(db_session), until)
 
 
 def test_the_extreme_auctions_are_possible(db_session: Session) -> None:
@@ -318,7 +390,9 @@ def test_a_page_is_never_longer_than_its_bound(db_session: Session) -> None:
 
 
 def test_the_hot_state_is_what_postgresql_knows_with_a_fresh_epoch(db_session: Session) -> None:
-    made = make_published_auction(db_session)
+    made = make_published_auction(
+        db_session, reserve=3_000, buy_now=6_000, buy_now_until=BuyNowUntil.FIRST_BID
+    )
     active, returning = make_funded_user(db_session), make_funded_user(db_session)
     paddles.take(db_session, active, made.id, 5_000)
     paddles.take(db_session, returning, made.id, 6_000)
@@ -335,6 +409,7 @@ def test_the_hot_state_is_what_postgresql_knows_with_a_fresh_epoch(db_session: S
     assert (first.seq, first.price, first.leader, first.leader_maximum) == (1, 1_300, active, 6_300)
     assert (first.window_ms, first.extension_ms) == (MINUTE_MS, MINUTE_MS)
     assert first.steps == [(0, 100), (10_000, 500)]
+    assert (first.reserve, first.buy_now_price, first.buy_now_until) == (3_000, 6_000, "first_bid")
     assert first.log_position == "17-4"
     assert first.paddles == [HotPaddle(active, 1, 5_000, 1)]
 

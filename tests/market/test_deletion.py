@@ -94,6 +94,12 @@ def test_everything_personal_is_overwritten_and_the_rest_stays(db_session: Sessi
         "language": Language.ENGLISH,
         "email_verified_at": None,
         "banned_at": None,
+        # What others have to know to judge the orders and reviews that stay.
+        "completed_orders": 0,
+        "no_shows": 0,
+        "reviews": 0,
+        "stars": 0,
+        "trust": row.trust,
     }
     assert mail_of(db_session, email) == []
     view = auctions.get(db_session, draft, user)

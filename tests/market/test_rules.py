@@ -1,6 +1,7 @@
 """The rules of a live English auction, one sentence at a time."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -8,20 +9,24 @@ from market.rules import (
     MAX_AMOUNT,
     Accepted,
     Bid,
+    BuyNowUntil,
     Code,
     Lead,
     NotYet,
     Paddle,
+    Purchase,
     Rejected,
     Sealed,
     SoftClose,
     State,
     Step,
     apply,
+    buy_now,
     change_paddle,
     decide,
     increment,
     next_minimum,
+    reserve_met,
     seal,
 )
 
@@ -57,8 +62,25 @@ def refusal(
     return decision.code if isinstance(decision, Rejected) else None
 
 
-def led_by_ann(maximum: int) -> State:
-    return bid(AUCTION, "ann", maximum)[0]
+def led_by_ann(maximum: int, **changes: Any) -> State:
+    return bid(replace(AUCTION, **changes), "ann", maximum)[0]
+
+
+def purchase(
+    state: State, bidder: str, now: int = NOW, ref: str = "mine", epoch: int = 0
+) -> tuple[State, Accepted]:
+    """An accepted purchase and the auction after it."""
+    accepted = decide(state, Purchase(bidder, ref, epoch), now)
+    assert isinstance(accepted, Accepted), accepted
+    return apply(state, accepted), accepted
+
+
+def purchase_refusal(
+    state: State, bidder: str, now: int = NOW, ref: str = "mine", epoch: int = 0
+) -> Code | None:
+    """Why a purchase is refused; None if it is not."""
+    decision = decide(state, Purchase(bidder, ref, epoch), now)
+    return decision.code if isinstance(decision, Rejected) else None
 
 
 # Proxy bidding
@@ -316,6 +338,179 @@ def test_sealing_again_gives_the_same_seal() -> None:
     sealed = seal(AUCTION, ENDS_AT)
     assert isinstance(sealed, Sealed)
     assert seal(replace(AUCTION, sealed=sealed), ENDS_AT + 5_000) is sealed
+
+
+# The reserve
+
+
+def test_without_a_reserve_it_is_met_even_before_the_first_bid() -> None:
+    assert reserve_met(AUCTION)
+
+
+def test_below_the_reserve_bids_contest_as_if_there_were_none() -> None:
+    state = led_by_ann(1_900, reserve=5_000)
+    assert (state.price, reserve_met(state)) == (1_000, False)
+    after, accepted = bid(state, "ben", 4_999)
+    assert (after.price, after.lead) == (2_000, Lead("ben", 7, 4_999))
+    assert (accepted.reserve_met, accepted.next_minimum) == (False, 2_250)
+
+
+@pytest.mark.parametrize("maximum", [5_000, 9_000])
+def test_a_first_bid_that_reaches_the_reserve_lifts_the_price_to_it(maximum: int) -> None:
+    after, accepted = bid(replace(AUCTION, reserve=5_000), "ann", maximum)
+    assert (after.price, after.lead) == (5_000, Lead("ann", 5, maximum))
+    assert (accepted.reserve_met, accepted.next_minimum) == (True, 5_250)
+
+
+def test_a_challenger_whose_maximum_reaches_the_reserve_pays_at_least_the_reserve() -> None:
+    after, accepted = bid(led_by_ann(1_900, reserve=5_000), "ben", 9_000)
+    assert (after.price, after.lead, accepted.reserve_met) == (5_000, Lead("ben", 7, 9_000), True)
+
+
+def test_the_contest_may_bring_the_price_above_the_reserve_at_once() -> None:
+    after, _ = bid(led_by_ann(4_999, reserve=5_000), "ben", 9_000)
+    assert after.price == 5_099
+
+
+def test_a_leader_who_raises_the_own_maximum_over_the_reserve_pays_the_reserve() -> None:
+    state = led_by_ann(1_900, reserve=5_000)
+    assert bid(state, "ann", 4_999)[0].price == 1_000
+    after, accepted = bid(state, "ann", 5_000)
+    assert (after.price, accepted.reserve_met) == (5_000, True)
+
+
+def test_a_reserve_that_is_met_changes_nothing_any_more() -> None:
+    state = led_by_ann(9_000, reserve=5_000)
+    after, _ = bid(state, "ben", 6_000)
+    assert after.price == 6_250
+    assert bid(after, "ann", 9_500)[0].price == 6_250
+
+
+def test_an_auction_below_its_reserve_is_sealed_without_a_winner_at_the_price_it_reached() -> None:
+    state, _ = bid(led_by_ann(1_900, reserve=5_000), "ben", 4_999)
+    assert seal(state, ENDS_AT) == Sealed(
+        epoch=3, seq=3, at=ENDS_AT, ends_at=ENDS_AT, price=2_000, leader="", leader_paddle=0, bids=2
+    )
+
+
+def test_an_auction_at_its_reserve_is_sold() -> None:
+    sealed = seal(led_by_ann(5_000, reserve=5_000), ENDS_AT)
+    assert isinstance(sealed, Sealed)
+    assert (sealed.price, sealed.leader, sealed.leader_paddle) == (5_000, "ann", 5)
+
+
+# Buying at once
+
+
+FOR_SALE = replace(AUCTION, buy_now_price=6_000)
+
+
+def test_a_purchase_pays_exactly_what_it_costs_and_ends_the_auction_at_its_moment() -> None:
+    after, bought = purchase(FOR_SALE, "ann")
+    assert (bought.maximum, bought.price, bought.leader, bought.bought) == (6_000, 6_000, "ann", True)
+    assert (bought.at, bought.ends_at, bought.extended, bought.buy_now) == (NOW, NOW, False, 0)
+    assert seal(after, NOW) == Sealed(
+        epoch=3, seq=2, at=NOW, ends_at=NOW, price=6_000, leader="ann", leader_paddle=5, bids=1
+    )
+
+
+def test_a_purchase_takes_the_lead_whatever_the_leaders_hidden_maximum() -> None:
+    after, bought = purchase(bid(FOR_SALE, "ann", 9_000)[0], "ben")
+    assert (after.price, after.lead, bought.outbid) == (6_000, Lead("ben", 7, 6_000), "ann")
+
+
+def test_the_leader_may_buy_and_outbids_nobody() -> None:
+    after, bought = purchase(bid(FOR_SALE, "ann", 9_000)[0], "ann")
+    assert (after.price, after.lead, bought.outbid) == (6_000, Lead("ann", 5, 6_000), "")
+
+
+def test_nothing_is_accepted_after_a_purchase() -> None:
+    state, _ = purchase(FOR_SALE, "ann")
+    assert refusal(state, "ben", 15_000) is Code.CLOSED
+    assert purchase_refusal(state, "ben") is Code.CLOSED
+    assert refusal(state, "ben", 15_000, now=OPENS_AT) is Code.CLOSED, "also if the clock steps back"
+
+
+def test_a_purchase_meets_the_reserve() -> None:
+    state, bought = purchase(replace(FOR_SALE, reserve=6_000), "ann")
+    assert bought.reserve_met
+    sealed = seal(state, NOW)
+    assert isinstance(sealed, Sealed)
+    assert sealed.leader == "ann"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"now": ENDS_AT}, Code.CLOSED),
+        ({"epoch": 2}, Code.STALE_EPOCH),
+        ({"now": OPENS_AT - 1}, Code.NOT_OPEN),
+        ({"bidder": "seller"}, Code.OWN_AUCTION),
+        ({"bidder": "stranger"}, Code.NO_PADDLE),
+        ({"bidder": "given_back"}, Code.NO_PADDLE),
+        ({"bidder": "poor"}, Code.OVER_LIMIT),
+        ({"epoch": 3}, None),
+    ],
+)
+def test_a_purchase_is_refused_for_the_reasons_of_a_bid(changes: dict[str, Any], code: Code | None) -> None:
+    paddles = {**AUCTION.paddles, "given_back": Paddle(1, 0), "poor": Paddle(2, 5_999)}
+    assert purchase_refusal(replace(FOR_SALE, paddles=paddles), **{"bidder": "ann"} | changes) is code
+
+
+def test_a_limit_of_exactly_what_it_costs_suffices() -> None:
+    paddles = {"ann": Paddle(5, 6_000)}
+    assert purchase_refusal(replace(FOR_SALE, paddles=paddles), "ann") is None
+
+
+def test_what_was_never_for_sale_at_once_cannot_be_bought() -> None:
+    assert purchase_refusal(AUCTION, "ann") is Code.NO_BUY_NOW
+
+
+@pytest.mark.parametrize(
+    ("until", "bids", "offered"),
+    [
+        (BuyNowUntil.FIRST_BID, [], True),
+        (BuyNowUntil.FIRST_BID, [1_000], False),
+        (BuyNowUntil.RESERVE_MET, [], True),
+        (BuyNowUntil.RESERVE_MET, [2_999], True),
+        (BuyNowUntil.RESERVE_MET, [3_000], False),
+        (BuyNowUntil.ALWAYS, [3_000], True),
+    ],
+)
+def test_the_policy_says_which_bids_end_the_offer(until: BuyNowUntil, bids: list[int], offered: bool) -> None:
+    state = replace(FOR_SALE, reserve=3_000, buy_now_until=until)
+    for maximum in bids:
+        state, accepted = bid(state, "ann", maximum)
+        assert accepted.buy_now == buy_now(state)
+    assert buy_now(state) == (6_000 if offered else 0)
+    assert purchase_refusal(state, "ben") is (None if offered else Code.NO_BUY_NOW)
+
+
+@pytest.mark.parametrize("until", [BuyNowUntil.RESERVE_MET, BuyNowUntil.ALWAYS])
+@pytest.mark.parametrize(("price", "offered"), [(5_750, 6_000), (5_751, 0), (6_000, 0), (7_000, 0)])
+def test_whatever_the_policy_nobody_buys_for_less_than_the_next_bid(
+    until: BuyNowUntil, price: int, offered: int
+) -> None:
+    lead = Lead("ann", 5, 9_000)
+    state = replace(FOR_SALE, reserve=6_000, buy_now_until=until, price=price, lead=lead)
+    assert buy_now(state) == offered
+
+
+# Repeated purchases
+
+
+def test_a_repeated_purchase_gets_the_first_answer() -> None:
+    state, first = purchase(FOR_SALE, "ann")
+    after, again = purchase(state, "ann", now=ENDS_AT + 1, epoch=99)
+    assert again is first
+    assert after is state
+
+
+def test_a_ref_is_for_a_bid_or_a_purchase_not_for_both() -> None:
+    bought, _ = purchase(FOR_SALE, "ann", ref="one")
+    assert refusal(bought, "ann", 6_000, ref="one") is Code.REF_REUSED
+    bid_for, _ = bid(FOR_SALE, "ann", 6_000, ref="one")
+    assert purchase_refusal(bid_for, "ann", ref="one") is Code.REF_REUSED
 
 
 # Paddles

@@ -164,6 +164,19 @@ def test_without_bids_every_hold_is_released(db_session: Session) -> None:
     assert db_session.get_one(Auction, sale.auction_id).status == AuctionStatus.UNSOLD
 
 
+def test_below_the_reserve_the_leader_gets_the_money_back_too(db_session: Session) -> None:
+    sale = sealed(db_session, bidders=2)
+    db_session.get_one(Auction, sale.auction_id).hammer_price = None
+
+    outcome = settlement.settle(db_session, sale.auction_id)
+
+    assert outcome == Settled(sale.auction_id, None, 2)
+    assert [money(db_session, person) for person in sale.bidders] == [(FUNDS, 0)] * 2
+    assert set(statuses(db_session, sale.auction_id).values()) == {PaddleStatus.RELEASED}
+    assert db_session.get_one(Auction, sale.auction_id).status == AuctionStatus.UNSOLD
+    assert settlement.settle(db_session, sale.auction_id) is None
+
+
 def test_without_paddles_there_is_nothing_to_move(db_session: Session) -> None:
     sale = sealed(db_session, bidders=0)
 

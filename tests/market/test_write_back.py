@@ -55,6 +55,9 @@ def a_bid(auction_id: UUID, seq: int, **changes: Any) -> BidRecord:
         "ends_at": a_draft().ends_at,
         "extended": False,
         "bids": seq,
+        "bought": False,
+        "reserve_met": True,
+        "buy_now": 0,
     }
     return BidRecord(**fields | changes)
 
@@ -152,6 +155,41 @@ def test_a_seal_without_bids_has_no_hammer_price(db_session: Session, auction_id
     )
 
 
+def test_a_purchase_is_stored_with_the_end_that_it_has_made(db_session: Session, auction_id: UUID) -> None:
+    opening = to_ms(db_session.get_one(Auction, auction_id).opens_at)
+    bought = a_bid(auction_id, 1, bought=True, at=opening, ends_at=opening)
+
+    written = write(db_session, bought, a_seal(bought, at=opening))
+
+    assert (written.sealed, written.alarms) == ([auction_id], [])
+    assert db_session.scalars(select(Bid.bought).where(Bid.auction_id == auction_id)).all() == [True]
+    auction = db_session.get_one(Auction, auction_id)
+    assert (to_ms(auction.ends_at), auction.hammer_price) == (opening, 1_100)
+
+
+def test_a_seal_below_the_reserve_has_no_hammer_price(db_session: Session) -> None:
+    auction_id = make_published_auction(db_session, reserve=1_101).id
+    bid = a_bid(auction_id, 1)
+
+    written = write(db_session, bid, a_seal(bid, leader="", leader_paddle=0))
+
+    auction = db_session.get_one(Auction, auction_id)
+    assert (written.alarms, auction.status, auction.hammer_price) == ([], AuctionStatus.SEALED, None)
+    assert (auction.price, auction.leader_id) == (1_100, ALICE)
+
+
+@pytest.mark.parametrize(("reserve", "change"), [(1_101, {}), (1_100, {"leader": "", "leader_paddle": 0})])
+def test_a_seal_that_is_wrong_about_the_reserve_is_an_alarm(
+    db_session: Session, reserve: int, change: dict[str, Any]
+) -> None:
+    auction_id = make_published_auction(db_session, reserve=reserve).id
+    bid = a_bid(auction_id, 1)
+
+    written = write(db_session, bid, a_seal(bid, **change))
+
+    assert reasons(written) == [Reason.CONFLICT]
+
+
 def test_what_is_repeated_changes_nothing(db_session: Session, auction_id: UUID) -> None:
     first, second = a_bid(auction_id, 1), a_bid(auction_id, 2)
     write(db_session, first, second, a_seal(second))
@@ -177,6 +215,7 @@ def test_a_repeat_within_one_batch_changes_nothing(db_session: Session, auction_
         {"ref": "other"},
         {"bidder": new_id()},
         {"extended": True},
+        {"bought": True},
         {"next_minimum": 1},
         {"bids": 7},
     ],

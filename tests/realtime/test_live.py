@@ -7,7 +7,7 @@ import pytest
 
 from realtime.limits import Limits
 from realtime.replica import Replica
-from store.hot import Hot, place_bid, seal_auction
+from store.hot import Hot, buy_now, place_bid, seal_auction
 from store.ids import new_id
 from store.records import BidRecord
 from tests.realtime.clients import LIMIT, Client, load, repeat_last_bid, unload
@@ -136,6 +136,9 @@ async def test_every_kind_of_event_leaves_a_replica_like_a_fresh_snapshot(
             window_ms=60_000,
             extension_ms=2_500,
             latest_end=now + 2_500,
+            reserve=5_000,
+            buy_now_price=20_000,
+            buy_now_until="reserve_met",
         )
     ).auction_id
     viewer = await watch(await connect(processes[0].url), auction)
@@ -156,6 +159,8 @@ async def test_every_kind_of_event_leaves_a_replica_like_a_fresh_snapshot(
     await compare(6)  # the hammer
 
     assert viewer.of_type("extended"), "the soft close was tried"
+    ticks = [(tick["price"], tick["reserve_met"], tick["buy_now"]) for tick in viewer.of_type("tick")]
+    assert ticks[2:4] == [(2_100, False, 20_000), (5_000, True, None)]
     closed = viewer.of_type("closed")[0]
     assert (closed["hammer_price"], closed["winner"], closed["bids"]) == (9_000, 2, 5)
     for newcomer in newcomers:
@@ -170,6 +175,84 @@ async def test_an_auction_without_bids_closes_unsold(hot: Hot, url: str, connect
 
     assert (closed["hammer_price"], closed["winner"], closed["bids"]) == (None, None, 0)
     assert closed["sealed_at"] >= closed["ends_at"]
+
+
+async def test_below_its_reserve_an_auction_closes_unsold_and_the_reserve_stays_secret(
+    hot: Hot, url: str, connect: Connect
+) -> None:
+    anna = new_id()
+    auction = (
+        await load(
+            hot,
+            [anna],
+            ends_at=await hot.now_ms() + 600,
+            reserve=54_321,
+            buy_now_price=60_000,
+            buy_now_until="first_bid",
+        )
+    ).auction_id
+    viewer = await watch(await connect(url), auction)
+    await bid(hot, auction, anna, 54_320)
+
+    closed = await viewer.push("closed")
+
+    assert (closed["hammer_price"], closed["winner"], closed["bids"]) == (None, None, 1)
+    replica = await viewer.reached(auction, 2)
+    assert (replica.price, replica.leader, replica.reserve_met, replica.buy_now) == (1_000, 1, False, None)
+    newcomer = await watch(await connect(url), auction)
+    assert replica == fresh(newcomer)
+    assert "54321" not in str(viewer.messages + newcomer.messages)
+
+
+async def test_buying_at_once_ends_the_auction_for_everybody(
+    hot: Hot, processes: Processes, connect: Connect
+) -> None:
+    anna, bert = new_id(), new_id()
+    auction = (await load(hot, [anna, bert], buy_now_price=20_000)).auction_id
+    leader = await watch(await connect(processes[0].url, anna), auction)
+    assert leader.messages[-1]["buy_now"] == 20_000
+    await bid(hot, auction, anna, 3_000)
+    buyer = await connect(processes[1].url, bert)
+
+    reply = await buyer.request("buy_now", auction=str(auction), ref="mine")
+
+    expected = {"type": "accepted", "seq": 2, "maximum": 20_000, "price": 20_000, "leading": True}
+    assert expected.items() <= reply.items()
+    assert reply["ends_at"] == reply["decided_at"]
+    closed = await leader.push("closed")
+    assert (closed["seq"], closed["hammer_price"], closed["winner"]) == (3, 20_000, 2)
+    assert closed["ends_at"] == closed["sealed_at"] == reply["decided_at"]
+    outbid = await leader.push("outbid")
+    assert (outbid["seq"], outbid["your_maximum"]) == (2, 3_000)
+    newcomer = await watch(await connect(processes[1].url), auction)
+    assert leader.replicas[str(auction)] == fresh(newcomer)
+    assert newcomer.messages[-1]["buy_now"] is None
+
+    again = await (await connect(processes[0].url, bert)).request(
+        "buy_now", auction=str(auction), ref="mine", epoch=9
+    )
+    late = await leader.request("buy_now", auction=str(auction))
+    mixed = await buyer.request("bid", auction=str(auction), maximum=20_000, ref="mine")
+    assert (again["type"], again["seq"], again["decided_at"]) == ("accepted", 2, reply["decided_at"])
+    assert (late["type"], late["code"]) == ("rejected", "closed")
+    assert (mixed["type"], mixed["code"]) == ("rejected", "ref_reused")
+
+
+async def test_a_viewer_that_comes_back_after_a_purchase_hears_of_it_and_the_close(
+    hot: Hot, url: str, connect: Connect
+) -> None:
+    anna = new_id()
+    auction = (await load(hot, [anna], buy_now_price=20_000)).auction_id
+    viewer = await watch(await connect(url), auction)
+    await hot.run(buy_now(auction, anna, "mine"))
+    await viewer.push("closed")
+
+    back = await connect(url)
+    reply = await back.request("subscribe", auction=str(auction), epoch=1, seq=0)
+    await back.in_order()
+
+    assert (reply["type"], reply["seq"]) == ("resumed", 2)
+    assert [message["type"] for message in back.of_type("tick", "closed")] == ["tick", "closed"]
 
 
 async def test_a_viewer_that_comes_back_gets_exactly_what_it_missed(

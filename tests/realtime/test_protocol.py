@@ -21,11 +21,12 @@ from realtime.protocol import (
     PublicBid,
     State,
     decode_outgoing,
+    name_of,
 )
 
 TEXT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 SECTIONS = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^##)", TEXT, re.MULTILINE | re.DOTALL))
-TYPES = {type_.__name__.lower(): type_ for type_ in (*REQUESTS, *get_args(Outgoing))}
+TYPES = {name_of(type_): type_ for type_ in (*REQUESTS, *get_args(Outgoing))}
 
 
 def test_every_message_has_a_section_and_every_section_a_message() -> None:

@@ -27,6 +27,9 @@ STATE = {
     "window_ms": "0",
     "extension_ms": "0",
     "latest_end": "0",
+    "reserve": "0",
+    "buy_now_price": "0",
+    "buy_now_until": "always",
     "price": "0",
     "leader": "",
     "leader_paddle": "0",
@@ -73,6 +76,9 @@ def a_bid(seq: int, *, outbid: UUID | None = None, extended: bool = False) -> Bi
         ends_at=1000 + seq if extended else 1000,
         extended=extended,
         bids=seq,
+        bought=False,
+        reserve_met=True,
+        buy_now=0,
     )
 
 

@@ -81,6 +81,11 @@ def text(**changes: Any) -> str:
         (text(maximum=0), "invalid_amount", "r"),
         (text(amount=1, epoch=-1), "invalid_field", "r"),
         (text(amount=2**53 - 1), "authentication_required", "r"),
+        (text(type="buy_now"), "authentication_required", "r"),
+        (text(type="buy_now", amount=1), "invalid_field", "r"),
+        (text(type="buy_now", epoch=-1), "invalid_field", "r"),
+        (text(type="buynow"), "unknown_type", "r"),
+        ('{"type":"buy_now","ref":"r"}', "invalid_field", "r"),
         ('{"type":"authenticate","ref":"r","ticket":"guessed"}', "invalid_ticket", "r"),
         ('{"type":"authenticate","ref":"r","ticket":"\\u0000é"}', "invalid_ticket", "r"),
         (json.dumps({"type": "unsubscribe", "ref": "r", "auction": AUCTION}), "not_subscribed", "r"),
@@ -115,6 +120,8 @@ async def test_each_refusal_of_the_rules_reaches_the_bidder(hot: Hot, url: str, 
     auction = await load(hot, [anna, bert], seller=seller)
     await hot.run(place_bid(auction.auction_id, anna, "first", 5_000))
     own = {"auction": str(auction.auction_id)}
+    refused = await (await connect(url, bert)).request("buy_now", **own)
+    assert (refused["type"], refused["code"], refused["next_minimum"]) == ("rejected", "no_buy_now", 1_100)
     cases: list[tuple[Any, dict[str, Any], str]] = [
         (bert, {"amount": 1_099}, "below_minimum"),
         (bert, {"amount": 1_000_001}, "over_limit"),

@@ -5,7 +5,7 @@ from typing import get_args
 
 import msgspec
 
-from realtime.protocol import REQUESTS, Outgoing
+from realtime.protocol import REQUESTS, Outgoing, name_of
 from server import asyncapi
 
 DOCUMENT = json.loads(asyncapi.document())
@@ -16,8 +16,8 @@ def names(operation: str) -> list[str]:
 
 
 def test_every_message_is_in_it_in_its_direction() -> None:
-    assert names("request") == [type_.__name__.lower() for type_ in REQUESTS]
-    assert names("answer") == [type_.__name__.lower() for type_ in get_args(Outgoing)]
+    assert names("request") == [name_of(type_) for type_ in REQUESTS]
+    assert names("answer") == [name_of(type_) for type_ in get_args(Outgoing)]
     messages = {*names("request"), *names("answer")}
     assert (
         set(DOCUMENT["channels"]["live"]["messages"]) == set(DOCUMENT["components"]["messages"]) == messages
@@ -26,11 +26,11 @@ def test_every_message_is_in_it_in_its_direction() -> None:
 
 def test_every_message_has_its_fields_and_says_what_it_is() -> None:
     for type_ in (*REQUESTS, *get_args(Outgoing)):
-        message = DOCUMENT["components"]["messages"][type_.__name__.lower()]
+        message = DOCUMENT["components"]["messages"][name_of(type_)]
         assert message["summary"]
         schema = DOCUMENT["components"]["schemas"][message["payload"]["$ref"].rpartition("/")[2]]
         assert set(schema["properties"]) == {"type", *(field.name for field in msgspec.structs.fields(type_))}
-        assert schema["properties"]["type"]["enum"] == [type_.__name__.lower()]
+        assert schema["properties"]["type"]["enum"] == [name_of(type_)]
 
 
 def test_every_reference_leads_somewhere() -> None:

@@ -109,6 +109,7 @@ def test_supervisord_accepts_the_process_list(
         "postgresql": ["postgresql"],
         "redis": ["redis"],
         "writer": ["writer"],
+        "photos": ["photos"],
         "worker": ["worker"],
         "nginx": ["nginx"],
         "rest": ["8101", "8102"],
@@ -116,7 +117,9 @@ def test_supervisord_accepts_the_process_list(
         "beat": ["beat"],
     }
     # Dictionaries keep their order: this is the starting order, and backwards the stopping order.
-    assert list(processes) == ["postgresql", "redis", "writer", "worker", "nginx", "rest", "realtime", "beat"]
+    assert list(processes) == [
+        *("postgresql", "redis", "writer", "photos", "worker", "nginx", "rest", "realtime", "beat"),
+    ]
 
 
 def test_only_embedded_servers_are_in_the_process_list(settings: Settings) -> None:

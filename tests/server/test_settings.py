@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from server import cli
+from server import cli, media
 from server.post import post_office, smtp
 from server.settings import BadSettings, Settings, load
+from store.media.local import LocalMedia
+from store.media.s3 import S3Media
 from tasks.post import Folder, Smtp
 
 KEY = "A" * 43
@@ -267,3 +269,65 @@ def test_mail_takes_the_way_that_the_url_says(url: str, server: Smtp) -> None:
 
 def test_without_a_server_mails_become_files(settings: Settings) -> None:
     assert post_office(settings).transport == Folder(settings.var / "mail")
+
+
+def test_media_are_on_local_disk_by_default(settings: Settings) -> None:
+    assert (settings.media, settings.media_base, settings.media_origins) == ("local", "/media", ())
+    assert isinstance(media.connect(settings), LocalMedia)
+    assert isinstance(media.connect(settings), LocalMedia), "with the same secret"
+
+
+@pytest.mark.parametrize(
+    ("environ", "base", "origins"),
+    [
+        (
+            {"S3_BUCKET": "shop", "S3_REGION": "eu-west-1"},
+            "https://shop.s3.eu-west-1.amazonaws.com",
+            ("https://shop.s3.eu-west-1.amazonaws.com",),
+        ),
+        (
+            {"S3_BUCKET": "shop", "S3_ENDPOINT": "http://10.0.0.1:9000"},
+            "http://10.0.0.1:9000/shop",
+            ("http://10.0.0.1:9000",),
+        ),
+        (
+            {"S3_BUCKET": "shop", "S3_ENDPOINT": "https://s3.example", "MEDIA_URL": "https://cdn.example/x"},
+            "https://cdn.example/x",
+            ("https://cdn.example", "https://s3.example"),
+        ),
+    ],
+)
+def test_a_bucket_says_where_pages_must_be_let(
+    home: Path, environ: dict[str, str], base: str, origins: tuple[str, ...]
+) -> None:
+    given = {f"NEIGHBORBID_{name}": value for name, value in {"MEDIA": "s3", **environ}.items()}
+    settings = load({"NEIGHBORBID_HOME": str(home), **given})
+    assert (settings.media_base, settings.media_origins) == (base, origins)
+    uploads = media.connect(settings)
+    assert isinstance(uploads, S3Media)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("S3_BUCKET", ""),
+        ("S3_BUCKET", "Shop"),
+        ("S3_BUCKET", "shop/../x"),
+        ("S3_REGION", "x;y"),
+        ("S3_ENDPOINT", "https://s3.example/path"),
+        ("S3_ENDPOINT", "https://key:secret@s3.example"),
+        ("MEDIA_URL", "https://cdn.example/"),
+        ("MEDIA_URL", "https://cdn.example; script-src *"),
+        ("MEDIA_URL", "javascript:alert(1)"),
+    ],
+)
+def test_what_is_no_bucket_is_a_problem(home: Path, name: str, value: str) -> None:
+    given = {"MEDIA": "s3", "S3_BUCKET": "shop", name: value}
+    environ = {f"NEIGHBORBID_{name}": value for name, value in given.items()}
+    (problem,) = problems_of({"NEIGHBORBID_HOME": str(home), **environ})
+    assert problem.startswith(f"NEIGHBORBID_{name} must be")
+
+
+def test_a_bucket_needs_its_backend(home: Path) -> None:
+    (problem,) = problems_of({"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_S3_BUCKET": "shop"})
+    assert problem.endswith("need NEIGHBORBID_MEDIA=s3.")

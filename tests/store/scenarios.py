@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
-from market.rules import MAX_AMOUNT, Paddle, SoftClose, State, Step
+from market.rules import MAX_AMOUNT, BuyNowUntil, Lead, Paddle, SoftClose, State, Step
 from tests.store.side_by_side import SideBySide
 
 HISTORY_LENGTH = 4
@@ -155,6 +155,146 @@ def sealing_unsold(auction: SideBySide) -> None:
     auction.put_paddle(ANN, 5, 30_000, 1)
 
 
+def reserve(auction: SideBySide) -> None:
+    auction.load(replace(STATE, reserve=5_000))
+    auction.set_clock(BASE + 20_000)
+    auction.bid(ANN, 3_000, "below")
+    auction.bid(BEN, 4_000, "still_below")
+    auction.bid(ANN, 5_000, "reaches_it")
+    auction.bid(ANN, 5_200, "met_before")
+    auction.bid(BEN, 6_000, "met_for_long")
+
+
+def reserve_reached_by_the_first_bid(auction: SideBySide) -> None:
+    auction.load(replace(STATE, reserve=5_000))
+    auction.set_clock(BASE + 20_000)
+    auction.bid(ANN, 5_000, "reaches_it")
+    auction.set_clock(ENDS_AT)
+    auction.seal()
+
+
+def reserve_reached_by_the_leader(auction: SideBySide) -> None:
+    auction.load(replace(STATE, reserve=5_000))
+    auction.set_clock(BASE + 20_000)
+    auction.bid(ANN, 4_999, "below")
+    auction.bid(ANN, 9_000, "above")
+
+
+def reserve_not_met(auction: SideBySide) -> None:
+    auction.load(replace(STATE, reserve=5_000))
+    auction.set_clock(BASE + 20_000)
+    auction.bid(ANN, 4_999, "below")
+    auction.bid(BEN, 4_999, "the_same")
+    auction.set_clock(ENDS_AT)
+    auction.seal()
+    auction.put_paddle(ANN, 5, 0, 2)
+
+
+def reserve_met_in_another_life(auction: SideBySide) -> None:
+    """What is loaded may have any price: the seal looks at the price alone."""
+    for number, price in enumerate((4_999, 5_000)):
+        auction.reset()
+        auction.load(replace(STATE, reserve=5_000, price=price, lead=Lead(ANN, 5, 9_000), bids=1, seq=number))
+        auction.set_clock(ENDS_AT)
+        auction.seal()
+
+
+def buying_at_once(auction: SideBySide) -> None:
+    auction.load(replace(STATE, buy_now_price=6_000))
+    auction.set_clock(BASE + 20_000)
+    auction.bid(ANN, 7_000, "ahead")
+    auction.bid(BEN, 6_000, "other")
+    auction.reset()
+    auction.load(replace(STATE, buy_now_price=6_000))
+    auction.set_clock(IN_WINDOW)
+    auction.bid(ANN, 3_000, "ahead")
+    auction.bid(BEN, 2_000, "behind")
+    auction.buy_now(BEN, "behind")
+    auction.buy_now(BEN, "mine")
+    auction.set_clock(IN_WINDOW + 5)
+    auction.buy_now(BEN, "mine")
+    auction.buy_now(BEN, "mine", epoch=99)
+    auction.bid(BEN, 6_000, "mine")
+    auction.buy_now(ANN, "late")
+    auction.bid(ANN, 9_000, "late")
+    auction.seal()
+    auction.put_paddle(BEN, 7, 5_999, 2)
+    auction.put_paddle(BEN, 7, 6_000, 2)
+    auction.read(1)
+
+
+def buying_before_anybody_bids(auction: SideBySide) -> None:
+    auction.load(replace(STATE, buy_now_price=1_001, reserve=1_001))
+    auction.set_clock(OPENS_AT - 1)
+    auction.buy_now(ANN, "early")
+    auction.set_clock(OPENS_AT)
+    auction.buy_now(ANN, "at_the_opening")
+
+
+def buying_as_the_leader(auction: SideBySide) -> None:
+    auction.load(replace(STATE, buy_now_price=6_000))
+    auction.set_clock(BASE + 20_000)
+    auction.bid(ANN, 9_000, "ahead")
+    auction.buy_now(ANN, "below_the_own_maximum")
+
+
+def buying_when_the_clock_stepped_back(auction: SideBySide) -> None:
+    auction.load(replace(STATE, buy_now_price=6_000))
+    auction.set_clock(BASE + 20_000)
+    auction.bid(ANN, 9_000, "ahead")
+    auction.set_clock(BASE)
+    auction.buy_now(BEN, "mine")
+
+
+def refused_purchases(auction: SideBySide) -> None:
+    auction.buy_now(ANN, "no_state")
+    auction.load(STATE)
+    auction.set_clock(BASE + 20_000)
+    auction.buy_now(ANN, "never_offered")
+    auction.reset()
+    auction.load(replace(STATE, buy_now_price=20_000))
+    auction.set_clock(BASE + 20_000)
+    for bidder in (SELLER, DAN, str(UUID(int=77)), CAT, BEN):
+        auction.buy_now(bidder, "refused")
+    auction.buy_now(ANN, "stale", epoch=2)
+    auction.set_clock(ENDS_AT)
+    auction.buy_now(ANN, "closed")
+    auction.set_clock(ENDS_AT - 1)
+    auction.buy_now(ANN, "at_the_limit", epoch=STATE.epoch)
+
+
+def bought_out_by_bids(auction: SideBySide) -> None:
+    """The next minimum comes up to the price at which it can be bought, and above it."""
+    for ahead, behind in ((4_000, 2_250), (4_000, 2_251)):
+        auction.reset()
+        auction.load(replace(STATE, buy_now_price=2_600))
+        auction.set_clock(BASE + 20_000)
+        auction.bid(ANN, ahead, "ahead")
+        auction.bid(BEN, behind, "behind")
+        auction.buy_now(BEN, "mine")
+
+
+def bought_until_the_first_bid(auction: SideBySide) -> None:
+    for bids_before in (0, 1):
+        auction.reset()
+        auction.load(replace(STATE, buy_now_price=6_000, buy_now_until=BuyNowUntil.FIRST_BID))
+        auction.set_clock(BASE + 20_000)
+        for number in range(bids_before):
+            auction.bid(ANN, 2_000, f"bid{number}")
+        auction.buy_now(BEN, "mine")
+
+
+def bought_until_the_reserve_is_met(auction: SideBySide) -> None:
+    for maximum in (2_999, 3_000):
+        auction.reset()
+        auction.load(
+            replace(STATE, reserve=3_000, buy_now_price=6_000, buy_now_until=BuyNowUntil.RESERVE_MET)
+        )
+        auction.set_clock(BASE + 20_000)
+        auction.bid(ANN, maximum, "ahead")
+        auction.buy_now(BEN, "mine")
+
+
 def clock_steps_back(auction: SideBySide) -> None:
     auction.load(STATE)
     auction.set_clock(BASE + 20_000, microseconds=0)
@@ -248,6 +388,19 @@ SCENARIOS: tuple[Callable[[SideBySide], None], ...] = (
     no_soft_close,
     sealing,
     sealing_unsold,
+    reserve,
+    reserve_reached_by_the_first_bid,
+    reserve_reached_by_the_leader,
+    reserve_not_met,
+    reserve_met_in_another_life,
+    buying_at_once,
+    buying_before_anybody_bids,
+    buying_as_the_leader,
+    buying_when_the_clock_stepped_back,
+    refused_purchases,
+    bought_out_by_bids,
+    bought_until_the_first_bid,
+    bought_until_the_reserve_is_met,
     clock_steps_back,
     paddles,
     largest_amounts,

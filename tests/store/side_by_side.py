@@ -59,6 +59,9 @@ def hot_auction(auction_id: UUID, state: rules.State, log_position: str = "0-0")
         window_ms=state.soft_close.window_ms,
         extension_ms=state.soft_close.extension_ms,
         latest_end=state.soft_close.latest_end,
+        reserve=state.reserve,
+        buy_now_price=state.buy_now_price,
+        buy_now_until=state.buy_now_until,
         price=state.price,
         leader=UUID(lead.bidder) if lead else None,
         leader_paddle=lead.paddle if lead else 0,
@@ -132,15 +135,22 @@ class SideBySide:
             self.history = []
         self.compare()
 
-    def bid(self, bidder: str, maximum: int, ref: str, epoch: int = 0) -> rules.Accepted | rules.Rejected:
-        """Bid in both worlds; returns what the rules decided."""
+    def bid(self, bidder: str, maximum: int, ref: str, epoch: int = 0) -> None:
+        """Bid in both worlds."""
+        call = hot.place_bid(self.auction_id, UUID(bidder), ref, maximum, epoch, scripts=self.scripts)
+        self._offer(rules.Bid(bidder, ref, maximum, epoch), call)
+
+    def buy_now(self, bidder: str, ref: str, epoch: int = 0) -> None:
+        """Buy in both worlds; the purchase is sealed in the same moment."""
+        call = hot.buy_now(self.auction_id, UUID(bidder), ref, epoch, scripts=self.scripts)
+        self._offer(rules.Purchase(bidder, ref, epoch), call)
+
+    def _offer(self, offer: rules.Bid | rules.Purchase, call: hot.Call[Any]) -> None:
         expected: BidRecord | Rejection
-        decision: rules.Accepted | rules.Rejected
         if self.state is None:
             expected = self._missing()
-            decision = rules.Rejected(rules.Code(expected.code))
         else:
-            decision = rules.decide(self.state, rules.Bid(bidder, ref, maximum, epoch), self.now)
+            decision = rules.decide(self.state, offer, self.now)
             if isinstance(decision, rules.Rejected):
                 expected = Rejection(
                     decision.code,
@@ -156,12 +166,13 @@ class SideBySide:
                 after = rules.apply(self.state, decision)
                 if after is not self.state:
                     self._record(expected)
-                    self.answers.setdefault(bidder, {})[ref] = msgspec.json.encode(expected)
-                self.state = after
-        self._run(
-            hot.place_bid(self.auction_id, UUID(bidder), ref, maximum, epoch, scripts=self.scripts), expected
-        )
-        return decision
+                    self.answers.setdefault(offer.bidder, {})[offer.ref] = msgspec.json.encode(expected)
+                    self.state = after
+                    if decision.bought:
+                        sealed = rules.seal(after, self.now)
+                        assert isinstance(sealed, rules.Sealed)
+                        self._seal(after, sealed)
+        self._run(call, expected)
 
     def seal(self) -> None:
         """Try to end the auction in both worlds."""
@@ -173,14 +184,17 @@ class SideBySide:
             if isinstance(sealed, rules.NotYet):
                 expected = NotYet(max(self.now, self.state.decided_at), sealed.ends_at)
             else:
-                expected = msgspec.convert(
-                    {"type": "seal", "auction": self.auction_id, **asdict(sealed)}, SealRecord
-                )
-                if self.state.sealed is None:
-                    self._record(expected)
-                    self.seal_text = msgspec.json.encode(expected)
-                    self.state = replace(self.state, sealed=sealed, seq=sealed.seq, decided_at=sealed.at)
+                expected = self._seal(self.state, sealed)
         self._run(hot.seal_auction(self.auction_id, scripts=self.scripts), expected)
+
+    def _seal(self, state: rules.State, sealed: rules.Sealed) -> SealRecord:
+        """The record of the seal, which ends the auction unless it is sealed already."""
+        record = msgspec.convert({"type": "seal", "auction": self.auction_id, **asdict(sealed)}, SealRecord)
+        if state.sealed is None:
+            self._record(record)
+            self.seal_text = msgspec.json.encode(record)
+            self.state = replace(state, sealed=sealed, seq=sealed.seq, decided_at=sealed.at)
+        return record
 
     def put_paddle(self, bidder: str, number: int, limit: int, version: int) -> None:
         """Give, change or take back a paddle in both worlds."""
@@ -308,6 +322,9 @@ class SideBySide:
             "start_price": state.start_price,
             "steps": ";".join(f"{step.from_price}:{step.increment}" for step in state.steps),
             **asdict(state.soft_close),
+            "reserve": state.reserve,
+            "buy_now_price": state.buy_now_price,
+            "buy_now_until": state.buy_now_until,
             "price": state.price,
             "leader": lead.bidder,
             "leader_paddle": lead.paddle,

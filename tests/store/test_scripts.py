@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
 from typing import Any
@@ -189,6 +190,39 @@ def test_a_paddle_is_not_lowered_below_what_its_owner_leads_with(sync_hot: hot.S
     assert put(sync_hot, 5, 2_000, 2) == "written"
 
 
+# Buying at once
+
+
+def test_of_many_who_buy_at_once_one_does_and_nothing_comes_after_the_seal(
+    sync_hot: hot.SyncHot, redis_url: str
+) -> None:
+    rich = {bidder: rules.Paddle(number, 10**9) for number, bidder in enumerate(BIDDERS[:40], 1)}
+    load(sync_hot, paddles=rich, buy_now_price=50_000, reserve=30_000)
+
+    def offers(pool: int) -> list[BidRecord | Rejection]:
+        own = hot.SyncHot.connect(redis_url)
+        answers = []
+        for number, bidder in enumerate(BIDDERS[pool * 10 : pool * 10 + 10]):
+            answers.append(own.run(hot.place_bid(AUCTION, UUID(bidder), "bid", 1_000 + 600 * number)))
+            answers.append(own.run(hot.buy_now(AUCTION, UUID(bidder), "buy")))
+        own.client.close()
+        return answers
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = [answer for found in threads.map(offers, range(4)) for answer in found]
+
+    accepted = [answer for answer in answers if isinstance(answer, BidRecord)]
+    [bought] = [answer for answer in accepted if answer.bought]
+    records = [decode_record(raw) for _, raw in sync_hot.read_logs(START, 1_000)[shard_of(AUCTION)]]
+    assert records[:-1] == sorted(accepted, key=lambda answer: answer.seq)
+    assert records[-2] == bought
+    seal = records[-1]
+    assert isinstance(seal, SealRecord)
+    assert (seal.seq, seal.price, seal.leader) == (bought.seq + 1, 50_000, str(bought.bidder))
+    assert sync_hot.run(hot.seal_auction(AUCTION)) == seal
+    assert sync_hot.due(sync_hot.now_ms() + 10 * HOUR_MS) == []
+
+
 # Calls
 
 
@@ -287,8 +321,8 @@ async def crowded_auction(
         now = await pools[0].now_ms()
         state = running(
             now,
-            ends_at=now + 400,
-            soft_close=rules.SoftClose(window_ms, 100, now + 600),
+            ends_at=now + 1_000,
+            soft_close=rules.SoftClose(window_ms, 100, now + 1_200),
             paddles={bidder: rules.Paddle(number, 10**9) for number, bidder in enumerate(BIDDERS, 1)},
         )
         await pools[0].run(hot.load_auction(hot_auction(AUCTION, state)))

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from market import rules
-from market.rules import MAX_AMOUNT, Paddle, SoftClose, State, Step
+from market.rules import MAX_AMOUNT, BuyNowUntil, Paddle, SoftClose, State, Step
 from store import hot
 from tests.store.scenarios import ANN, BASE, BEN, CAT, DAN, HISTORY_LENGTH, SCENARIOS, SELLER
 from tests.store.side_by_side import CLOCK_PRELUDE, SideBySide
@@ -60,6 +60,10 @@ class AnyAuction(RuleBasedStateMachine):
         assert self.both.state
         return self.both.state
 
+    @property
+    def on_offer(self) -> bool:
+        return not self.state.sealed and rules.buy_now(self.state) > 0
+
     @initialize(data=st.data())
     def new_auction(self, data: st.DataObject) -> None:
         self.epoch += 1
@@ -84,7 +88,20 @@ class AnyAuction(RuleBasedStateMachine):
 
     @rule(
         bidder=st.sampled_from(BIDDERS * 3 + (SELLER, STRANGER)),
-        anchor=st.sampled_from(["minimum", "minimum", "own limit", "lead", "lead", "step", "any", "largest"]),
+        anchor=st.sampled_from(
+            [
+                "minimum",
+                "minimum",
+                "own limit",
+                "lead",
+                "lead",
+                "step",
+                "reserve",
+                "buy now",
+                "any",
+                "largest",
+            ]
+        ),
         offset=st.sampled_from([0, 0, 1, 7, 100, -1]),
         any_amount=st.integers(1, MAX_AMOUNT),
         epoch_from_now=st.sampled_from([None] * 9 + [0, 1, -1]),
@@ -108,12 +125,40 @@ class AnyAuction(RuleBasedStateMachine):
         if self.state.lead:
             self._bid(self.state.lead.bidder, self.state.lead.maximum + by, f"r{self.state.seq}")
 
-    @rule(choice=st.integers(0, 99), offset=st.sampled_from([0, 0, 1, -1]))
-    def bid_again(self, choice: int, offset: int) -> None:
-        """The same `ref`, with the same or another maximum."""
+    @precondition(lambda self: self.on_offer)
+    @rule(by=st.sampled_from([-1, 0, 1]))
+    def bid_up_to_the_buy_now_price(self, by: int) -> None:
+        """Two bidders bring the next minimum near the price at which it can be bought."""
+        steps, price = self.state.steps, self.state.buy_now_price
+        wanted = price - rules.increment(steps, price) + by
+        for bidder in (ANN, BEN):
+            self._bid(bidder, max(wanted, 1), f"r{self.state.seq}")
+
+    @rule(
+        bidder=st.sampled_from(BIDDERS * 3 + (SELLER, STRANGER)),
+        epoch_from_now=st.sampled_from([None] * 9 + [0, 1, -1]),
+    )
+    def buy_now(self, bidder: str, epoch_from_now: int | None) -> None:
+        epoch = 0 if epoch_from_now is None else self.epoch + epoch_from_now
+        self.both.buy_now(bidder, f"r{self.state.seq}", max(epoch, 0))
+
+    @precondition(lambda self: self.state.lead is not None and self.on_offer)
+    @rule(bidder=st.sampled_from(BIDDERS), short=st.sampled_from([0, 0, 1]))
+    def buy_with_money_enough_or_one_less(self, bidder: str, short: int) -> None:
+        self.both.set_clock(min(max(self.both.now, self.state.opens_at), self.state.ends_at - 1))
+        version = self.both.versions.get(bidder, 0) + 1
+        self.both.put_paddle(bidder, PADDLE_NUMBERS[bidder], rules.buy_now(self.state) - short, version)
+        self.both.buy_now(bidder, f"r{self.state.seq}")
+
+    @rule(choice=st.integers(0, 99), offset=st.sampled_from([0, 0, 1, -1, None]))
+    def offer_again(self, choice: int, offset: int | None) -> None:
+        """The same `ref`, with the same or another maximum, or (None) for a purchase."""
         if self.state.answers:
             earlier = list(self.state.answers.values())[choice % len(self.state.answers)]
-            self._bid(earlier.bidder, earlier.maximum + offset, earlier.ref)
+            if offset is None:
+                self.both.buy_now(earlier.bidder, earlier.ref)
+            else:
+                self._bid(earlier.bidder, earlier.maximum + offset, earlier.ref)
 
     @rule(
         bidder=st.sampled_from((*BIDDERS, STRANGER)),
@@ -169,6 +214,8 @@ class AnyAuction(RuleBasedStateMachine):
             "own limit": paddle.limit if paddle else 1,
             "lead": state.lead.maximum if state.lead else state.start_price,
             "step": state.steps[-1].from_price,
+            "reserve": state.reserve,
+            "buy now": state.buy_now_price,
             "any": any_amount,
             "largest": MAX_AMOUNT,
         }[anchor]
@@ -176,13 +223,18 @@ class AnyAuction(RuleBasedStateMachine):
 
 @st.composite
 def new_auctions(draw: st.DrawFn, epoch: int) -> State:
-    """An auction before its first bid: prices small or near the largest, any increments, any soft close."""
+    """An auction before its first bid: prices small or near the largest, any increments, any soft close, with or
+    without a reserve and a price at which it can be bought."""
     start_price = draw(st.sampled_from([1, 100, 1_000, MAX_AMOUNT - 300, MAX_AMOUNT]))
     increments = st.sampled_from([1, 50, 100, 2**40, MAX_AMOUNT])
     steps = [Step(0, draw(increments))]
     for from_price in draw(st.sampled_from([(), (500,), (1_000, 1_200), (MAX_AMOUNT - 100,)])):
         steps.append(Step(from_price, draw(increments)))
     ends_at = BASE + 100_000
+    reserve = draw(st.sampled_from([0, 0, 1, 350, 2_500]))
+    reserve = min(start_price + reserve, MAX_AMOUNT) if reserve else 0
+    above = draw(st.sampled_from([0, 1, 400, 5_000, 2**45, 2**52]))
+    buy_now_price = min(max(start_price, reserve) + above, MAX_AMOUNT - 1) if above else 0
     return State(
         epoch=epoch,
         seller=SELLER,
@@ -195,6 +247,9 @@ def new_auctions(draw: st.DrawFn, epoch: int) -> State:
             extension_ms=draw(st.sampled_from([200_000, 1_000, 501, 500, 499])),
             latest_end=ends_at + draw(st.sampled_from([10_000_000, 700, 1, 0])),
         ),
+        reserve=reserve,
+        buy_now_price=buy_now_price,
+        buy_now_until=draw(st.sampled_from([*BuyNowUntil, BuyNowUntil.ALWAYS, BuyNowUntil.RESERVE_MET])),
         paddles={
             bidder: Paddle(PADDLE_NUMBERS[bidder], draw(st.sampled_from([MAX_AMOUNT, MAX_AMOUNT, 1_500, 0])))
             for bidder in draw(st.sampled_from([(*BIDDERS, SELLER), (*BIDDERS, SELLER), BIDDERS[:2]]))

@@ -9,6 +9,7 @@ import pytest
 
 from store.database import SyncDatabase
 from store.hot import SyncHot
+from store.media.interface import Media
 from tasks.app import Resources, configure
 from tasks.post import Folder, PostOffice
 from tests.tasks.stage import Stage
@@ -31,13 +32,13 @@ def mail_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def resources(
-    database_url: str, sync_database: SyncDatabase, redis_url: str, mail_dir: Path
+    database_url: str, sync_database: SyncDatabase, redis_url: str, media: Media, mail_dir: Path
 ) -> Iterator[Resources]:
     post = PostOffice(Folder(mail_dir), "from@example.org", "https://bid.example")
-    configure(database_url=database_url, redis_url=redis_url, broker_url=redis_url, post=post)
+    configure(database_url=database_url, redis_url=redis_url, broker_url=redis_url, media=media, post=post)
     hot = SyncHot.connect(redis_url)
     hot.client.flushdb()
-    yield Resources(sync_database, hot, post)
+    yield Resources(sync_database, hot, media, post)
     hot.client.close()
 
 

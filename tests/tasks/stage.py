@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from market import auctions, ledger, paddles
-from store.hot import HotAuction, keys_of, load_auction, place_bid, put_paddle, seal_auction
+from store.hot import HotAuction, buy_now, keys_of, load_auction, place_bid, put_paddle, seal_auction
 from store.models import Account, AccountKind, Auction, Bid, Paddle, WriteBackAlarm
 from store.records import BidRecord, SealRecord
 from tasks.app import Resources
@@ -50,6 +50,12 @@ class Stage:
     def bid(self, auction_id: UUID, bidder: UUID, maximum: int) -> BidRecord:
         """An accepted bid."""
         answer = self.resources.hot.run(place_bid(auction_id, bidder, f"r{next(self.refs)}", maximum))
+        assert isinstance(answer, BidRecord), answer
+        return answer
+
+    def buy_now(self, auction_id: UUID, bidder: UUID) -> BidRecord:
+        """An accepted purchase, which seals the auction."""
+        answer = self.resources.hot.run(buy_now(auction_id, bidder, f"r{next(self.refs)}"))
         assert isinstance(answer, BidRecord), answer
         return answer
 

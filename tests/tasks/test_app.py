@@ -11,7 +11,7 @@ import pytest
 from market import mails
 from store.hot import WRITE_BACK_AT
 from store.models import AuctionStatus, MailKind, User
-from tasks.app import DEFAULT, WRITE_BACK, app
+from tasks.app import DEFAULT, PHOTOS, WRITE_BACK, app
 from tests.database import make_user
 from tests.tasks.stage import Stage
 from tests.waiting import until
@@ -35,6 +35,7 @@ def _worker(
             **os.environ,
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
+            "MEDIA_ROOT": str(tmp_path),
             "MAIL_DIR": str(mail_dir),
         },
     )
@@ -81,6 +82,7 @@ def deaf_worker(redis_url: str, database_url: str) -> Iterator[subprocess.Popen[
             **os.environ,
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
+            "MEDIA_ROOT": "",
             "SILENCE_S": "5",
             "MAIL_DIR": "unused",
         },
@@ -124,6 +126,13 @@ def test_every_periodic_task_exists_and_does_not_pile_up() -> None:
         "auctions.load_missing",
         "auctions.sweep_paddles",
         "mail.send_due",
+        "neighbourhood.end_due",
+        "neighbourhood.mirror_missing",
+        "orders.count_reviews",
+        "orders.time_out_orders",
+        "photos.make_photos",
+        "photos.sweep_files",
+        "photos.sweep_photos",
         "sessions.end_expired",
         "sessions.tell_revoked",
         "settlement.settle_due",
@@ -136,13 +145,15 @@ def test_every_periodic_task_exists_and_does_not_pile_up() -> None:
         assert entry["options"]["expires"] <= max(entry["schedule"], 10)
 
 
-def test_write_back_has_a_queue_of_its_own() -> None:
+def test_write_back_and_photos_have_queues_of_their_own() -> None:
     app.loader.import_default_modules()
 
-    alone = [
-        name for name, entry in app.conf.beat_schedule.items() if entry["options"]["queue"] == WRITE_BACK
-    ]
-    assert alone == ["tasks.write_back.write_back_logs"]
+    schedule = app.conf.beat_schedule
+    modules = {
+        queue: {name.split(".")[1] for name, entry in schedule.items() if entry["options"]["queue"] == queue}
+        for queue in (WRITE_BACK, PHOTOS)
+    }
+    assert modules == {WRITE_BACK: {"write_back"}, PHOTOS: {"photos"}}
 
 
 def test_a_worker_without_a_list_of_queues_leaves_write_back_alone() -> None:

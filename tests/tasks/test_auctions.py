@@ -1,11 +1,13 @@
 """The safety net: ends that nobody saw, hot state that was lost, paddles that never arrived."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, update
 
 from market import auctions, paddles, write_back
+from market.rules import BuyNowUntil
 from store.hot import keys_of, put_paddle
 from store.models import AccountKind, Auction, AuctionStatus, Paddle, PaddleStatus, Transfer, TransferKind
 from tasks.auctions import check_logs, close_due, load_missing, sweep_paddles
@@ -78,6 +80,84 @@ def test_an_auction_without_bids_is_not_sold(stage: Stage) -> None:
 
     assert stage.stored(auction).status == AuctionStatus.UNSOLD
     assert stage.balance(AccountKind.AVAILABLE, bidder) == LIMIT
+
+
+def test_below_the_reserve_nothing_is_sold_and_all_money_goes_back(stage: Stage) -> None:
+    auction = stage.auction(reserve=50_000)
+    loser, leader = stage.bidder(auction), stage.bidder(auction)
+    stage.bid(auction, loser, 5_000)
+    stage.bid(auction, leader, 49_999)
+    stage.end(auction)
+
+    for _ in range(2):
+        close_due(stage.resources)
+        drain(stage.resources)
+        settle_due(stage.resources)
+
+    stored = stage.stored(auction)
+    assert (stored.status, stored.price, stored.hammer_price) == (AuctionStatus.UNSOLD, 5_100, None)
+    assert [stage.balance(AccountKind.AVAILABLE, bidder) for bidder in (loser, leader)] == [LIMIT] * 2
+    assert stage.alarms(auction) == []
+    stage.check_ledger()
+
+
+def test_who_buys_at_once_pays_that_price_once(stage: Stage) -> None:
+    auction = stage.auction(buy_now=20_000, buy_now_until=BuyNowUntil.ALWAYS)
+    leader, buyer = stage.bidder(auction), stage.bidder(auction)
+    stage.bid(auction, leader, 90_000)
+    stage.buy_now(auction, buyer)
+    assert stage.refused(auction, leader, 95_000) == "closed"
+
+    for _ in range(2):
+        close_due(stage.resources)
+        drain(stage.resources)
+        settle_due(stage.resources)
+
+    stored = stage.stored(auction)
+    assert (stored.status, stored.hammer_price, stored.leader_id) == (AuctionStatus.SOLD, 20_000, buyer)
+    assert stage.balance(AccountKind.AVAILABLE, buyer) == LIMIT - 20_000
+    assert stage.balance(AccountKind.AVAILABLE, leader) == LIMIT
+    assert stage.alarms(auction) == []
+    stage.check_ledger()
+
+
+def test_a_purchase_whose_seal_was_lost_is_sealed_after_the_next_load(stage: Stage) -> None:
+    auction = stage.auction(buy_now=20_000, buy_now_until=BuyNowUntil.ALWAYS)
+    other, buyer = stage.bidder(auction), stage.bidder(auction)
+    load_missing(stage.resources)
+    stage.buy_now(auction, buyer)
+    redis: Any = stage.resources.hot.client
+    [purchase, seal] = redis.xrange(keys_of(auction).log)
+    assert b'"bought":true' in purchase[1][b"r"]
+    redis.xdel(keys_of(auction).log, seal[0])
+    drain(stage.resources)
+
+    stage.resources.hot.client.flushdb()
+    load_missing(stage.resources)
+    assert stage.refused(auction, other, 30_000) == "closed"
+    close_due(stage.resources)
+    drain(stage.resources)
+    settle_due(stage.resources)
+
+    stored = stage.stored(auction)
+    assert (stored.status, stored.hammer_price, stored.leader_id) == (AuctionStatus.SOLD, 20_000, buyer)
+    assert stage.alarms(auction) == []
+
+
+def test_reserve_and_buy_now_come_back_with_lost_hot_state(stage: Stage) -> None:
+    auction = stage.auction(reserve=10_000, buy_now=20_000, buy_now_until=BuyNowUntil.RESERVE_MET)
+    one, two = stage.bidder(auction), stage.bidder(auction)
+    load_missing(stage.resources)
+    stage.bid(auction, one, 5_000)
+    drain(stage.resources)
+
+    stage.resources.hot.client.flushdb()
+    load_missing(stage.resources)
+    before = stage.bid(auction, one, 9_999)
+    after = stage.bid(auction, two, 10_000)
+
+    assert (before.price, before.reserve_met, before.buy_now) == (1_000, False, 20_000)
+    assert (after.price, after.reserve_met, after.buy_now) == (10_000, True, 0)
 
 
 def test_an_auction_is_not_settled_before_its_seal_is_written_back(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from store.media.local import LocalMedia
 from tasks.app import app, configure
 from tasks.post import Folder, PostOffice
 from tasks.watchdog import SILENCE_S
@@ -13,6 +14,7 @@ configure(
     database_url=os.environ["DATABASE_URL"],
     redis_url=os.environ["REDIS_URL"],
     broker_url=os.environ["REDIS_URL"],
+    media=LocalMedia(Path(os.environ["MEDIA_ROOT"]), b"no uploads here"),
     post=PostOffice(Folder(Path(os.environ["MAIL_DIR"])), "from@example.org", "https://bid.example"),
     silence_s=float(os.environ.get("SILENCE_S", SILENCE_S)),
 )

@@ -1,0 +1,62 @@
+"""Whom a user wants nothing to do with: neither messages nor bids. What is bought already is carried through."""
+
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from market.errors import Refusal
+from market.pages import Page, bounded, decode_cursor, page_of
+from market.times import to_ms
+from store.models import Block, User
+
+
+class BlockView(msgspec.Struct, frozen=True):
+    """Somebody whom the user has blocked, since `created_at` (ms)."""
+
+    user_id: UUID
+    display_name: str
+    created_at: int
+
+
+def put(session: Session, user_id: UUID, blocked_id: UUID) -> None:
+    """Block somebody; again changes nothing. Refuses with `not_found` or `forbidden` (oneself)."""
+    if user_id == blocked_id:
+        raise Refusal("forbidden", "Nobody can block themselves.")
+    if session.get(User, blocked_id) is None:
+        raise Refusal("not_found", "There is no such user.")
+    session.execute(insert(Block).values(blocker_id=user_id, blocked_id=blocked_id).on_conflict_do_nothing())
+
+
+def remove(session: Session, user_id: UUID, blocked_id: UUID) -> None:
+    """Block somebody no longer. Refuses with `not_found`."""
+    gone = session.scalar(
+        delete(Block)
+        .where(Block.blocker_id == user_id, Block.blocked_id == blocked_id)
+        .returning(Block.blocked_id)
+    )
+    if gone is None:
+        raise Refusal("not_found", "You have not blocked this user.")
+
+
+def page(session: Session, user_id: UUID, cursor: str | None, limit: int) -> Page[BlockView]:
+    """Whom the user has blocked. Refuses with `invalid_cursor`."""
+    query = (
+        select(Block, User.display_name)
+        .join(User, User.id == Block.blocked_id)
+        .where(Block.blocker_id == user_id)
+        .order_by(Block.blocked_id)
+    )
+    if cursor is not None:
+        query = query.where(Block.blocked_id > decode_cursor(cursor, UUID))
+    rows = session.execute(query.limit(bounded(limit) + 1))
+    views = [BlockView(block.blocked_id, name, to_ms(block.created_at)) for block, name in rows]
+    return page_of(views, bounded(limit), lambda view: view.user_id)
+
+
+def check(session: Session, blocker_id: UUID, user_id: UUID) -> None:
+    """Refuse with `blocked` if `blocker_id` wants nothing to do with the user."""
+    if session.get(Block, (blocker_id, user_id)) is not None:
+        raise Refusal("blocked", "This user does not want to deal with you.")

@@ -1,0 +1,80 @@
+"""What the two sides of an order write to each other. Only they can read it."""
+
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from market import blocks, orders
+from market.orders import Side
+from market.pages import Page, bounded, decode_cursor, page_of
+from market.times import to_ms
+from store.ids import new_id
+from store.models import ChatMessage, Order
+
+MAX_TEXT = 2_000
+"""Characters of a message."""
+
+
+class MessageView(msgspec.Struct, frozen=True):
+    """A message. `number` counts an order's from 1 without gaps, `created_at` in ms."""
+
+    id: UUID
+    number: int
+    by: Side
+    text: str
+    created_at: int
+
+
+class ReadMarker(msgspec.Struct, frozen=True):
+    """Up to which number of an order's messages a side has read."""
+
+    number: int
+
+
+def send(session: Session, user_id: UUID, order_id: UUID, text: str) -> MessageView:
+    """Write to the other side. Refuses with `not_found` or `blocked`."""
+    order = orders.locked(session, user_id, order_id)
+    blocks.check(session, orders.other_of(order, user_id), user_id)
+    order.messages += 1
+    message = ChatMessage(id=new_id(), order_id=order_id, number=order.messages, sender_id=user_id, text=text)
+    session.add(message)
+    session.flush()
+    session.refresh(message)
+    return _view(order, message)
+
+
+def page(
+    session: Session, user_id: UUID, order_id: UUID, cursor: str | None, limit: int
+) -> Page[MessageView]:
+    """The messages of an order, newest first. Refuses with `not_found` or `invalid_cursor`."""
+    order = orders.own(session, user_id, order_id)
+    query = select(ChatMessage).where(ChatMessage.order_id == order_id).order_by(ChatMessage.number.desc())
+    if cursor is not None:
+        query = query.where(ChatMessage.number < decode_cursor(cursor, int))
+    found = session.scalars(query.limit(bounded(limit) + 1))
+    return page_of(
+        [_view(order, message) for message in found], bounded(limit), lambda message: message.number
+    )
+
+
+def read(session: Session, user_id: UUID, order_id: UUID, number: int) -> ReadMarker:
+    """Note that the user has read the messages up to `number`; where that is in the end. Refuses with `not_found`."""
+    order = orders.locked(session, user_id, order_id)
+    number = min(number, order.messages)
+    if user_id == order.buyer_id:
+        order.buyer_read = number = max(number, order.buyer_read)
+    else:
+        order.seller_read = number = max(number, order.seller_read)
+    return ReadMarker(number)
+
+
+def _view(order: Order, message: ChatMessage) -> MessageView:
+    return MessageView(
+        message.id,
+        message.number,
+        orders.side_of(order, message.sender_id),
+        message.text,
+        to_ms(message.created_at),
+    )

@@ -1,0 +1,1 @@
+"""Files of users, on local disk or S3: one interface, two backends."""

@@ -1,0 +1,12 @@
+"""An order to play with."""
+
+import pytest
+
+from store.database import SyncDatabase
+from tests.market.trade import Trade
+
+
+@pytest.fixture
+def trade(sync_database: SyncDatabase) -> Trade:
+    """A paid order of two new users."""
+    return Trade.begin(sync_database)

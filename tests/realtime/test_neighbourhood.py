@@ -1,0 +1,51 @@
+"""Neighbourhood auctions are watched like live ones: the same messages from a copy that PostgreSQL's doors write."""
+
+from dataclasses import replace
+
+from realtime.protocol import State
+from store.hot import Hot
+from store.ids import new_id
+from store.mirrors import mirror
+from store.records import SealRecord
+from tests.realtime.conftest import Connect, Process
+from tests.store.test_mirrors import ANN, after_bid, an_auction
+from tests.waiting import until
+
+
+async def test_viewers_on_every_process_see_bids_and_the_end(
+    hot: Hot, processes: tuple[Process, Process], connect: Connect
+) -> None:
+    auction = an_auction(await hot.now_ms())
+    name = str(auction.auction_id)
+    await hot.run(mirror(auction, [], None))
+    clients = [await connect(process.url) for process in processes]
+    for client in clients:
+        await client.request("subscribe", auction=name)
+
+    first, bid_1 = after_bid(auction, 1)
+    await hot.run(mirror(first, [bid_1], None))
+    await until(lambda: all(client.replicas[name].price == 1_000 for client in clients))
+
+    # The second copy never came: the third says so by its number, and the rooms read what they missed.
+    third, bid_3 = after_bid(auction, 3)
+    await hot.run(mirror(third, [bid_3], None))
+    await until(lambda: all(client.replicas[name].bids == 3 for client in clients))
+
+    seal = SealRecord(auction.auction_id, 1, 4, auction.ends_at, auction.ends_at, 1_200, str(ANN), 1, 3)
+    await hot.run(mirror(replace(third, seq=4), [seal], seal))
+    for client in clients:
+        closed = await client.push("closed", auction=name)
+        assert closed["hammer_price"] == 1_200
+    late = await connect(processes[0].url)
+    snapshot = await late.request("subscribe", auction=name)
+    assert snapshot["state"] == State.CLOSED
+
+
+async def test_a_bid_on_the_socket_needs_the_paddle_that_nobody_has(
+    hot: Hot, url: str, connect: Connect
+) -> None:
+    auction = an_auction(await hot.now_ms())
+    await hot.run(mirror(auction, [], None))
+    client = await connect(url, new_id())
+    reply = await client.request("bid", auction=str(auction.auction_id), maximum=5_000)
+    assert reply["code"] == "no_paddle"

@@ -1,0 +1,116 @@
+"""What is published for a user reaches all open sockets of that user, in every process, and nobody else's."""
+
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from realtime.protocol import decode_outgoing
+from store.hot import Hot
+from store.ids import new_id
+from store.pushes import MessagePush, OrderPush, Push, publish
+from store.tickets import put_ticket
+from tests.realtime.clients import Client
+from tests.realtime.conftest import Connect, Process
+from tests.waiting import until
+
+ORDER = new_id()
+
+
+def a_push(number: int = 1) -> MessagePush:
+    return MessagePush(order=ORDER, id=new_id(), number=number, by="buyer", text="안녕", created_at=1)
+
+
+async def heard(client: Client) -> list[int]:
+    """The numbers of the messages that have come."""
+    await client.in_order()
+    return [message["number"] for message in client.of_type("message")]
+
+
+async def listening(hot: Hot, *users: UUID) -> None:
+    """Wait until a process hears what these users are pushed: the reply to the ticket does not wait for it."""
+    channels = [f"user:{user}" for user in users]
+
+    async def all_heard() -> bool:
+        reply = await hot.client.execute_command("PUBSUB", "SHARDNUMSUB", *channels)
+        return all(count > 0 for count in reply[1::2])
+
+    await until(all_heard)
+
+
+async def test_a_push_reaches_all_sockets_of_its_users_and_no_others(
+    processes: tuple[Process, Process], connect: Connect, hot: Hot
+) -> None:
+    ann, bob, eve = new_id(), new_id(), new_id()
+    one, two = (process.url for process in processes)
+    first, second, third = await connect(one, ann), await connect(one, ann), await connect(two, ann)
+    other, stranger, guest = await connect(two, bob), await connect(one, eve), await connect(one)
+
+    async def both_processes() -> bool:
+        reply = await hot.client.execute_command("PUBSUB", "SHARDNUMSUB", f"user:{ann}")
+        return bool(reply[1] == 2)
+
+    await until(both_processes)
+    await listening(hot, bob, eve)
+    push = a_push()
+    await publish(hot, [ann, bob], push)
+
+    for client in (first, second, third, other):
+        message = await client.push("message")
+        assert message == {
+            "type": "message",
+            "order": str(ORDER),
+            "id": str(push.id),
+            "number": 1,
+            "by": "buyer",
+            "text": "안녕",
+            "created_at": 1,
+        }
+    await publish(hot, [eve], a_push(2))
+    await stranger.push("message", number=2)
+    assert await heard(stranger) == [2]
+    assert await heard(guest) == []
+
+
+async def test_a_socket_hears_its_present_user_only(url: str, connect: Connect, hot: Hot) -> None:
+    ann, bob = new_id(), new_id()
+    client = await connect(url, ann)
+    await listening(hot, ann)
+    await client.request("authenticate", ticket=await put_ticket(hot, bob, new_id()))
+    await listening(hot, bob)
+    await publish(hot, [ann, bob], a_push(1))
+    await publish(hot, [ann], a_push(2))
+    await publish(hot, [bob], a_push(3))
+    await client.push("message", number=3)
+    assert await heard(client) == [1, 3]
+
+
+async def test_nobody_listens_for_whoever_has_left(url: str, connect: Connect, hot: Hot) -> None:
+    ann = new_id()
+    stays, goes = await connect(url, ann), await connect(url, ann)
+    await listening(hot, ann)
+    await goes.leave()
+    await publish(hot, [ann], a_push())
+    await stays.push("message")
+    await stays.leave()
+
+    async def nobody() -> bool:
+        reply = await hot.client.execute_command("PUBSUB", "SHARDNUMSUB", f"user:{ann}")
+        return bool(reply[1] == 0)
+
+    await until(nobody)
+
+
+@pytest.mark.parametrize(
+    "push", [a_push(), OrderPush(order=ORDER, action="ship", state="shipped")], ids=["message", "order"]
+)
+async def test_every_push_is_a_message_of_the_protocol(
+    url: str, connect: Connect, hot: Hot, push: Push
+) -> None:
+    ann = new_id()
+    client = await connect(url, ann)
+    await listening(hot, ann)
+    await publish(hot, [ann], push)
+    kind = str(push.__struct_config__.tag)
+    came = await client.push(kind)
+    assert decode_outgoing(msgspec.json.encode(came)) == push

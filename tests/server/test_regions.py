@@ -1,0 +1,70 @@
+"""Bringing regions into a database from the command line."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from market import regions
+from server import cli
+from server.errors import Failure
+from server.regions import load, load_first
+from server.settings import Settings
+from store.database import SyncDatabase
+from store.migrations.run import upgrade
+from tests.database import REGIONS, fresh_database
+
+
+@pytest.fixture
+def empty(settings: Settings) -> Iterator[Settings]:
+    """Settings of an instance whose database is migrated and has no regions."""
+    with fresh_database() as url:
+        upgrade(url)
+        yield replace(settings, database_url=url, owner_database_url=url)
+
+
+def names(settings: Settings) -> list[str]:
+    database = SyncDatabase(settings.database_url)
+    try:
+        with database.transaction() as session:
+            return [region.name for region in regions.page(session, None, None, None, 100).items]
+    finally:
+        database.dispose()
+
+
+def test_a_new_database_gets_the_shipped_regions_once(empty: Settings) -> None:
+    said: list[str] = []
+    load_first(empty, said.append)
+    assert said == ["Loading the regions of regions.csv", "5335 regions are in the database"]
+    assert len(names(empty)) == 17
+    load_first(empty, said.append)
+    assert len(said) == 2
+
+
+def test_a_file_is_loaded_by_the_command_again_and_again(
+    empty: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", empty.database_url)
+    monkeypatch.setattr(sys, "argv", ["neighborbid", "load-regions", str(REGIONS)])
+    for _ in range(2):
+        assert cli.main() == 0
+        assert capsys.readouterr().out.endswith("16 regions are in the database\n")
+        assert names(empty) == ["서울특별시", "부산광역시", "세종특별자치시", "경상북도"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "code\n", "code,name,name_en,latitude,longitude\n11,a,a,0,0\n1,a,a,0,0\n"]
+)
+def test_a_file_that_cannot_be_used_is_refused_as_a_whole(empty: Settings, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "bad.csv"
+    file.write_text(text)
+    with pytest.raises(Failure, match="cannot be loaded"):
+        load(empty, file, lambda _line: None)
+    assert names(empty) == []
+
+
+def test_a_file_that_is_not_there_is_refused(empty: Settings, tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="No such file"):
+        load(empty, tmp_path / "nothing.csv", lambda _line: None)

@@ -35,10 +35,13 @@ def mirror_missing(resources: Resources) -> None:
         with resources.database.transaction() as session:
             bidding.mirror_again(session, lost)
         mirrors.mark_shards(resources.hot, lost)
-    with resources.database.transaction() as session:
-        missing = bidding.to_mirror(session)
-    for mirror in missing:
-        _write(resources, mirror)
+    while True:
+        with resources.database.transaction() as session:
+            missing = bidding.to_mirror(session)
+        for mirror in missing:
+            _write(resources, mirror)
+        if len(missing) < bidding.BATCH:
+            return
 
 
 def _write(resources: Resources, mirror: Mirror) -> None:

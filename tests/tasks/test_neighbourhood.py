@@ -82,3 +82,12 @@ def test_when_redis_has_lost_everything_running_auctions_come_back(resources: Re
     resources.hot.client.flushdb()
     mirror_missing(resources)
     assert read(resources, auction_id).state is not None
+
+
+def test_a_sweep_brings_more_than_it_handles_at_a_time(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bidding, "BATCH", 2)
+    auction_ids = [make(resources) for _ in range(5)]
+    mirror_missing(resources)
+    assert all(read(resources, auction_id).state is not None for auction_id in auction_ids)

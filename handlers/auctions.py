@@ -1,32 +1,78 @@
-"""What everybody may see of auctions. Live prices are PostgreSQL's, about a second old: `/ws/live` has them at once."""
+"""What everybody may see of auctions. Prices in a list are Redis's, as far as it answers; of one auction they are
+PostgreSQL's, about a second old: `/ws/live` has them at once."""
 
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
+
+import msgspec
+import structlog
+from msgspec import Meta
+from redis import RedisError
 
 from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.media import MediaHandler
 from handlers.operations import operation
-from handlers.parsing import PageQuery
-from market import auctions, photos
-from market.auctions import AuctionView
-from market.pages import Page
+from handlers.parsing import ONE_LINE, Amount, PageQuery
+from market import auctions, categories, photos, regions, search
+from market.auctions import Prices, StateFilter
+from market.neighbourhoods import Radius
 from market.photos import AuctionDetail
+from market.search import Found, SearchPage, Sort, Wanted
+from store import live
+from store.live import Glance
+from store.models import AuctionKind, Condition
+
+log = structlog.get_logger()
 
 
 class AuctionsQuery(PageQuery, frozen=True, kw_only=True):
-    """Which auctions to list."""
+    """Which auctions to list, as in `market.search.Wanted`, and in which order."""
 
-    state: Literal["scheduled", "live", "closed"] | None = None
+    q: Annotated[str, Meta(max_length=search.MAX_QUERY, pattern=ONE_LINE)] | None = None
+    category: Annotated[str, Meta(max_length=categories.MAX_CODE, pattern=categories.CODE)] | None = None
+    region: Annotated[str, Meta(pattern=regions.CODE)] | None = None
+    neighbourhood_id: UUID | None = None
+    radius: Radius | None = None
+    min_price: Amount | None = None
+    max_price: Amount | None = None
+    condition: Condition | None = None
+    kind: AuctionKind | None = None
+    state: StateFilter | None = None
+    seller: UUID | None = None
+    sort: Sort = Sort.NEWEST
+    facets: Literal["true", "false"] = "false"
 
 
-class AuctionsHandler(ApiHandler):
-    """GET: the published auctions."""
+class AuctionsHandler(MediaHandler):
+    """GET: the published auctions, searched."""
 
     public = True
 
-    @operation("invalid_cursor")
-    async def get(self, query: AuctionsQuery) -> Page[AuctionView]:
-        return await self.use(auctions.page, query.state, query.cursor, query.limit)
+    @operation("invalid_cursor", "unauthenticated", "not_a_neighbour")
+    async def get(self, query: AuctionsQuery) -> SearchPage:
+        viewer = await self.viewer()
+        wanted = msgspec.convert(query, Wanted, from_attributes=True)
+        found = await self.use(
+            search.find,
+            wanted,
+            query.sort,
+            query.cursor,
+            query.limit,
+            query.facets == "true",
+            viewer.user_id if viewer else None,
+        )
+        return search.cards(found, await self._glances(found), self.media.backend.url)
+
+    async def _glances(self, found: Found) -> dict[UUID, Glance]:
+        """What Redis knows of the running ones; without Redis, nothing."""
+        running = found.running()
+        if not running:
+            return {}
+        try:
+            return await live.glances(self.services.hot, running)
+        except RedisError as error:
+            log.warning("prices_not_live", error=str(error))
+            return {}
 
 
 class AuctionHandler(MediaHandler):
@@ -41,7 +87,18 @@ class AuctionHandler(MediaHandler):
         return await self.use(photos.detail, auction_id, viewer_id, self.media.backend.url)
 
 
+class PricesHandler(ApiHandler):
+    """GET: how the price of an auction has risen, for a chart."""
+
+    public = True
+
+    @operation()
+    async def get(self, auction_id: UUID) -> Prices:
+        return await self.use(auctions.prices, auction_id)
+
+
 routes = [
     (r"/api/v1/auctions", AuctionsHandler),
     (rf"/api/v1/auctions/{UUID_PATTERN}", AuctionHandler),
+    (rf"/api/v1/auctions/{UUID_PATTERN}/prices", PricesHandler),
 ]

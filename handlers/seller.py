@@ -11,12 +11,13 @@ from redis import RedisError
 from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.operations import operation
 from handlers.parsing import ONE_LINE, PROSE, Amount, Body, PageQuery
-from market import auctions
+from market import auctions, categories
 from market.auctions import AuctionView
 from market.neighbourhoods import Radius
 from market.pages import Page
 from market.rules import BuyNowUntil
 from store.hot import load_auction
+from store.models import Condition
 
 log = structlog.get_logger()
 
@@ -50,6 +51,10 @@ class NewAuction(Body, frozen=True, kw_only=True):
     buy_now: Amount | None = None
     buy_now_until: BuyNowUntil | None = None
     place: NewPlace | None = None
+    category: Annotated[str, msgspec.Meta(max_length=categories.MAX_CODE, pattern=categories.CODE)] = (
+        categories.OTHER
+    )
+    condition: Condition | None = None
 
 
 class SellerAuctionsHandler(ApiHandler):
@@ -64,9 +69,7 @@ class SellerAuctionsHandler(ApiHandler):
 
     @operation("invalid_cursor")
     async def get(self, query: PageQuery) -> Page[AuctionView]:
-        return await self.use(
-            auctions.page, None, query.cursor, query.limit, seller_id=self.principal.user_id
-        )
+        return await self.use(auctions.page, self.principal.user_id, query.cursor, query.limit)
 
 
 class PublishHandler(ApiHandler):

@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import ColumnElement, DateTime, Row, Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
-from market import accounts, neighbourhoods, rules
+from market import accounts, categories, neighbourhoods, rules, words
 from market.errors import Refusal
 from market.neighbourhoods import Radius
 from market.pages import Page, bounded, decode_cursor, page_of
@@ -23,7 +23,17 @@ from market.rules import MAX_AMOUNT, BuyNowUntil
 from market.times import from_ms, to_ms
 from store.hot import HotAuction, HotPaddle
 from store.ids import new_id, shard_of
-from store.models import Auction, AuctionKind, AuctionStatus, Bid, LogPosition, Paddle, PaddleStatus, User
+from store.models import (
+    Auction,
+    AuctionKind,
+    AuctionStatus,
+    Bid,
+    Condition,
+    LogPosition,
+    Paddle,
+    PaddleStatus,
+    User,
+)
 
 MAX_TITLE = 200
 MAX_DESCRIPTION = 10_000
@@ -34,6 +44,8 @@ MAX_AHEAD_MS = 365 * 24 * 3600 * 1000
 """How far from now the end may be."""
 MAX_SOFT_CLOSE_MS = 3600 * 1000
 MAX_CAP_MS = 24 * 3600 * 1000
+MAX_POINTS = 200
+"""Of the history of a price."""
 
 
 class _Position(msgspec.Struct, frozen=True, array_like=True):
@@ -62,7 +74,8 @@ class Place(msgspec.Struct, frozen=True):
 class Draft(msgspec.Struct, frozen=True):
     """An auction to be made. Amounts in minor units, times in ms. `increments` are (from price, increment), the first
     from 0. Without `opens_at` it opens now. `reserve` and `buy_now` are above the start price, `buy_now` not below the
-    reserve; `buy_now_until` belongs to it. With a `place` it is a neighbourhood auction."""
+    reserve; `buy_now_until` belongs to it. With a `place` it is a neighbourhood auction. `category` is the code of a
+    leaf."""
 
     title: str
     description: str
@@ -75,6 +88,8 @@ class Draft(msgspec.Struct, frozen=True):
     buy_now: int | None = None
     buy_now_until: BuyNowUntil | None = None
     place: Place | None = None
+    category: str = categories.OTHER
+    condition: Condition | None = None
 
 
 class AuctionState(StrEnum):
@@ -104,6 +119,8 @@ class AuctionView(msgspec.Struct, frozen=True):
     region_code: str | None
     radius: Radius | None
     state: AuctionState
+    category: str
+    condition: Condition | None
     title: str
     description: str
     start_price: int
@@ -136,6 +153,19 @@ class BidView(msgspec.Struct, frozen=True):
     at: int
 
 
+class PricePoint(msgspec.Struct, frozen=True):
+    """The price after a bid at `at` (ms)."""
+
+    at: int
+    price: int
+
+
+class Prices(msgspec.Struct, frozen=True):
+    """How the price of an auction has risen, for a chart."""
+
+    items: list[PricePoint]
+
+
 class Standing(StrEnum):
     """How a bidder stands in an auction."""
 
@@ -165,6 +195,8 @@ def create(session: Session, seller_id: UUID, draft: Draft) -> AuctionView:
     now = to_ms(_clock(session))
     opens_at = now if draft.opens_at is None else draft.opens_at
     _validate(draft, opens_at, now)
+    if not categories.is_leaf(session, draft.category):
+        raise _impossible("category")
     soft = draft.soft_close or SoftClose(0, 0, 0)
     place = draft.place
     region_code, cell = (None, None)
@@ -180,6 +212,8 @@ def create(session: Session, seller_id: UUID, draft: Draft) -> AuctionView:
             region_code=region_code,
             cell=cell,
             radius=None if place is None else place.radius,
+            category_code=draft.category,
+            condition=draft.condition,
             title=draft.title,
             description=draft.description,
             start_price=draft.start_price,
@@ -195,7 +229,12 @@ def create(session: Session, seller_id: UUID, draft: Draft) -> AuctionView:
         )
     )
     session.flush()
+    words.remember(session, auction_id, draft.title, draft.description)
     return get(session, auction_id, seller_id)
+
+
+def _impossible(field: str) -> Refusal:
+    return Refusal("invalid_auction", f"The auction is not possible like this: {field}.", field=field)
 
 
 def _validate(draft: Draft, opens_at: int, now: int) -> None:
@@ -226,7 +265,7 @@ def _validate(draft: Draft, opens_at: int, now: int) -> None:
     }
     for field, valid in checks.items():
         if not valid:
-            raise Refusal("invalid_auction", f"The auction is not possible like this: {field}.", field=field)
+            raise _impossible(field)
 
 
 def publish(session: Session, seller_id: UUID, auction_id: UUID) -> AuctionView:
@@ -279,26 +318,16 @@ def get(session: Session, auction_id: UUID, viewer_id: UUID | None = None) -> Au
     return _view(row, viewer_id)
 
 
-def page(
-    session: Session, state: StateFilter | None, cursor: str | None, limit: int, seller_id: UUID | None = None
-) -> Page[AuctionView]:
-    """Auctions, the last made first. `seller_id` asks for all of one seller, drafts too: for that seller only.
-
-    Refuses with `invalid_cursor`.
-    """
-    query = _auctions().order_by(Auction.id.desc())
-    query = query.where(
-        Auction.status != AuctionStatus.DRAFT if seller_id is None else Auction.seller_id == seller_id
-    )
-    if state is not None:
-        query = query.where(_in_state(state))
+def page(session: Session, seller_id: UUID, cursor: str | None, limit: int) -> Page[AuctionView]:
+    """The auctions of a seller, drafts too, the last made first: for that seller. Refuses with `invalid_cursor`."""
+    query = _auctions().where(Auction.seller_id == seller_id).order_by(Auction.id.desc())
     if cursor is not None:
         query = query.where(Auction.id < decode_cursor(cursor, UUID))
     rows = session.execute(query.limit(bounded(limit) + 1))
     return page_of([_view(row, seller_id) for row in rows], bounded(limit), lambda auction: auction.id)
 
 
-def _in_state(state: StateFilter) -> ColumnElement[bool]:
+def in_state(state: StateFilter) -> ColumnElement[bool]:
     published = Auction.status == AuctionStatus.PUBLISHED
     match state:
         case "scheduled":
@@ -322,6 +351,31 @@ def bids(session: Session, auction_id: UUID, cursor: str | None, limit: int) -> 
     return page_of(views, bounded(limit), lambda bid: _Position(bid.epoch, bid.seq))
 
 
+def prices(session: Session, auction_id: UUID) -> Prices:
+    """The price after the bids of an auction: at most `MAX_POINTS`, evenly chosen, always with the first and the last.
+
+    Refuses with `not_found`.
+    """
+    get(session, auction_id)
+    order = (Bid.epoch, Bid.seq)
+    numbered = (
+        select(
+            Bid.at,
+            Bid.price,
+            func.row_number().over(order_by=order).label("number"),
+            func.count().over().label("total"),
+        )
+        .where(Bid.auction_id == auction_id)
+        .subquery()
+    )
+    row = numbered.c
+    # The least with which they are not too many, the last one included.
+    step = func.greatest((row.total + MAX_POINTS - 3) // (MAX_POINTS - 1), 1)
+    chosen = or_((row.number - 1) % step == 0, row.number == row.total)
+    found = session.execute(select(row.at, row.price).where(chosen).order_by(row.number))
+    return Prices([PricePoint(to_ms(at), price) for at, price in found])
+
+
 def own_bids(session: Session, bidder_id: UUID, cursor: str | None, limit: int) -> Page[OwnBid]:
     """The auctions that a user has bid in, the last made first. Refuses with `invalid_cursor`."""
     own = select(Bid.auction_id, func.max(Bid.maximum).label("maximum")).where(Bid.bidder_id == bidder_id)
@@ -338,7 +392,7 @@ def own_bids(session: Session, bidder_id: UUID, cursor: str | None, limit: int) 
 
 
 def _own_bid(auction: Auction, bidder_id: UUID, maximum: int, now: datetime) -> OwnBid:
-    state = _state(auction, now)
+    state = state_of(auction, now)
     leads = auction.leader_id == bidder_id
     if state in (AuctionState.SOLD, AuctionState.UNSOLD):
         standing = Standing.WON if leads and state == AuctionState.SOLD else Standing.LOST
@@ -458,7 +512,7 @@ def rules_state(auction: Auction) -> rules.State:
 def _view(row: Row[Auction, str, datetime], viewer_id: UUID | None) -> AuctionView:
     auction, seller_name, now = row
     known = rules_state(auction)
-    state = _state(auction, now)
+    state = state_of(auction, now)
     over = state not in (AuctionState.DRAFT, AuctionState.SCHEDULED, AuctionState.LIVE)
     has_bid = auction.leader_id is not None
     sold = auction.status == AuctionStatus.SOLD
@@ -470,6 +524,8 @@ def _view(row: Row[Auction, str, datetime], viewer_id: UUID | None) -> AuctionVi
         region_code=auction.region_code,
         radius=Radius(auction.radius) if auction.radius else None,
         state=state,
+        category=auction.category_code,
+        condition=Condition(auction.condition) if auction.condition else None,
         title=auction.title,
         description=auction.description,
         start_price=auction.start_price,
@@ -493,7 +549,8 @@ def _view(row: Row[Auction, str, datetime], viewer_id: UUID | None) -> AuctionVi
     )
 
 
-def _state(auction: Auction, now: datetime) -> AuctionState:
+def state_of(auction: Auction, now: datetime) -> AuctionState:
+    """What a visitor is told at `now` about an auction, as it stands in its row."""
     match auction.status:
         case AuctionStatus.PUBLISHED if now < auction.opens_at:
             return AuctionState.SCHEDULED

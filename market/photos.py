@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from market import auctions
@@ -291,6 +291,23 @@ def avatars_of(session: Session, user_ids: Collection[UUID], address: Address) -
     return {photo.owner_id: _avatar_view(photo, address) for photo in rows}
 
 
+def cover() -> ScalarSelect[str]:
+    """For a query of auctions: the token of the first photo of each, which `cover_address` takes."""
+    return (
+        select(Photo.token)
+        .where(Photo.auction_id == Auction.id, Photo.status == PhotoStatus.READY)
+        .order_by(Photo.position, Photo.id)
+        .limit(1)
+        .correlate(Auction)
+        .scalar_subquery()
+    )
+
+
+def cover_address(token: str, address: Address) -> str:
+    """Where everybody finds the picture of a photo that a card shows."""
+    return address(_key(token, "card"))
+
+
 def detail(session: Session, auction_id: UUID, viewer_id: UUID | None, address: Address) -> AuctionDetail:
     """An auction with its photos. Refuses as `auctions.get` does."""
     view = auctions.get(session, auction_id, viewer_id)
@@ -406,7 +423,11 @@ def _due() -> ColumnElement[bool]:
 def _keys(photo: Photo) -> dict[str, str]:
     """Where the files of its sizes are, or will be."""
     sizes = AVATAR_SIZES if photo.is_avatar else SIZES
-    return {size: f"photos/{photo.token}-{size}.webp" for size in sizes}
+    return {size: _key(photo.token, size) for size in sizes}
+
+
+def _key(token: str, size: str) -> str:
+    return f"photos/{token}-{size}.webp"
 
 
 def _token(key: str) -> str:

@@ -57,9 +57,11 @@ def up(settings: Settings, say: Say) -> None:
         _wait_for_redis(settings)
         say("Migrating the database")
         migrate(settings)
+        from server import search
         from server.regions import load_first
 
         load_first(settings, say)
+        search.prepare(settings)
         say("Starting the processes")
         for process in supervisor.processes():
             supervisor.start(process.name)

@@ -1,15 +1,59 @@
-"""What the realtime processes ask Redis about all their auctions at once. Everything raises `redis.RedisError`."""
+"""What the doors ask Redis about many auctions at once. Everything raises `redis.RedisError`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
-from store.hot import WRITE_BACK_AT, Hot, keys_of, shard_tag
+from store.hot import WRITE_BACK_AT, Hot, keys_of, ms, shard_tag
 from store.ids import SHARDS
 
 VIEWERS_FRESH_MS = 10_000
 """A process that has not told its viewer count for this long counts as gone."""
 
 _VIEWERS_TTL_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Where a live auction stands: amounts in minor units, times in ms. `leader` is "" before the first bid."""
+
+    seq: int
+    price: int
+    leader: str
+    bids: int
+    ends_at: int
+    sealed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a list shows of a running auction. `viewers` counts the sockets that watch it."""
+
+    viewers: int
+    price: Price | None
+
+
+async def glances(hot: Hot, auctions: Mapping[UUID, bool]) -> dict[UUID, Glance]:
+    """All the auctions at a glance, in one round trip: the prices of those with True that have hot state."""
+    pipe = hot.client.pipeline(transaction=False)
+    pipe.time()
+    for auction in auctions:
+        pipe.hvals(keys_of(auction).viewers)
+    priced = [auction for auction, wanted in auctions.items() if wanted]
+    for auction in priced:
+        pipe.hmget(keys_of(auction).auction, "seq", "price", "leader", "bids", "ends_at", "seal")
+    time, *replies = await pipe.execute()
+    now = ms(time)
+    viewers, states = replies[: len(auctions)], replies[len(auctions) :]
+    prices = {auction: _price(*state) for auction, state in zip(priced, states, strict=True) if state[0]}
+    return {
+        auction: Glance(sum(_fresh(value, now) for value in values), prices.get(auction))
+        for auction, values in zip(auctions, viewers, strict=True)
+    }
+
+
+def _price(seq: bytes, price: bytes, leader: bytes, bids: bytes, ends_at: bytes, seal: bytes | None) -> Price:
+    return Price(int(seq), int(price), leader.decode(), int(bids), int(ends_at), seal is not None)
 
 
 async def positions(hot: Hot, auctions: Sequence[UUID]) -> list[tuple[int, int] | None]:

@@ -26,7 +26,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from store.ids import new_id
@@ -324,6 +324,16 @@ class AuctionKind(StrEnum):
     """Among neighbours, in PostgreSQL."""
 
 
+class Condition(StrEnum):
+    """How worn what is sold is, as its seller says."""
+
+    NEW = "new"
+    LIKE_NEW = "like_new"
+    GOOD = "good"
+    FAIR = "fair"
+    FOR_PARTS = "for_parts"
+
+
 class Auction(Base):
     """An auction. While a live one runs, Redis has the truth and write-back brings it here a second later.
 
@@ -358,6 +368,13 @@ class Auction(Base):
         ),
         Index("ix_auctions_status_ends_at_id", "status", "ends_at", "id"),
         Index("ix_auctions_seller_id_id", "seller_id", "id"),
+        _one_of("condition", Condition),
+        Index("ix_auctions_bids_id", "bids", "id"),
+        # Not without drafts: PostgreSQL would not use what it knows of the values of an expression.
+        Index("ix_auctions_asked_id", text("greatest(price, start_price)"), "id"),
+        Index("ix_auctions_category_code_id", "category_code", "id"),
+        Index("ix_auctions_region_code", "region_code", postgresql_ops={"region_code": "text_pattern_ops"}),
+        Index("ix_auctions_cell", "cell"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
@@ -368,6 +385,8 @@ class Auction(Base):
     region_code: Mapped[str | None] = mapped_column(ForeignKey("regions.code"))
     cell: Mapped[str | None]
     radius: Mapped[str | None]
+    category_code: Mapped[str] = mapped_column(ForeignKey("categories.code"), server_default="other")
+    condition: Mapped[str | None]
     title: Mapped[str]
     description: Mapped[str]
     start_price: Mapped[int]
@@ -395,6 +414,34 @@ class Auction(Base):
     sealed_seq: Mapped[int | None]
     hammer_price: Mapped[int | None]
     settled_at: Mapped[datetime | None]
+
+
+class Category(Base):
+    """What auctions are about, in a tree of two levels, from store/data. Auctions stand in those without children.
+
+    Categories with the same parent are shown by `position`.
+    """
+
+    __tablename__ = "categories"
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    parent_code: Mapped[str | None] = mapped_column(ForeignKey("categories.code"))
+    name: Mapped[str]
+    name_en: Mapped[str]
+    position: Mapped[int]
+
+
+class SearchWords(Base):
+    """What the full-text search finds an auction by, made by `market.words` of its title and description.
+
+    Not a column of the auction: each bid changes its row, and would write all these words into the index once more.
+    """
+
+    __tablename__ = "search_words"
+    __table_args__ = (Index("ix_search_words_words", "words", postgresql_using="gin"),)
+
+    auction_id: Mapped[UUID] = mapped_column(ForeignKey("auctions.id", ondelete="CASCADE"), primary_key=True)
+    words: Mapped[str] = mapped_column(TSVECTOR)
 
 
 class PaddleStatus(StrEnum):

@@ -13,7 +13,7 @@ from argon2 import PasswordHasher
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.orm import Session
 
-from market import accounts, auctions, ledger, neighbourhoods, regions, wallet
+from market import accounts, auctions, categories, ledger, neighbourhoods, regions, wallet
 from market.accounts import NewUser
 from market.auctions import AuctionView, Draft, Place, SoftClose
 from market.ledger import Posting
@@ -31,6 +31,7 @@ NO_PASSWORD = PasswordHasher(memory_cost=8, time_cost=1, parallelism=1).hash(os.
 """The hash of a password that nobody knows, as cheap to check as can be."""
 
 REGIONS = Path(__file__).with_name("regions.csv")
+CATEGORIES = Path(__file__).parents[1] / "store" / "data" / "categories.csv"
 
 
 @contextmanager
@@ -72,6 +73,13 @@ def some_regions(sync_database: SyncDatabase) -> None:
     """A few regions of four 시/도 are in the database."""
     with sync_database.transaction() as session:
         regions.load(session, REGIONS)
+
+
+@pytest.fixture(scope="session")
+def all_categories(sync_database: SyncDatabase) -> None:
+    """The shipped categories are in the database."""
+    with sync_database.transaction() as session:
+        categories.load(session, CATEGORIES)
 
 
 @pytest.fixture

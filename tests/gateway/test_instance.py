@@ -148,7 +148,7 @@ def test_private_ports_are_on_loopback_only(instance: Settings) -> None:
 async def test_a_spoofed_address_has_no_quota_of_its_own(instance: Settings) -> None:
     spoofed = {"X-Forwarded-For": "198.51.100.7", "X-Real-IP": "198.51.100.7"}
     with redis.Redis.from_url(instance.redis_url, socket_timeout=10) as client, client.monitor() as monitor:
-        text = await exchange(instance.http_port, request("GET", "/api/v1/auctions", spoofed))
+        text = await exchange(instance.http_port, request("GET", "/api/v1/regions", spoofed))
         keys = (re.search(r"quota:default:address:\S+", said["command"]) for said in monitor.listen())
         counted = next(key[0] for key in keys if key)
     assert counted == "quota:default:address:127.0.0.1"

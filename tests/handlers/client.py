@@ -38,6 +38,8 @@ AUCTION = {
     "region_code",
     "radius",
     "state",
+    "category",
+    "condition",
     "title",
     "description",
     "start_price",

@@ -2,13 +2,13 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy.orm import Session
 
 from market import auctions
 from market.times import from_ms
 from store.database import SyncDatabase
-from store.models import Auction, AuctionStatus, Bid
-from tests.database import MINUTE_MS, a_draft, make_published_auction, make_user
+from store.models import Bid
+from tests.database import a_draft, make_published_auction, make_user
 from tests.handlers.client import AUCTION, Client
 from tests.handlers.conftest import People
 
@@ -18,6 +18,34 @@ def auction(sync_database: SyncDatabase) -> UUID:
     with sync_database.transaction() as session:
         view = make_published_auction(session)
     return view.id
+
+
+def add_bids(session: Session, auction: UUID, count: int) -> UUID:
+    """Bids of one bidder, who is returned."""
+    bidder = make_user(session)
+    start = from_ms((auctions.get(session, auction)).opens_at)
+    for seq in range(1, count + 1):
+        session.add(
+            Bid(
+                auction_id=auction,
+                epoch=1,
+                seq=seq,
+                at=start + timedelta(seconds=seq),
+                bidder_id=bidder,
+                paddle=7,
+                ref=f"r{seq}",
+                maximum=987_654,
+                price=1_000 + seq,
+                leader_id=bidder,
+                leader_paddle=7,
+                leader_maximum=987_654,
+                next_minimum=1_100,
+                ends_at=start + timedelta(hours=1),
+                extended=False,
+                bids=seq,
+            )
+        )
+    return bidder
 
 
 async def test_a_guest_sees_a_published_auction(guest: Client, auction: UUID) -> None:
@@ -46,54 +74,11 @@ async def test_an_unknown_auction_is_not_found(guest: Client) -> None:
     assert await guest.refused("GET", f"/auctions/{uuid4()}/bids") == "not_found"
 
 
-async def test_auctions_are_listed_page_by_page_and_by_state(
-    guest: Client, sync_database: SyncDatabase
-) -> None:
-    with sync_database.transaction() as session:
-        live = make_published_auction(session)
-        later = make_published_auction(session, opens_at=live.ends_at - MINUTE_MS)
-        over = make_published_auction(session)
-        session.execute(
-            update(Auction).where(Auction.id == over.id).values(status=AuctionStatus.UNSOLD),
-        )
-    expected = {"live": live.id, "scheduled": later.id, "closed": over.id}
-    for state, auction_id in expected.items():
-        ids = [item["id"] for item in await guest.items(f"/auctions?state={state}", 2)]
-        assert set(ids) & set(map(str, expected.values())) == {str(auction_id)}
-    everything = await guest.items("/auctions", 2)
-    assert all(set(item) == AUCTION for item in everything)
-    ids = [item["id"] for item in everything]
-    assert len(ids) == len(set(ids))
-    assert set(map(str, expected.values())) <= set(ids)
-
-
 async def test_bids_are_public_by_paddle_number_newest_first(
     guest: Client, auction: UUID, sync_database: SyncDatabase
 ) -> None:
     with sync_database.transaction() as session:
-        bidder = make_user(session)
-        start = from_ms((auctions.get(session, auction)).opens_at)
-        for seq in range(1, 6):
-            session.add(
-                Bid(
-                    auction_id=auction,
-                    epoch=1,
-                    seq=seq,
-                    at=start + timedelta(seconds=seq),
-                    bidder_id=bidder,
-                    paddle=7,
-                    ref=f"r{seq}",
-                    maximum=987_654,
-                    price=1_000 + seq,
-                    leader_id=bidder,
-                    leader_paddle=7,
-                    leader_maximum=987_654,
-                    next_minimum=1_100,
-                    ends_at=start + timedelta(hours=1),
-                    extended=False,
-                    bids=seq,
-                )
-            )
+        bidder = add_bids(session, auction, 5)
     items = await guest.items(f"/auctions/{auction}/bids", 2)
     assert [item["seq"] for item in items] == [5, 4, 3, 2, 1]
     assert all(set(item) == {"seq", "epoch", "paddle", "price", "at"} for item in items)
@@ -123,9 +108,16 @@ async def test_a_wrong_query_names_the_parameter(
         assert [error["field"] for error in answer.body["errors"]] == [field]
 
 
-async def test_only_the_states_of_the_list_can_be_asked_for(guest: Client) -> None:
-    for state in ("draft", "sold", "LIVE", ""):
-        assert await guest.refused("GET", f"/auctions?state={state}") == "invalid_query"
+async def test_the_history_of_a_price_is_public(
+    guest: Client, auction: UUID, sync_database: SyncDatabase
+) -> None:
+    assert await guest.get(f"/auctions/{auction}/prices") == {"items": []}
+    with sync_database.transaction() as session:
+        add_bids(session, auction, 3)
+    items = (await guest.get(f"/auctions/{auction}/prices"))["items"]
+    assert [item["price"] for item in items] == [1_001, 1_002, 1_003]
+    assert [set(item) for item in items] == [{"at", "price"}] * 3
+    assert await guest.refused("GET", f"/auctions/{uuid4()}/prices") == "not_found"
 
 
 @pytest.mark.parametrize("cursor", ["x", "AAAA", "bnVsbA==", "WzEsMl0=", "IjEi", "Wy0xLDFd"])

@@ -107,6 +107,8 @@ def test_exactly_these_addresses_are_public() -> None:
         "GET /api/v1/auctions",
         f"GET /api/v1/auctions/{UUID_PATTERN}",
         f"GET /api/v1/auctions/{UUID_PATTERN}/bids",
+        f"GET /api/v1/auctions/{UUID_PATTERN}/prices",
+        "GET /api/v1/categories",
         "GET /api/v1/regions",
         f"GET /api/v1/regions/{CODE_PATTERN}",
         f"POST /api/v1/uploads/{UUID_PATTERN}",

@@ -46,6 +46,10 @@ MATRIX: dict[str, Row] = {
         "draft": ("not_found", "not_found", "not_found", "not_found"),
         "published": (OK, OK, OK, OK),
     },
+    "GET /api/v1/auctions/{auction_id}/prices": {
+        "draft": ("not_found", "not_found", "not_found", "not_found"),
+        "published": (OK, OK, OK, OK),
+    },
     "POST /api/v1/auctions/{auction_id}/bids": {
         "draft": ("not_found", "not_found", "not_found", "unauthenticated"),
         "local": ("own_auction", OK, "not_a_neighbour", "unauthenticated"),

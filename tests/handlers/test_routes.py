@@ -17,6 +17,7 @@ USE_CASES = [
     "accounts",
     "auctions",
     "blocks",
+    "categories",
     "chats",
     "confirmations",
     "deletion",
@@ -32,8 +33,10 @@ USE_CASES = [
     "regions",
     "reports",
     "reviews",
+    "search",
     "sessions",
     "wallet",
+    "words",
 ]
 """The modules of `market` that handlers call, directly or not."""
 

@@ -1,0 +1,22 @@
+"""What the search needs in the database."""
+
+from market import categories, words
+from server.settings import REPO, Settings
+from store.database import SyncDatabase
+
+CATEGORIES = REPO / "store" / "data" / "categories.csv"
+
+
+def prepare(settings: Settings) -> None:
+    """Brings the shipped categories into the migrated database, where known ones get the names that they have now, and
+    the words of listings from before there was a search."""
+    database = SyncDatabase(settings.database_url)
+    try:
+        with database.transaction() as session:
+            categories.load(session, CATEGORIES)
+        more = True
+        while more:
+            with database.transaction() as session:
+                more = words.catch_up(session) > 0
+    finally:
+        database.dispose()

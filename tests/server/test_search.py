@@ -1,0 +1,38 @@
+"""A started instance has all that the search needs."""
+
+from dataclasses import replace
+
+import psycopg
+import pytest
+from sqlalchemy import select
+
+from market import auctions, categories, words
+from server import search
+from server.settings import Settings
+from store.database import SyncDatabase
+from store.migrations.run import upgrade
+from store.models import SearchWords
+from tests.database import a_draft, fresh_database, make_user
+
+
+def test_categories_and_words_are_there_after_every_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "BATCH", 2)
+    with fresh_database() as url:
+        upgrade(url)
+        database = SyncDatabase(url)
+        with database.transaction() as session:
+            for _ in range(3):
+                auctions.create(session, make_user(session), a_draft())
+        with psycopg.connect(url) as owner:
+            # As it was before there was a search.
+            owner.execute("DELETE FROM search_words")
+        for _ in range(2):
+            search.prepare(replace(settings, database_url=url))
+            with database.transaction() as session:
+                assert len(categories.tree(session).items) == 13
+                found = session.scalars(select(SearchWords.words)).all()
+            assert len(found) == 3
+            assert all("'bicycle'" in text for text in found)
+        database.dispose()

@@ -103,7 +103,8 @@ def due(session: Session) -> Sequence[UUID]:
         .where(
             Auction.status == AuctionStatus.PUBLISHED,
             Auction.kind == AuctionKind.NEIGHBOURHOOD,
-            Auction.ends_at <= func.clock_timestamp(),
+            # Not clock_timestamp(): it is volatile, and no index would serve. `close` reads the clock itself.
+            Auction.ends_at <= func.now(),
         )
         .order_by(Auction.ends_at)
         .limit(BATCH)
@@ -157,7 +158,8 @@ def _state(session: Session, auction: Auction, bidder_id: UUID, known: rules.Acc
     number = session.scalar(
         select(Paddle.number).where(Paddle.auction_id == auction.id, Paddle.bidder_id == bidder_id)
     )
-    decided_at = session.scalar(select(Bid.at).where(*_numbered(auction, auction.seq)))
+    # After the seal, which has the last number, no clock that steps back may open the auction again.
+    decided_at = auction.sealed_at or session.scalar(select(Bid.at).where(*_numbered(auction, auction.seq)))
     return replace(
         auctions.rules_state(auction),
         decided_at=0 if decided_at is None else to_ms(decided_at),

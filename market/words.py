@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from unicodedata import normalize
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from store.models import Auction, SearchWords
+from store.models import Auction, AuctionStatus, SearchWords
 
 MAX_CHARACTERS = 12_000
 """Of a listing: positions in a tsvector end at 16383."""
@@ -56,6 +56,15 @@ def remember(session: Session, auction_id: UUID, title: str, description: str) -
         statement.on_conflict_do_update(
             index_elements=[SearchWords.auction_id], set_={"words": statement.excluded.words}
         )
+    )
+
+
+def forget_drafts(session: Session, seller_id: UUID) -> None:
+    """Forget what a user's drafts say: to be called when an account is deleted."""
+    drafts = select(Auction.id).where(Auction.seller_id == seller_id, Auction.status == AuctionStatus.DRAFT)
+    session.execute(
+        update(SearchWords).where(SearchWords.auction_id.in_(drafts)).values(words=""),
+        execution_options={"synchronize_session": False},
     )
 
 

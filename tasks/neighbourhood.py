@@ -1,6 +1,7 @@
 """Neighbourhood auctions: ending them on time, and the copies that their viewers see."""
 
 import structlog
+from redis import RedisError
 
 from market import bidding
 from market.bidding import Mirror
@@ -24,7 +25,11 @@ def end_due(resources: Resources) -> None:
             continue
         if ended is not None:
             log.info("auction_ended", auction=str(auction_id))
-            _write(resources, ended)
+            try:
+                _write(resources, ended)
+            except RedisError as error:
+                # Whatever Redis does, the others must end on time.
+                log.warning("mirror_left_to_sweep", auction=str(auction_id), error=str(error))
 
 
 @periodic(every_s=2)

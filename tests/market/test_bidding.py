@@ -14,6 +14,7 @@ from market.auctions import AuctionView, Place
 from market.errors import Refusal
 from market.neighbourhoods import Radius
 from market.rules import BuyNowUntil
+from market.times import from_ms
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import (
@@ -209,6 +210,18 @@ def test_buying_ends_the_auction_at_once_and_pays(db_session: Session) -> None:
     assert auctions.get(db_session, auction.id).state == "sold"
     assert bidding.place(db_session, ben, auction.id, "buy", None) == (record, None)
     assert refused(lambda: bid(db_session, ann, auction, 40_000)) == "closed"
+
+
+def test_a_clock_that_steps_back_does_not_open_a_sold_auction_again(
+    db_session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auction = make_neighbourhood_auction(db_session, buy_now=20_000, buy_now_until=BuyNowUntil.ALWAYS)
+    (ann, _), (ben, _) = make_neighbour(db_session, 50_000), make_neighbour(db_session, 50_000)
+    bid(db_session, ann, auction, None)
+    before = from_ms(auction.opens_at + 1)
+    monkeypatch.setattr(bidding, "_clock", lambda session: before)
+    assert refused(lambda: bid(db_session, ben, auction, 40_000)) == "closed"
+    assert balances(db_session, ben) == (50_000, 0)
 
 
 def test_publishing_needs_a_neighbourhood_of_the_seller(db_session: Session) -> None:

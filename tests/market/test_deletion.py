@@ -33,6 +33,7 @@ from store.models import (
     Purpose,
     RecoveryCode,
     Role,
+    SearchWords,
     SecondFactor,
     User,
 )
@@ -104,6 +105,7 @@ def test_everything_personal_is_overwritten_and_the_rest_stays(db_session: Sessi
     assert mail_of(db_session, email) == []
     view = auctions.get(db_session, draft, user)
     assert (view.title, view.description, view.seller_name) == ("Deleted", "", "Deleted user")
+    assert db_session.scalar(select(SearchWords.words).where(SearchWords.auction_id == draft)) == ""
     assert db_session.get(IdempotencyKey, (user, "key")) is None
     assert sessions.authenticate(db_session, opened, user) is None
     assert accounts.login_data(db_session, email) is None

@@ -34,7 +34,7 @@ class BlocksHandler(ApiHandler):
 
 
 class BlockHandler(ApiHandler):
-    """PUT: block a user, who then can neither write to one nor bid on one's auctions. DELETE: no longer."""
+    """PUT: block a user, who then can neither write to one nor begin to bid on one's auctions. DELETE: no longer."""
 
     @classmethod
     def methods(cls) -> list[str]:

@@ -488,7 +488,8 @@ class Paddle(Base):
 
 
 class Bid(Base):
-    """An accepted bid or purchase, written back from the log. Append-only. `price` and `leader_*` are those after it.
+    """An accepted bid or purchase: of a live auction written back from the log, else by its own transaction.
+    Append-only. `price` and `leader_*` are those after it.
 
     No foreign keys: they would lock rows of users and auctions for every bid, and the log is already proven.
     """

@@ -108,7 +108,10 @@ def _parser() -> argparse.ArgumentParser:
     admin.add_argument("email", help="what the administrator logs in with")
     for name, what in (("ban", "end a user's sessions and refuse new ones"), ("unban", "lift a ban")):
         commands.add_parser(name, help=what).add_argument("email", help="what the user logs in with")
-    commands.add_parser("demo", help="run three live auctions with bots against the running system")
+    commands.add_parser(
+        "demo",
+        help="run three live auctions, or with --neighbourhood a trade, with bots on the running system",
+    )
     commands.add_parser(
         "test", help="run pytest on an instance of its own (--keep leaves it up), with pytest's options"
     )

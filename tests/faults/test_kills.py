@@ -8,7 +8,7 @@ import signal
 from rich.console import Console
 from sqlalchemy import func, select
 
-from server import demo
+from server import demo_live
 from server.settings import REPO, Settings
 from store.database import SyncDatabase
 from store.models import Bid
@@ -44,7 +44,7 @@ async def test_the_demo_survives_kills_of_realtime_workers_and_redis(system: Sys
     console = Console(file=output, width=150)
     written = bids_written(system.database)
     playing = asyncio.create_task(
-        demo.play(system.settings, bidders=BIDDERS, seconds=SECONDS, console=console)
+        demo_live.play(system.settings, bidders=BIDDERS, seconds=SECONDS, console=console)
     )
     first, second = (f"realtime:{port}" for port in system.settings.realtime_ports)
 

@@ -35,7 +35,7 @@ from handlers.base import Services
 from handlers.media import MediaThreads
 from handlers.routes import ROUTES
 from handlers.tokens import AccessTokens
-from market import accounts, auctions, neighbourhoods, sessions
+from market import accounts, hot_copies, neighbourhoods, sessions
 from market.accounts import NewUser
 from market.sessions import Lifetime, LogIn, RefreshToken
 from server import media, settings
@@ -92,7 +92,7 @@ async def _load(hot: Hot, database: SyncDatabase) -> list[UUID]:
         ids = []
         for auction in rows:
             keys = keys_of(auction.id)
-            fields: dict[Any, Any] = dict(state_of(auctions.hot_copy(auction, [])))
+            fields: dict[Any, Any] = dict(state_of(hot_copies.hot_copy(auction, [])))
             pipe.hset(keys.auction, mapping=fields)
             pipe.hset(keys.viewers, "bench", "3:0")
             ids.append(auction.id)

@@ -13,8 +13,9 @@ from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.media import MediaHandler
 from handlers.operations import operation
 from handlers.parsing import ONE_LINE, Amount, PageQuery
-from market import auctions, categories, photos, regions, search
-from market.auctions import Prices, StateFilter
+from market import bid_history, categories, photos, regions, search
+from market.auctions import StateFilter
+from market.bid_history import Prices
 from market.neighbourhoods import Radius
 from market.photos import AuctionDetail
 from market.search import Found, SearchPage, Sort, Wanted
@@ -94,7 +95,7 @@ class PricesHandler(ApiHandler):
 
     @operation()
     async def get(self, auction_id: UUID) -> Prices:
-        return await self.use(auctions.prices, auction_id)
+        return await self.use(bid_history.prices, auction_id)
 
 
 routes = [

@@ -13,8 +13,8 @@ from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.idempotency import claim_of
 from handlers.operations import operation
 from handlers.parsing import Amount, Body, PageQuery
-from market import auctions, bidding, rules
-from market.auctions import BidView, OwnBid
+from market import auctions, bid_history, bidding, rules
+from market.bid_history import BidView, OwnBid
 from market.bidding import Mirror
 from market.errors import Refusal
 from market.pages import Page
@@ -144,7 +144,7 @@ class BidsHandler(_PlacingHandler):
 
     @operation("invalid_cursor")
     async def get(self, auction_id: UUID, query: PageQuery) -> Page[BidView]:
-        return await self.use(auctions.bids, auction_id, query.cursor, query.limit)
+        return await self.use(bid_history.bids, auction_id, query.cursor, query.limit)
 
     @operation(*REFUSALS, statuses=(HTTPStatus.CREATED,), idempotent=True)
     async def post(self, auction_id: UUID, body: NewBid) -> Placed:
@@ -164,7 +164,7 @@ class OwnBidsHandler(ApiHandler):
 
     @operation("invalid_cursor")
     async def get(self, query: PageQuery) -> Page[OwnBid]:
-        return await self.use(auctions.own_bids, self.principal.user_id, query.cursor, query.limit)
+        return await self.use(bid_history.own_bids, self.principal.user_id, query.cursor, query.limit)
 
 
 routes = [

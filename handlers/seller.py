@@ -11,7 +11,7 @@ from redis import RedisError
 from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.operations import operation
 from handlers.parsing import ONE_LINE, PROSE, Amount, Body, PageQuery
-from market import auctions, categories
+from market import auctions, categories, hot_copies, listings
 from market.auctions import AuctionView
 from market.neighbourhoods import Radius
 from market.pages import Page
@@ -40,8 +40,8 @@ class NewPlace(Body, frozen=True, kw_only=True):
 class NewAuction(Body, frozen=True, kw_only=True):
     """A draft, as in `market.auctions.Draft`, which checks what belongs together."""
 
-    title: Annotated[str, msgspec.Meta(max_length=auctions.MAX_TITLE, pattern=ONE_LINE)]
-    description: Annotated[str, msgspec.Meta(max_length=auctions.MAX_DESCRIPTION, pattern=PROSE)] = ""
+    title: Annotated[str, msgspec.Meta(max_length=listings.MAX_TITLE, pattern=ONE_LINE)]
+    description: Annotated[str, msgspec.Meta(max_length=listings.MAX_DESCRIPTION, pattern=PROSE)] = ""
     start_price: Amount
     increments: list[tuple[int, int]]
     opens_at: int | None = None
@@ -62,8 +62,8 @@ class SellerAuctionsHandler(ApiHandler):
 
     @operation("invalid_auction", "not_a_neighbour", statuses=(HTTPStatus.CREATED,))
     async def post(self, body: NewAuction) -> AuctionView:
-        draft = msgspec.convert(body, auctions.Draft, from_attributes=True)
-        view = await self.use(auctions.create, self.principal.user_id, draft)
+        draft = msgspec.convert(body, listings.Draft, from_attributes=True)
+        view = await self.use(listings.create, self.principal.user_id, draft)
         self.set_header("Location", f"/api/v1/auctions/{view.id}")
         return view
 
@@ -84,10 +84,10 @@ class PublishHandler(ApiHandler):
         idempotent=True,
     )
     async def post(self, auction_id: UUID) -> AuctionView:
-        view = await self.use_once(auctions.publish, self.principal.user_id, auction_id)
+        view = await self.use_once(listings.publish, self.principal.user_id, auction_id)
         # It is published whatever happens from here on: sweeps bring Redis what it lacks. A neighbourhood auction has
         # no hot state; its viewers' copy comes with the next sweep.
-        hot = await self.use(auctions.hot_state, auction_id)
+        hot = await self.use(hot_copies.hot_state, auction_id)
         if hot is not None:
             try:
                 await self.services.hot.run(load_auction(hot))

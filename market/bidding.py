@@ -11,18 +11,17 @@ Redis has a copy of the auction for its viewers (`to_mirror`), never the truth. 
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, DateTime, func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from market import accounts, auctions, blocks, ledger, neighbourhoods, rules, settlement
+from market import accounts, auctions, blocks, hot_copies, ledger, neighbourhoods, rules, settlement
 from market.auctions import locked, not_found
 from market.errors import Refusal
 from market.neighbourhoods import Radius
-from market.times import from_ms, to_ms
+from market.times import clock, from_ms, to_ms
 from store.hot import HotAuction
 from store.ids import new_id
 from store.models import Auction, AuctionKind, AuctionStatus, Bid, Paddle, PaddleStatus
@@ -57,7 +56,8 @@ def place(
     state = _state(session, auction, bidder_id, known)
     bidder = str(bidder_id)
     offer = rules.Purchase(bidder, ref) if maximum is None else rules.Bid(bidder, ref, maximum)
-    outcome = rules.decide(state, offer, to_ms(_clock(session)))
+    # Read under the lock, so that the times of an auction's bids are in their order.
+    outcome = rules.decide(state, offer, to_ms(clock(session)))
     if isinstance(outcome, rules.Rejected):
         raise Refusal(
             outcome.code,
@@ -89,7 +89,7 @@ def close(session: Session, auction_id: UUID) -> Mirror | None:
     auction = locked(session, auction_id)
     if auction.status != AuctionStatus.PUBLISHED or auction.kind != AuctionKind.NEIGHBOURHOOD:
         return None
-    now = to_ms(_clock(session))
+    now = to_ms(clock(session))
     if now < to_ms(auction.ends_at):
         return None
     seal = _seal(session, auction, auctions.rules_state(auction), now)
@@ -146,11 +146,6 @@ def mirror_again(session: Session, shards: Sequence[int]) -> None:
         .values(mirrored_seq=-1),
         execution_options={"synchronize_session": False},
     )
-
-
-def _clock(session: Session) -> datetime:
-    """Under the lock, so that the times of an auction's bids are in their order."""
-    return session.scalars(select(func.clock_timestamp(type_=DateTime(timezone=True)))).one()
 
 
 def _state(session: Session, auction: Auction, bidder_id: UUID, known: rules.Accepted | None) -> rules.State:
@@ -280,7 +275,7 @@ def _seal_record(auction: Auction) -> SealRecord:
 
 def _mirror(auction: Auction, records: list[Record]) -> Mirror:
     seal = None if auction.sealed_at is None else _seal_record(auction)
-    return Mirror(auctions.hot_copy(auction, []), records, seal)
+    return Mirror(hot_copies.hot_copy(auction, []), records, seal)
 
 
 def _bid_record(auction_id: UUID, accepted: rules.Accepted) -> BidRecord:

@@ -23,6 +23,7 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from market.errors import Refusal
+from market.times import clock
 from store import attempts
 from store.models import RecoveryCode, SecondFactor, User
 from store.vault import Vault
@@ -106,7 +107,7 @@ def confirm(session: Session, vault: Vault, user_id: UUID, code: str) -> Recover
         raise Refusal("second_factor_off", "Nothing was begun that could be confirmed, or it took too long.")
     if not _use(session, vault, factor, code):
         return WrongCode()
-    factor.confirmed_at = _now(session)
+    factor.confirmed_at = clock(session)
     return _new_recovery_codes(session, user_id)
 
 
@@ -178,7 +179,7 @@ def _confirmed(session: Session, user_id: UUID) -> SecondFactor:
 
 def _use(session: Session, vault: Vault, factor: SecondFactor, code: str) -> bool:
     """Whether the code is right; then it is used up, else counted. Refuses with `too_many_attempts`."""
-    now = _now(session)
+    now = clock(session)
     if factor.blocked_until is not None and factor.blocked_until > now:
         raise Refusal(
             "too_many_attempts",
@@ -233,13 +234,7 @@ def _delay(failures: int) -> timedelta:
 
 
 def _is_fresh(session: Session, factor: SecondFactor) -> bool:
-    return _now(session) - factor.created_at < timedelta(seconds=PENDING_S)
-
-
-def _now(session: Session) -> datetime:
-    # Not that of the beginning of the transaction, which may have waited for the lock.
-    now: datetime = session.scalars(select(func.clock_timestamp())).one()
-    return now
+    return clock(session) - factor.created_at < timedelta(seconds=PENDING_S)
 
 
 def _place(user_id: UUID) -> bytes:

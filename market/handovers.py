@@ -6,17 +6,17 @@ in a transaction of its own before it is looked at, so tries at the same moment 
 """
 
 import hmac
-from datetime import datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
 from uuid import UUID
 
-from sqlalchemy import DateTime, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from market import orders
 from market.errors import Refusal
 from market.orders import Action, OrderView
-from market.times import from_ms, to_ms
+from market.times import clock, from_ms, to_ms
 from store.models import Delivery, Handover, Order
 
 MEET_WITHIN = timedelta(days=30)
@@ -39,7 +39,7 @@ def propose(session: Session, user_id: UUID, order_id: UUID, place: str, meet_at
     """
     order = orders.locked(session, user_id, order_id)
     orders.require(order, Action.AGREE)
-    now = _now(session)
+    now = clock(session)
     latest = to_ms(now + MEET_WITHIN)
     if not to_ms(now) < meet_at <= latest:
         raise Refusal("invalid_time", f"Meet within {MEET_WITHIN.days} days from now.", latest=latest)
@@ -67,7 +67,7 @@ def accept(session: Session, user_id: UUID, order_id: UUID, number: int) -> Orde
     order = orders.locked(session, user_id, order_id)
     orders.require(order, Action.AGREE)
     handover = session.get(Handover, (order_id, number)) if order.proposal == number else None
-    if handover is None or handover.meet_at <= _now(session):
+    if handover is None or handover.meet_at <= clock(session):
         raise Refusal("stale_proposal", "This is not what is proposed now, or its time has passed.")
     if handover.proposer_id == user_id:
         raise Refusal("own_proposal", "The other side must accept it.")
@@ -94,7 +94,7 @@ def count_try(session: Session, user_id: UUID, order_id: UUID) -> None:
     order = orders.locked(session, user_id, order_id)
     if user_id != order.seller_id or (order.state, Action.HAND_OVER) not in orders.TRANSITIONS:
         return
-    now = _now(session)
+    now = clock(session)
     if order.code_tries >= MAX_TRIES and order.code_tried_at is not None:
         until = order.code_tried_at + LOCKED_FOR
         if now < until:
@@ -126,7 +126,7 @@ def report_no_show(session: Session, user_id: UUID, order_id: UUID) -> OrderView
     orders.require(order, Action.REPORT_NO_SHOW)
     agreed = session.get_one(Handover, (order_id, order.agreement))
     earliest = agreed.meet_at + REPORT_AFTER
-    if _now(session) < earliest:
+    if clock(session) < earliest:
         raise Refusal("too_early", "The other side may still come.", earliest=to_ms(earliest))
     order.absent_id = orders.other_of(order, user_id)
     orders.move(session, order, Action.REPORT_NO_SHOW, user_id, func.now() + CONTEST_WITHIN)
@@ -146,7 +146,3 @@ def contest(session: Session, user_id: UUID, order_id: UUID) -> OrderView:
 def _code(order: Order, key: bytes) -> str:
     digest = hmac.digest(key, f"handover {order.id} {order.agreement}".encode(), sha256)
     return f"{int.from_bytes(digest[:8]) % 1_000_000:06}"
-
-
-def _now(session: Session) -> datetime:
-    return session.scalars(select(func.clock_timestamp(type_=DateTime(timezone=True)))).one()

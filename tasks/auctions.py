@@ -6,7 +6,7 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from market import auctions, paddles, write_back
+from market import hot_copies, paddles, write_back
 from market.errors import Refusal
 from market.paddles import PaddleView
 from store.hot import load_auction, put_paddle, seal_auction
@@ -39,7 +39,7 @@ def load_missing(resources: Resources) -> None:
     and the scripts refuse what they do not find as unavailable. One that cannot be loaded keeps no other from it.
     """
     with resources.database.transaction() as session:
-        wanted = auctions.to_load(session)
+        wanted = hot_copies.to_load(session)
     missing = resources.hot.unloaded(wanted)
     if missing and not drain(resources):
         return
@@ -58,7 +58,7 @@ def load_missing(resources: Resources) -> None:
 
 def _load(resources: Resources, auction_id: UUID) -> None:
     with resources.database.transaction() as session:
-        state = auctions.hot_state(session, auction_id)
+        state = hot_copies.hot_state(session, auction_id)
     if state is not None and resources.hot.run(load_auction(state)):
         log.warning("auction_loaded", auction=str(auction_id), epoch=state.epoch, seq=state.seq)
 

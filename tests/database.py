@@ -13,10 +13,11 @@ from argon2 import PasswordHasher
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.orm import Session
 
-from market import accounts, auctions, categories, ledger, neighbourhoods, regions, wallet
+from market import accounts, categories, ledger, listings, neighbourhoods, regions, wallet
 from market.accounts import NewUser
-from market.auctions import AuctionView, Draft, Place, SoftClose
+from market.auctions import AuctionView
 from market.ledger import Posting
+from market.listings import Draft, Place, SoftClose
 from market.neighbourhoods import Radius
 from store.database import Database, SyncDatabase, psycopg_url
 from store.ids import new_id
@@ -135,8 +136,8 @@ def a_draft(**changes: Any) -> Draft:
 def make_published_auction(session: Session, seller_id: UUID | None = None, **changes: Any) -> AuctionView:
     """A published auction, by default of a new seller; `changes` as in `a_draft`."""
     seller_id = seller_id or make_user(session, "A seller")
-    draft = auctions.create(session, seller_id, a_draft(**changes))
-    return auctions.publish(session, seller_id, draft.id)
+    draft = listings.create(session, seller_id, a_draft(**changes))
+    return listings.publish(session, seller_id, draft.id)
 
 
 def make_order(

@@ -18,7 +18,7 @@ from schemathesis.specs.openapi import checks
 
 from handlers.openapi import document
 from handlers.routes import ROUTES
-from market import auctions, neighbourhoods, orders
+from market import hot_copies, listings, neighbourhoods, orders
 from store.database import SyncDatabase
 from store.hot import SyncHot, load_auction
 from store.models import Role
@@ -87,9 +87,9 @@ class Callers:
 def callers(sync_database: SyncDatabase, sync_hot: SyncHot, some_regions: None, person: People) -> Callers:
     seller, other, admin = person(), person(), person(Role.ADMIN)
     with sync_database.transaction() as session:
-        draft = auctions.create(session, seller.id, a_draft()).id
+        draft = listings.create(session, seller.id, a_draft()).id
         live = [make_published_auction(session, user.id).id for user in (seller, other)]
-        states = [auctions.hot_state(session, auction_id) for auction_id in live]
+        states = [hot_copies.hot_state(session, auction_id) for auction_id in live]
         local = make_neighbourhood_auction(session).id
         neighbourhoods.verify(session, other.id, *YEOKSAM, accuracy_m=10)
         paid, sent = (make_order(session, seller.id, other.id).id for _ in range(2))

@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.orm import Session
 
-from market import auctions
+from market import auctions, listings
 from market.times import from_ms
 from store.database import SyncDatabase
 from store.models import Bid
@@ -61,7 +61,7 @@ async def test_a_draft_is_there_for_its_seller_only(
 ) -> None:
     seller, other = person(), person()
     with sync_database.transaction() as session:
-        draft = auctions.create(session, seller.user_id, a_draft())
+        draft = listings.create(session, seller.user_id, a_draft())
     assert (await seller.get(f"/auctions/{draft.id}"))["state"] == "draft"
     assert await other.refused("GET", f"/auctions/{draft.id}") == "not_found"
     assert await guest.refused("GET", f"/auctions/{draft.id}") == "not_found"

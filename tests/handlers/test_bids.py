@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from market import auctions, neighbourhoods, paddles
+from market import hot_copies, neighbourhoods, paddles
 from market.auctions import AuctionView
 from market.rules import BuyNowUntil
 from store.database import SyncDatabase
@@ -46,7 +46,7 @@ async def live(hot: Hot, sync_database: SyncDatabase) -> UUID:
     """A live auction in Redis."""
     with sync_database.transaction() as session:
         view = make_published_auction(session, buy_now=50_000, buy_now_until=BuyNowUntil.ALWAYS)
-        state = auctions.hot_state(session, view.id)
+        state = hot_copies.hot_state(session, view.id)
     assert state is not None
     await hot.run(load_auction(state))
     return view.id

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select, update
 
-from market import auctions, ledger
+from market import hot_copies, ledger, listings
 from store.database import SyncDatabase
 from store.hot import Hot, load_auction, place_bid
 from store.models import Auction, AuctionStatus, Paddle
@@ -34,7 +34,7 @@ def unloaded(seller: Client, sync_database: SyncDatabase) -> UUID:
 async def auction(unloaded: UUID, hot: Hot, sync_database: SyncDatabase) -> UUID:
     """A live auction."""
     with sync_database.transaction() as session:
-        state = auctions.hot_state(session, unloaded)
+        state = hot_copies.hot_state(session, unloaded)
     assert state is not None
     await hot.run(load_auction(state))
     return unloaded
@@ -112,7 +112,7 @@ async def test_there_is_no_paddle_for_a_draft_or_for_no_auction(
     person: People, seller: Client, sync_database: SyncDatabase
 ) -> None:
     with sync_database.transaction() as session:
-        draft = auctions.create(session, seller.user_id, a_draft())
+        draft = listings.create(session, seller.user_id, a_draft())
     for auction in (draft.id, uuid4()):
         code = await person(funds=5_000).refused("POST", f"/auctions/{auction}/paddle", {"limit": 1_000})
         assert code == "not_found"

@@ -8,7 +8,7 @@ import pytest
 
 from handlers.openapi import operations
 from handlers.routes import ROUTES
-from market import auctions, idempotency
+from market import idempotency, listings
 from market.wallet import Wallet
 from store.database import SyncDatabase
 from tests.database import a_draft, make_published_auction
@@ -88,7 +88,7 @@ async def test_publishing_again_is_no_error(
 ) -> None:
     seller = person()
     with sync_database.transaction() as session:
-        draft = auctions.create(session, seller.user_id, a_draft())
+        draft = listings.create(session, seller.user_id, a_draft())
     path = f"/seller/auctions/{draft.id}/publish"
     published = await seller.call("POST", path, headers=key)
     assert same(published, await seller.call("POST", path, headers=key))

@@ -17,8 +17,8 @@ import pytest
 
 from handlers.openapi import document, operations
 from handlers.routes import ROUTES
-from market import auctions, blocks, handovers, neighbourhoods, orders, paddles, photos, sessions
-from market.auctions import Place
+from market import blocks, handovers, listings, neighbourhoods, orders, paddles, photos, sessions
+from market.listings import Place
 from market.neighbourhoods import Radius
 from market.rules import MAX_AMOUNT
 from market.sessions import Lifetime, RefreshToken
@@ -212,9 +212,9 @@ class World:
             if name == "session":
                 return sessions.open_session(session, seller, RefreshToken.new(), Lifetime(3600, 3600))
             if name == "draft":
-                return auctions.create(session, seller, a_draft()).id
+                return listings.create(session, seller, a_draft()).id
             if name == "photo":
-                draft = auctions.create(session, seller, a_draft()).id
+                draft = listings.create(session, seller, a_draft()).id
                 return photos.announce(session, seller, draft, 1_000, "image/jpeg")
             if name == "avatar":
                 return photos.announce_avatar(session, seller, 1_000, "image/jpeg")
@@ -412,7 +412,7 @@ async def test_api4_a_page_is_bounded(person: People, path: str) -> None:
 
 
 async def test_api4_a_table_of_increments_is_bounded(person: People) -> None:
-    steps = [[step * 10, 1] for step in range(auctions.MAX_STEPS + 1)]
+    steps = [[step * 10, 1] for step in range(listings.MAX_STEPS + 1)]
     body = BODIES["POST /seller/auctions"] | {"increments": steps}
     answer = await person().call("POST", "/seller/auctions", body)
     assert (answer.body["code"], answer.body["field"]) == ("invalid_auction", "increments")

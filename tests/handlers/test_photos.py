@@ -12,7 +12,7 @@ from tornado.httpclient import AsyncHTTPClient
 from tornado.web import Application
 
 from handlers.media import MAX_PENDING, MediaThreads
-from market import auctions
+from market import listings
 from market.images import MAX_BYTES
 from market.photos import MAX_PHOTOS
 from store.database import SyncDatabase
@@ -51,7 +51,7 @@ def seller(person: People) -> Client:
 @pytest.fixture
 def draft(seller: Client, sync_database: SyncDatabase) -> UUID:
     with sync_database.transaction() as session:
-        return auctions.create(session, seller.user_id, a_draft()).id
+        return listings.create(session, seller.user_id, a_draft()).id
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ async def test_too_many_photos_and_too_many_bytes(
         await seller.post(f"/auctions/{draft}/photos", large)
     assert await seller.refused("POST", f"/auctions/{draft}/photos", large) == "too_many_photos"
     with sync_database.transaction() as session:
-        another = auctions.create(session, seller.user_id, a_draft()).id
+        another = listings.create(session, seller.user_id, a_draft()).id
     await seller.post(f"/auctions/{another}/photos", large)
     assert await seller.refused("POST", f"/auctions/{another}/photos", large) == "photo_quota"
 

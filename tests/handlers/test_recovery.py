@@ -10,7 +10,7 @@ import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import select, text
 
-from market import auctions, mails
+from market import listings, mails
 from market.mails import Claim
 from store.database import SyncDatabase
 from store.hot import Hot
@@ -241,7 +241,7 @@ async def test_whoever_has_not_verified_the_address_only_looks_on(
     newcomer = person(9_000, verified=False)
     with sync_database.transaction() as session:
         auction = make_published_auction(session).id
-        own = auctions.create(session, newcomer.user_id, a_draft()).id
+        own = listings.create(session, newcomer.user_id, a_draft()).id
 
     assert await newcomer.refused("POST", f"/seller/auctions/{own}/publish") == "email_not_verified"
     paddle = (f"/auctions/{auction}/paddle", {"limit": 5_000})

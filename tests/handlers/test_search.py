@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, event
 from structlog.testing import capture_logs
 
-from market import auctions, neighbourhoods, paddles
+from market import hot_copies, neighbourhoods, paddles
 from store.database import SyncDatabase
 from store.hot import Hot, HotPaddle, load_auction, place_bid, put_paddle
 from store.ids import new_id
@@ -106,7 +106,7 @@ async def test_prices_and_viewers_of_live_auctions_are_those_of_the_moment(
         auction = make_published_auction(session, seller)
         quiet = make_published_auction(session, seller)
         number = paddles.take(session, bidder, auction.id, 9_000).number
-        states = [auctions.hot_state(session, shown.id) for shown in (auction, quiet)]
+        states = [hot_copies.hot_state(session, shown.id) for shown in (auction, quiet)]
     for state in states:
         assert state is not None
         await hot.run(load_auction(state))

@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import func, literal, select
 from sqlalchemy.orm import Session
 
-from market import auctions, paddles
-from market.auctions import AuctionState, AuctionView, SoftClose, StateFilter
+from market import auctions, bid_history, hot_copies, listings, paddles
+from market.auctions import AuctionState, AuctionView, StateFilter
 from market.errors import Refusal
+from market.listings import SoftClose
 from market.rules import MAX_AMOUNT, BuyNowUntil
 from market.times import from_ms, to_ms
 from store.database import SyncDatabase
@@ -73,7 +74,7 @@ def add_bid(session: Session, auction_id: UUID, epoch: int, seq: int, flush: boo
 def test_a_draft_is_seen_by_its_seller_only(db_session: Session) -> None:
     seller = make_user(db_session, "Mina")
     draft = a_draft()
-    made = auctions.create(db_session, seller, draft)
+    made = listings.create(db_session, seller, draft)
     assert (made.state, made.seller_name, made.title) == (AuctionState.DRAFT, "Mina", draft.title)
     assert (made.opens_at, made.ends_at) == (draft.opens_at, draft.ends_at)
     assert made.latest_end == draft.ends_at + 10 * MINUTE_MS
@@ -83,7 +84,7 @@ def test_a_draft_is_seen_by_its_seller_only(db_session: Session) -> None:
         with pytest.raises(Refusal, match="not_found"):
             auctions.get(db_session, made.id, stranger)
     with pytest.raises(Refusal, match="not_found"):
-        auctions.bids(db_session, made.id, None, 10)
+        bid_history.bids(db_session, made.id, None, 10)
 
 
 def test_an_auction_keeps_its_shard(db_session: Session) -> None:
@@ -121,8 +122,8 @@ def test_the_history_of_a_price_is_thinned_evenly(db_session: Session, count: in
         for seq in range(1, count + 1):
             # Numbers go on over epochs.
             add_bid(db_session, auction.id, 1 + seq // 100, seq, flush=False)
-    points = auctions.prices(db_session, auction.id).items
-    assert len(points) == shown <= auctions.MAX_POINTS
+    points = bid_history.prices(db_session, auction.id).items
+    assert len(points) == shown <= bid_history.MAX_POINTS
     prices = [point.price for point in points]
     assert prices == sorted(set(prices))
     assert [point.at - 1_700_000_000_123 + 1_000 for point in points] == prices
@@ -134,9 +135,9 @@ def test_the_history_of_a_price_is_thinned_evenly(db_session: Session, count: in
 
 def test_a_draft_has_no_history(db_session: Session) -> None:
     seller = make_user(db_session)
-    draft = auctions.create(db_session, seller, a_draft())
+    draft = listings.create(db_session, seller, a_draft())
     with pytest.raises(Refusal, match="not_found"):
-        auctions.prices(db_session, draft.id)
+        bid_history.prices(db_session, draft.id)
 
 
 DAY_MS = 24 * 60 * MINUTE_MS
@@ -187,7 +188,7 @@ NOW = int(time() * 1000)
 @pytest.mark.usefixtures("all_categories")
 def test_an_impossible_auction_is_refused_by_field(db_session: Session, field: str, value: object) -> None:
     with pytest.raises(Refusal) as refused:
-        auctions.create(db_session, make_user(db_session), a_draft(**{field: value}))
+        listings.create(db_session, make_user(db_session), a_draft(**{field: value}))
     assert (refused.value.code, refused.value.fields) == ("invalid_auction", {"field": field})
 
 
@@ -203,7 +204,7 @@ def test_reserve_and_buy_now_must_go_together(
     db_session: Session, field: str, changes: dict[str, Any]
 ) -> None:
     with pytest.raises(Refusal) as refused:
-        auctions.create(db_session, make_user(db_session), a_draft(**changes))
+        listings.create(db_session, make_user(db_session), a_draft(**changes))
     assert (refused.value.code, refused.value.fields) == ("invalid_auction", {"field": field})
 
 
@@ -271,35 +272,35 @@ def test_the_extreme_auctions_are_possible(db_session: Session) -> None:
 
 def test_publishing_shows_the_auction_to_everybody(db_session: Session) -> None:
     seller = make_user(db_session)
-    draft = auctions.create(db_session, seller, a_draft())
-    assert auctions.publish(db_session, seller, draft.id).state == AuctionState.LIVE
+    draft = listings.create(db_session, seller, a_draft())
+    assert listings.publish(db_session, seller, draft.id).state == AuctionState.LIVE
     assert auctions.get(db_session, draft.id).state == AuctionState.LIVE
 
 
 def test_only_its_seller_publishes_an_auction(db_session: Session) -> None:
-    draft = auctions.create(db_session, make_user(db_session), a_draft())
+    draft = listings.create(db_session, make_user(db_session), a_draft())
     with pytest.raises(Refusal, match="forbidden"):
-        auctions.publish(db_session, make_user(db_session), draft.id)
+        listings.publish(db_session, make_user(db_session), draft.id)
     with pytest.raises(Refusal, match="not_found"):
-        auctions.publish(db_session, make_user(db_session), new_id())
+        listings.publish(db_session, make_user(db_session), new_id())
 
 
 def test_a_draft_whose_end_has_passed_is_not_published(db_session: Session) -> None:
     seller = make_user(db_session)
-    draft = auctions.create(db_session, seller, a_draft(opens_at=NOW - DAY_MS))
+    draft = listings.create(db_session, seller, a_draft(opens_at=NOW - DAY_MS))
     change(db_session, draft.id, ends_at=from_ms(NOW - 1))
     with pytest.raises(Refusal, match="invalid_auction"):
-        auctions.publish(db_session, seller, draft.id)
+        listings.publish(db_session, seller, draft.id)
 
 
 def test_an_auction_is_published_once(sync_database: SyncDatabase) -> None:
     with sync_database.transaction() as session:
         seller = make_user(session)
-        draft = auctions.create(session, seller, a_draft())
+        draft = listings.create(session, seller, a_draft())
 
     def publish() -> AuctionView:
         with sync_database.transaction() as session:
-            return auctions.publish(session, seller, draft.id)
+            return listings.publish(session, seller, draft.id)
 
     results = at_once([publish] * 6)
     assert results.count("wrong_state") == 5
@@ -372,7 +373,7 @@ def test_the_result_is_shown_when_it_is_settled(db_session: Session) -> None:
 
 def test_pages_bring_every_auction_of_a_seller_once_and_newest_first(db_session: Session) -> None:
     seller = make_user(db_session)
-    made = [auctions.create(db_session, seller, a_draft()).id for _ in range(3)]
+    made = [listings.create(db_session, seller, a_draft()).id for _ in range(3)]
     made += [make_published_auction(db_session, seller).id for _ in range(4)]
     seen, cursor, sizes = [], None, []
     while True:
@@ -395,15 +396,15 @@ def test_a_forged_cursor_is_refused(db_session: Session, cursor: str) -> None:
 def test_a_forged_cursor_of_bids_is_refused(db_session: Session, cursor: str) -> None:
     made = make_published_auction(db_session)
     with pytest.raises(Refusal, match="invalid_cursor"):
-        auctions.bids(db_session, made.id, cursor, 10)
+        bid_history.bids(db_session, made.id, cursor, 10)
 
 
 def test_bids_come_newest_first_across_epochs_and_without_secrets(db_session: Session) -> None:
     made = make_published_auction(db_session)
     for epoch, seq in [(1, 1), (1, 2), (3, 3), (3, 4), (3, 5)]:
         add_bid(db_session, made.id, epoch, seq)
-    first = auctions.bids(db_session, made.id, None, 3)
-    rest = auctions.bids(db_session, made.id, first.next_cursor, 3)
+    first = bid_history.bids(db_session, made.id, None, 3)
+    rest = bid_history.bids(db_session, made.id, first.next_cursor, 3)
     assert [(bid.epoch, bid.seq) for bid in first.items + rest.items] == [
         (3, 5),
         (3, 4),
@@ -412,16 +413,16 @@ def test_bids_come_newest_first_across_epochs_and_without_secrets(db_session: Se
         (1, 1),
     ]
     assert rest.next_cursor is None
-    assert first.items[0] == auctions.BidView(seq=5, epoch=3, paddle=7, price=1_005, at=1_700_000_000_128)
-    assert set(auctions.BidView.__struct_fields__) == {"seq", "epoch", "paddle", "price", "at"}
+    assert first.items[0] == bid_history.BidView(seq=5, epoch=3, paddle=7, price=1_005, at=1_700_000_000_128)
+    assert set(bid_history.BidView.__struct_fields__) == {"seq", "epoch", "paddle", "price", "at"}
 
 
 def test_a_page_is_never_longer_than_its_bound(db_session: Session) -> None:
     made = make_published_auction(db_session)
     for seq in range(1, 103):
         add_bid(db_session, made.id, 1, seq)
-    assert len(auctions.bids(db_session, made.id, None, 10**9).items) == 100
-    assert len(auctions.bids(db_session, made.id, None, -5).items) == 1
+    assert len(bid_history.bids(db_session, made.id, None, 10**9).items) == 100
+    assert len(bid_history.bids(db_session, made.id, None, -5).items) == 1
 
 
 def test_the_hot_state_is_what_postgresql_knows_with_a_fresh_epoch(db_session: Session) -> None:
@@ -436,7 +437,7 @@ def test_the_hot_state_is_what_postgresql_knows_with_a_fresh_epoch(db_session: S
     db_session.merge(LogPosition(shard=shard_of(made.id), position="17-4"))
     db_session.flush()
 
-    first, second = (auctions.hot_state(db_session, made.id) for _ in range(2))
+    first, second = (hot_copies.hot_state(db_session, made.id) for _ in range(2))
     assert first is not None
     assert second is not None
     assert second.epoch == first.epoch + 1
@@ -452,10 +453,10 @@ def test_the_hot_state_is_what_postgresql_knows_with_a_fresh_epoch(db_session: S
 @pytest.mark.parametrize("status", [s for s in AuctionStatus if s != AuctionStatus.PUBLISHED])
 def test_only_running_auctions_are_loaded(db_session: Session, status: AuctionStatus) -> None:
     made = make_published_auction(db_session)
-    assert made.id in auctions.to_load(db_session)
+    assert made.id in hot_copies.to_load(db_session)
     change(db_session, made.id, status=status)
-    assert made.id not in auctions.to_load(db_session)
-    assert auctions.hot_state(db_session, made.id) is None
+    assert made.id not in hot_copies.to_load(db_session)
+    assert hot_copies.hot_state(db_session, made.id) is None
 
 
 def test_no_two_loads_get_the_same_epoch(sync_database: SyncDatabase) -> None:
@@ -464,7 +465,7 @@ def test_no_two_loads_get_the_same_epoch(sync_database: SyncDatabase) -> None:
 
     def load(_: int) -> int:
         with sync_database.transaction() as session:
-            hot = auctions.hot_state(session, made.id)
+            hot = hot_copies.hot_state(session, made.id)
             assert hot is not None
             return hot.epoch
 

@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from market import auctions, bidding, ledger, neighbourhoods, paddles
-from market.auctions import AuctionView, Place
+from market import auctions, bidding, hot_copies, ledger, listings, neighbourhoods, paddles
+from market.auctions import AuctionView
 from market.errors import Refusal
+from market.listings import Place
 from market.neighbourhoods import Radius
 from market.rules import BuyNowUntil
 from market.times import from_ms
@@ -145,8 +146,8 @@ def test_what_the_rules_refuse_is_refused_with_the_price_of_the_moment(db_sessio
 def test_a_live_auction_takes_no_bids_here_and_a_neighbourhood_auction_no_paddle(db_session: Session) -> None:
     seller, _ = make_neighbour(db_session)
     ann, _ = make_neighbour(db_session, 50_000)
-    draft = auctions.create(db_session, seller, a_draft())
-    live = auctions.publish(db_session, seller, draft.id)
+    draft = listings.create(db_session, seller, a_draft())
+    live = listings.publish(db_session, seller, draft.id)
     assert refused(lambda: bid(db_session, ann, live, 3_000)) == "not_found"
 
     auction = make_neighbourhood_auction(db_session)
@@ -154,8 +155,8 @@ def test_a_live_auction_takes_no_bids_here_and_a_neighbourhood_auction_no_paddle
     bid(db_session, ann, auction, 3_000)
     assert refused(lambda: paddles.raise_limit(db_session, ann, auction.id, 4_000, 0)) == "wrong_kind"
     assert refused(lambda: paddles.begin_return(db_session, ann, auction.id)) == "wrong_kind"
-    assert auctions.hot_state(db_session, auction.id) is None
-    assert auction.id not in auctions.to_load(db_session)
+    assert hot_copies.hot_state(db_session, auction.id) is None
+    assert auction.id not in hot_copies.to_load(db_session)
     unsynced = paddles.unsynced(db_session, older_than_s=-1)
     assert auction.id not in {paddle.auction_id for paddle in unsynced}
 
@@ -219,7 +220,7 @@ def test_a_clock_that_steps_back_does_not_open_a_sold_auction_again(
     (ann, _), (ben, _) = make_neighbour(db_session, 50_000), make_neighbour(db_session, 50_000)
     bid(db_session, ann, auction, None)
     before = from_ms(auction.opens_at + 1)
-    monkeypatch.setattr(bidding, "_clock", lambda session: before)
+    monkeypatch.setattr(bidding, "clock", lambda session: before)
     assert refused(lambda: bid(db_session, ben, auction, 40_000)) == "closed"
     assert balances(db_session, ben) == (50_000, 0)
 
@@ -228,11 +229,11 @@ def test_publishing_needs_a_neighbourhood_of_the_seller(db_session: Session) -> 
     seller, home = make_neighbour(db_session)
     other, _ = make_neighbour(db_session)
     place = Place(home, Radius.WIDE)
-    assert refused(lambda: auctions.create(db_session, other, a_draft(place=place))) == "not_a_neighbour"
-    draft = auctions.create(db_session, seller, a_draft(place=place))
+    assert refused(lambda: listings.create(db_session, other, a_draft(place=place))) == "not_a_neighbour"
+    draft = listings.create(db_session, seller, a_draft(place=place))
     assert (draft.kind, draft.radius) == ("neighbourhood", "wide")
     neighbourhoods.give_up(db_session, seller, home)
-    assert refused(lambda: auctions.publish(db_session, seller, draft.id)) == "not_a_neighbour"
+    assert refused(lambda: listings.publish(db_session, seller, draft.id)) == "not_a_neighbour"
 
 
 def test_what_redis_has_not_confirmed_is_found_until_it_has(

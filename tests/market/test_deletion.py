@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, inspect, select, text, update
 from sqlalchemy.orm import Session
 
-from market import accounts, auctions, deletion, idempotency, mails, paddles, sessions, wallet
+from market import accounts, auctions, deletion, idempotency, listings, mails, paddles, sessions, wallet
 from market.accounts import NewUser
 from market.errors import Refusal
 from market.sessions import Lifetime, RefreshToken
@@ -72,7 +72,7 @@ def test_everything_personal_is_overwritten_and_the_rest_stays(db_session: Sessi
     db_session.flush()
     db_session.add(RecoveryCode(user_id=user, code_hash=b"x"))
     db_session.flush()
-    draft = auctions.create(db_session, user, a_draft(title="Ann's bicycle")).id
+    draft = listings.create(db_session, user, a_draft(title="Ann's bicycle")).id
     claim = idempotency.Claim(user, "key", b"")
     idempotency.once(db_session, claim, 200, lambda session: auctions.get(session, draft, user))
     opened = sessions.open_session(db_session, user, RefreshToken.new(), LIFETIME)
@@ -190,11 +190,11 @@ def test_a_refusal_names_a_bounded_number(db_session: Session) -> None:
 
 def publish(session: Session, user_id: UUID) -> None:
     draft = session.scalars(select(Auction.id).where(Auction.seller_id == user_id)).one()
-    auctions.publish(session, user_id, draft)
+    listings.publish(session, user_id, draft)
 
 
 def write_draft(session: Session, user_id: UUID) -> None:
-    auctions.create(session, user_id, a_draft(title="Mine"))
+    listings.create(session, user_id, a_draft(title="Mine"))
 
 
 def log_in(session: Session, user_id: UUID) -> None:
@@ -217,7 +217,7 @@ class Race:
         self.database = database
         with database.transaction() as session:
             self.user = make_user(session)
-            auctions.create(session, self.user, a_draft())
+            listings.create(session, self.user, a_draft())
             sessions.open_session(
                 session, self.user, RefreshToken(self.user.bytes, self.user.bytes), LIFETIME
             )

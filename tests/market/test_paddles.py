@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
-from market import auctions, ledger, paddles, wallet
+from market import ledger, listings, paddles, wallet
 from market.errors import Refusal
 from market.paddles import PaddleView
 from market.rules import MAX_AMOUNT
@@ -98,7 +98,7 @@ def test_sellers_take_no_paddle_of_their_own(db_session: Session) -> None:
 
 def test_drafts_and_unknown_auctions_have_no_paddles(db_session: Session) -> None:
     seller, bidder = make_user(db_session), make_funded_user(db_session)
-    draft = auctions.create(db_session, seller, a_draft())
+    draft = listings.create(db_session, seller, a_draft())
     for nothing in (draft.id, new_id()):
         with pytest.raises(Refusal, match="not_found"):
             paddles.take(db_session, bidder, nothing, 1_000)

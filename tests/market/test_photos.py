@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event, func, select, text, update
 from sqlalchemy.orm import Session
 
-from market import auctions, photos
+from market import listings, photos
 from market.errors import Refusal
 from market.images import MAX_BYTES, PhotoProblem, Pictures
 from market.photos import MAX_PHOTOS, Job, OwnPhoto
@@ -39,7 +39,7 @@ def seller(db_session: Session) -> UUID:
 
 @pytest.fixture
 def draft(db_session: Session, seller: UUID) -> UUID:
-    return auctions.create(db_session, seller, a_draft()).id
+    return listings.create(db_session, seller, a_draft()).id
 
 
 def announced(session: Session, seller: UUID, draft: UUID, size: int = 1000) -> UUID:
@@ -163,7 +163,7 @@ def test_an_auction_has_at_most_twelve_photos(db_session: Session, seller: UUID,
 def test_all_photos_of_a_user_share_a_quota(db_session: Session, seller: UUID, draft: UUID) -> None:
     for _ in range(MAX_PHOTOS):
         announced(db_session, seller, draft, 15 * MB)
-    another = auctions.create(db_session, seller, a_draft()).id
+    another = listings.create(db_session, seller, a_draft()).id
     announced(db_session, seller, another, 15 * MB)
     assert code(announced, db_session, seller, another, 5 * MB + 1) == "photo_quota"
     [first, *_] = photos.own_of(db_session, seller, draft, address)
@@ -176,7 +176,7 @@ def test_all_photos_of_a_user_share_a_quota(db_session: Session, seller: UUID, d
 def test_announcements_at_once_do_not_exceed_a_quota(sync_database: SyncDatabase) -> None:
     with sync_database.transaction() as session:
         seller = make_user(session)
-        drafts = [auctions.create(session, seller, a_draft()).id for _ in range(2)]
+        drafts = [listings.create(session, seller, a_draft()).id for _ in range(2)]
         for draft in drafts:
             for _ in range(6):
                 announced(session, seller, draft, 15 * MB)
@@ -255,7 +255,7 @@ def test_an_order_is_all_or_nothing(db_session: Session, seller: UUID, draft: UU
     ids = [ready(db_session, seller, draft), announced(db_session, seller, draft)]
     refused = announced(db_session, seller, draft)
     complete(db_session, seller, refused, head=b"GIF89a")
-    foreign = ready(db_session, seller, auctions.create(db_session, seller, a_draft()).id)
+    foreign = ready(db_session, seller, listings.create(db_session, seller, a_draft()).id)
     for wrong in ([], ids[:1], [ids[0], ids[0]], [*ids, refused], [*ids, foreign], [ids[0], foreign]):
         assert code(photos.reorder, db_session, seller, draft, wrong) == "wrong_photos"
     photos.reorder(db_session, seller, draft, ids[::-1])
@@ -266,7 +266,7 @@ def test_an_order_is_all_or_nothing(db_session: Session, seller: UUID, draft: UU
 def test_the_photos_of_many_auctions_come_in_one_query(
     db_session: Session, seller: UUID, draft: UUID
 ) -> None:
-    drafts = [draft, *(auctions.create(db_session, seller, a_draft()).id for _ in range(2))]
+    drafts = [draft, *(listings.create(db_session, seller, a_draft()).id for _ in range(2))]
     ids = {draft: [ready(db_session, seller, draft) for _ in range(2)] for draft in drafts[:2]}
     db_session.flush()
     statements: list[str] = []
@@ -280,7 +280,7 @@ def test_the_photos_of_many_auctions_come_in_one_query(
 def test_a_photo_is_claimed_by_one_at_a_time(sync_database: SyncDatabase) -> None:
     with sync_database.transaction() as session:
         seller = make_user(session)
-        draft = auctions.create(session, seller, a_draft()).id
+        draft = listings.create(session, seller, a_draft()).id
         ids = {completed(session, seller, draft) for _ in range(3)}
 
     def claim() -> UUID | None:

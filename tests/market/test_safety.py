@@ -2,7 +2,7 @@
 
 import pytest
 
-from market import auctions, bidding, blocks, chats, paddles, reports
+from market import bidding, blocks, chats, listings, paddles, reports
 from store.ids import new_id
 from store.models import ReportKind, ReportReason
 from tests.database import (
@@ -75,6 +75,6 @@ def test_what_one_cannot_see_is_not_found(trade: Trade) -> None:
     message = trade.do(chats.send, trade.seller, trade.order_id, "Hello.")
     with trade.database.transaction() as session:
         stranger = make_user(session)
-        draft = auctions.create(session, trade.seller, a_draft()).id
+        draft = listings.create(session, trade.seller, a_draft()).id
     for kind, subject in ((ReportKind.MESSAGE, message.id), (ReportKind.AUCTION, draft)):
         assert trade.refused(reports.make, stranger, kind, subject, ReportReason.SPAM, "") == "not_found"

@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
-from market import auctions, neighbourhoods, photos, search, words
-from market.auctions import AuctionState, Place
+from market import auctions, listings, neighbourhoods, photos, search, words
+from market.auctions import AuctionState
 from market.errors import Refusal
+from market.listings import Place
 from market.neighbourhoods import Distance, Radius
 from market.rules import BuyNowUntil
 from market.search import AuctionCard, Sort, Wanted
@@ -144,7 +145,7 @@ def test_the_states_of_the_list(db_session: Session, seller: UUID) -> None:
 
 
 def test_nobody_finds_a_draft(db_session: Session, seller: UUID) -> None:
-    auctions.create(db_session, seller, a_draft(title="비밀 자전거", category="bicycles"))
+    listings.create(db_session, seller, a_draft(title="비밀 자전거", category="bicycles"))
     searches: list[dict[str, Any]] = [{}, {"q": "자전거"}, {"category": "sports"}]
     for sort, wanted in product(Sort, searches):
         assert look(db_session, sort, seller, seller=seller, **wanted) == []

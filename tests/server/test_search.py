@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from sqlalchemy import select
 
-from market import auctions, categories, words
+from market import categories, listings, words
 from server import search
 from server.settings import Settings
 from store.database import SyncDatabase
@@ -24,7 +24,7 @@ def test_categories_and_words_are_there_after_every_start(
         database = SyncDatabase(url)
         with database.transaction() as session:
             for _ in range(3):
-                auctions.create(session, make_user(session), a_draft())
+                listings.create(session, make_user(session), a_draft())
         with psycopg.connect(url) as owner:
             # As it was before there was a search.
             owner.execute("DELETE FROM search_words")

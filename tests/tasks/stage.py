@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
-from market import auctions, ledger, paddles
+from market import hot_copies, ledger, paddles
 from store.hot import HotAuction, buy_now, keys_of, load_auction, place_bid, put_paddle, seal_auction
 from store.models import Account, AccountKind, Auction, Bid, Paddle, WriteBackAlarm
 from store.records import BidRecord, SealRecord
@@ -28,7 +28,7 @@ class Stage:
         """A published auction with hot state."""
         with self.resources.database.transaction() as session:
             auction_id = make_published_auction(session, **changes).id
-            state = auctions.hot_state(session, auction_id)
+            state = hot_copies.hot_state(session, auction_id)
         assert state is not None
         self.load(state)
         return auction_id

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select, update
 
-from market import auctions, paddles, write_back
+from market import hot_copies, paddles, write_back
 from market.rules import BuyNowUntil
 from store.hot import keys_of, put_paddle
 from store.models import AccountKind, Auction, AuctionStatus, Paddle, PaddleStatus, Transfer, TransferKind
@@ -304,7 +304,7 @@ def test_a_load_that_comes_second_replaces_nothing(stage: Stage) -> None:
     """Publishing and the sweep may both load: here the sweep's state is older by a bid."""
     auction = stage.auction()
     with stage.resources.database.transaction() as session:
-        state = auctions.hot_state(session, auction)
+        state = hot_copies.hot_state(session, auction)
     assert state is not None
     stage.bid(auction, stage.bidder(auction), 5_000)
 
@@ -422,7 +422,7 @@ def test_a_paddle_is_not_given_back_while_its_auction_may_be_on_its_way_into_red
     bidder = stage.bidder(auction)
     stage.resources.hot.client.flushdb()
     with stage.resources.database.transaction() as session:
-        on_its_way = auctions.hot_state(session, auction)
+        on_its_way = hot_copies.hot_state(session, auction)
     assert on_its_way is not None
     begin_return(stage, auction, bidder)
 

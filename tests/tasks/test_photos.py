@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import func, update
 from structlog.testing import capture_logs
 
-from market import auctions, photos
+from market import listings, photos
 from market.photos import OwnPhoto, PhotoView
 from store.ids import new_id
 from store.media.interface import Media, MediaUnavailable, incoming
@@ -40,7 +40,7 @@ class Shop:
         self.resources = resources
         with resources.database.transaction() as session:
             self.seller = make_user(session)
-            self.draft = auctions.create(session, self.seller, a_draft()).id
+            self.draft = listings.create(session, self.seller, a_draft()).id
 
     def send(self, content: bytes, announced: int | None = None, avatar: bool = False) -> UUID:
         """A photo whose file has arrived, and which is complete."""

@@ -1,0 +1,236 @@
+"""Auctions, what they are found by, and who bids in them.
+
+Secret columns (`maximum`, `leader_maximum`) never leave through an API except to the bidder concerned, `reserve` only
+to the seller.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    SmallInteger,
+    String,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.orm import Mapped, mapped_column
+
+from store.ids import new_id
+from store.models.base import Base, one_of
+
+
+class AuctionStatus(StrEnum):
+    """What was decided about an auction. Whether a published one is open follows from its times and the clock."""
+
+    DRAFT = "draft"
+    PUBLISHED = "published"
+    SEALED = "sealed"
+    SOLD = "sold"
+    UNSOLD = "unsold"
+
+
+class AuctionKind(StrEnum):
+    """How an auction is run, and where the truth is while it runs."""
+
+    LIVE = "live"
+    """Nationwide, in Redis."""
+    NEIGHBOURHOOD = "neighbourhood"
+    """Among neighbours, in PostgreSQL."""
+
+
+class Condition(StrEnum):
+    """How worn what is sold is, as its seller says."""
+
+    NEW = "new"
+    LIKE_NEW = "like_new"
+    GOOD = "good"
+    FAIR = "fair"
+    FOR_PARTS = "for_parts"
+
+
+class Auction(Base):
+    """An auction. While a live one runs, Redis has the truth and write-back brings it here a second later.
+
+    A neighbourhood auction is for buyers within `radius` of `cell`; Redis has a copy of it for those who watch, as it
+    was after the record `mirrored_seq` (-1: none).
+
+    `epoch` counts the loads into Redis. `seq` is the number of the last record written back; `sealed_seq` that of the
+    seal, so the auction may be settled when they are equal. `increments` are [from price, increment], the first from 0.
+    `ends_at` moves with soft close, at most to `latest_end`, and to the moment of a purchase. `hammer_price` is None
+    when nobody won.
+    """
+
+    __tablename__ = "auctions"
+    __table_args__ = (
+        one_of("status", AuctionStatus),
+        CheckConstraint("buy_now_until IN ('first_bid', 'reserve_met', 'always')", name="buy_now_until"),
+        CheckConstraint("opens_at <= ends_at AND ends_at <= latest_end", name="times"),
+        CheckConstraint("reserve > start_price", name="reserve"),
+        CheckConstraint("buy_now_price > start_price AND buy_now_price >= reserve", name="buy_now_price"),
+        CheckConstraint("(buy_now_price IS NULL) = (buy_now_until IS NULL)", name="buy_now"),
+        one_of("kind", AuctionKind),
+        CheckConstraint("radius IN ('near', 'around', 'wide')", name="radius"),
+        CheckConstraint(
+            "CASE kind WHEN 'neighbourhood' THEN num_nulls(cell, region_code, radius) = 0"
+            " ELSE num_nonnulls(cell, region_code, radius) = 0 END",
+            name="place",
+        ),
+        Index(
+            "ix_auctions_unmirrored",
+            "id",
+            postgresql_where=text("kind = 'neighbourhood' AND status <> 'draft' AND mirrored_seq < seq"),
+        ),
+        Index("ix_auctions_status_ends_at_id", "status", "ends_at", "id"),
+        Index("ix_auctions_seller_id_id", "seller_id", "id"),
+        one_of("condition", Condition),
+        Index("ix_auctions_bids_id", "bids", "id"),
+        # Not without drafts: PostgreSQL would not use what it knows of the values of an expression.
+        Index("ix_auctions_asked_id", text("greatest(price, start_price)"), "id"),
+        Index("ix_auctions_category_code_id", "category_code", "id"),
+        Index("ix_auctions_region_code", "region_code", postgresql_ops={"region_code": "text_pattern_ops"}),
+        Index("ix_auctions_cell", "cell"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    shard: Mapped[int] = mapped_column(SmallInteger)
+    seller_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    kind: Mapped[AuctionKind] = mapped_column(String, server_default="live")
+    status: Mapped[AuctionStatus] = mapped_column(String, server_default="draft")
+    region_code: Mapped[str | None] = mapped_column(ForeignKey("regions.code"))
+    cell: Mapped[str | None]
+    radius: Mapped[str | None]
+    category_code: Mapped[str] = mapped_column(ForeignKey("categories.code"), server_default="other")
+    condition: Mapped[str | None]
+    title: Mapped[str]
+    description: Mapped[str]
+    start_price: Mapped[int]
+    increments: Mapped[list[list[int]]]
+    reserve: Mapped[int | None]
+    buy_now_price: Mapped[int | None]
+    buy_now_until: Mapped[str | None]
+    opens_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    latest_end: Mapped[datetime]
+    soft_close_window_ms: Mapped[int]
+    soft_close_extension_ms: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    published_at: Mapped[datetime | None]
+    paddle_count: Mapped[int] = mapped_column(server_default="0")
+    mirrored_seq: Mapped[int] = mapped_column(server_default="-1")
+    epoch: Mapped[int] = mapped_column(server_default="0")
+    seq: Mapped[int] = mapped_column(server_default="0")
+    price: Mapped[int] = mapped_column(server_default="0")
+    leader_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
+    leader_paddle: Mapped[int] = mapped_column(server_default="0")
+    leader_maximum: Mapped[int] = mapped_column(server_default="0")
+    bids: Mapped[int] = mapped_column(server_default="0")
+    sealed_at: Mapped[datetime | None]
+    sealed_seq: Mapped[int | None]
+    hammer_price: Mapped[int | None]
+    settled_at: Mapped[datetime | None]
+
+
+class Category(Base):
+    """What auctions are about, in a tree of two levels, from store/data. Auctions stand in those without children.
+
+    Categories with the same parent are shown by `position`.
+    """
+
+    __tablename__ = "categories"
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    parent_code: Mapped[str | None] = mapped_column(ForeignKey("categories.code"))
+    name: Mapped[str]
+    name_en: Mapped[str]
+    position: Mapped[int]
+
+
+class SearchWords(Base):
+    """What the full-text search finds an auction by, made by `market.words` of its title and description.
+
+    Not a column of the auction: each bid changes its row, and would write all these words into the index once more.
+    """
+
+    __tablename__ = "search_words"
+    __table_args__ = (Index("ix_search_words_words", "words", postgresql_using="gin"),)
+
+    auction_id: Mapped[UUID] = mapped_column(ForeignKey("auctions.id", ondelete="CASCADE"), primary_key=True)
+    words: Mapped[str] = mapped_column(TSVECTOR)
+
+
+class PaddleStatus(StrEnum):
+    """Where a paddle and the money behind it stand."""
+
+    ACTIVE = "active"
+    RETURNING = "returning"
+    """Being given back: refused to the scripts first, then the hold is released."""
+    RETURNED = "returned"
+    CAPTURED = "captured"
+    RELEASED = "released"
+
+
+class Paddle(Base):
+    """The right to bid up to `limit` in one auction, backed by the hold `hold_id`.
+
+    `version` grows by every change; `synced_version` is the last one that Redis has confirmed.
+    """
+
+    __tablename__ = "paddles"
+    __table_args__ = (
+        UniqueConstraint("auction_id", "bidder_id"),
+        UniqueConstraint("auction_id", "number"),
+        CheckConstraint('"limit" > 0', name="limit"),
+        one_of("status", PaddleStatus),
+        Index(
+            "ix_paddles_unsynced",
+            "updated_at",
+            postgresql_where=text("status = 'returning' OR (status = 'active' AND synced_version < version)"),
+        ),
+        Index("ix_paddles_bidder_id_id", "bidder_id", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    auction_id: Mapped[UUID] = mapped_column(ForeignKey("auctions.id"))
+    bidder_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    number: Mapped[int]
+    limit: Mapped[int]
+    hold_id: Mapped[UUID] = mapped_column(ForeignKey("transfers.id"))
+    status: Mapped[PaddleStatus] = mapped_column(String)
+    version: Mapped[int]
+    synced_version: Mapped[int] = mapped_column(server_default="0")
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+
+class Bid(Base):
+    """An accepted bid or purchase: of a live auction written back from the log, else by its own transaction.
+    Append-only. `price` and `leader_*` are those after it.
+
+    No foreign keys: they would lock rows of users and auctions for every bid, and the log is already proven.
+    """
+
+    __tablename__ = "bids"
+    __table_args__ = (Index("ix_bids_bidder_id_auction_id_seq", "bidder_id", "auction_id", "seq"),)
+
+    auction_id: Mapped[UUID] = mapped_column(primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    bidder_id: Mapped[UUID]
+    paddle: Mapped[int]
+    ref: Mapped[str]
+    maximum: Mapped[int]
+    price: Mapped[int]
+    leader_id: Mapped[UUID]
+    leader_paddle: Mapped[int]
+    leader_maximum: Mapped[int]
+    next_minimum: Mapped[int]
+    ends_at: Mapped[datetime]
+    extended: Mapped[bool]
+    bids: Mapped[int]
+    bought: Mapped[bool] = mapped_column(server_default="false")

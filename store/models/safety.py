@@ -1,0 +1,63 @@
+"""What people keep away from themselves, and tell the moderators."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import (
+    ForeignKey,
+    String,
+    UniqueConstraint,
+    func,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from store.ids import new_id
+from store.models.base import Base, one_of
+
+
+class Block(Base):
+    """`blocker_id` wants nothing to do with `blocked_id`."""
+
+    __tablename__ = "blocks"
+
+    blocker_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    blocked_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ReportKind(StrEnum):
+    """What a report is about."""
+
+    AUCTION = "auction"
+    MESSAGE = "message"
+    USER = "user"
+
+
+class ReportReason(StrEnum):
+    """What is wrong with it."""
+
+    SPAM = "spam"
+    FRAUD = "fraud"
+    PROHIBITED = "prohibited"
+    OFFENSIVE = "offensive"
+    OTHER = "other"
+
+
+class Report(Base):
+    """What a user wants a moderator to look at; `subject_id` is the id of the auction, message or user."""
+
+    __tablename__ = "reports"
+    __table_args__ = (
+        UniqueConstraint("reporter_id", "kind", "subject_id"),
+        one_of("kind", ReportKind),
+        one_of("reason", ReportReason),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    reporter_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    kind: Mapped[ReportKind] = mapped_column(String)
+    subject_id: Mapped[UUID]
+    reason: Mapped[ReportReason] = mapped_column(String)
+    text: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -31,7 +31,9 @@ from store.models.people import (
 )
 from store.models.photos import Photo, PhotoStatus
 from store.models.places import Neighbourhood, Region
+from store.models.questions import Question
 from store.models.safety import Block, Report, ReportKind, ReportReason
+from store.models.watches import Watch
 
 __all__ = [
     "TRUST",
@@ -63,6 +65,7 @@ __all__ = [
     "Photo",
     "PhotoStatus",
     "Purpose",
+    "Question",
     "RecoveryCode",
     "Region",
     "Report",
@@ -76,5 +79,6 @@ __all__ = [
     "Transfer",
     "TransferKind",
     "User",
+    "Watch",
     "WriteBackAlarm",
 ]

@@ -72,6 +72,17 @@ def settle(session: Session, auction_id: UUID) -> Settled | Alarm | None:
     return alarm
 
 
+def call_off(session: Session, auction_id: UUID) -> None:
+    """Make a cancelled auction of a sealed one, whatever alarms it has: somebody has looked. Every hold goes back.
+
+    Refuses as the ledger does. What viewers were told of the hammer stays as it was.
+    """
+    auction = locked(session, auction_id)
+    assert auction.status == AuctionStatus.SEALED
+    auction.cancelled, auction.hammer_price = True, None
+    _move_money(session, auction)
+
+
 def _has_alarm(session: Session, auction_id: UUID) -> bool:
     return (
         session.scalar(select(WriteBackAlarm.id).where(WriteBackAlarm.auction_id == auction_id).limit(1))
@@ -99,7 +110,7 @@ def _move_money(session: Session, auction: Auction) -> Settled:
     # The lock on the auction keeps its paddles as they are.
     pending = (Paddle.auction_id == auction.id) & Paddle.status.in_(_PENDING)
     holds = dict(session.execute(select(Paddle.bidder_id, Paddle.hold_id).where(pending)).all())
-    # Below the reserve there is a leader, but no winner.
+    # Below the reserve, and of what was cancelled, there is a leader, but no winner.
     winner_id = auction.leader_id if auction.hammer_price is not None else None
     lost = [hold_id for bidder_id, hold_id in holds.items() if bidder_id != winner_id]
     postings = ledger.releasing(session, lost)
@@ -126,7 +137,8 @@ def _move_money(session: Session, auction: Auction) -> Settled:
         update(Paddle).where(pending).values(status=outcome, version=Paddle.version + 1),
         execution_options={"synchronize_session": False},
     )
-    auction.status = AuctionStatus.SOLD if order_id else AuctionStatus.UNSOLD
+    unsold = AuctionStatus.CANCELLED if auction.cancelled else AuctionStatus.UNSOLD
+    auction.status = AuctionStatus.SOLD if order_id else unsold
     auction.settled_at = session.scalars(select(func.now())).one()
     session.flush()
     return Settled(auction.id, order_id, len(lost))

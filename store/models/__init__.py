@@ -31,6 +31,7 @@ from store.models.people import (
 )
 from store.models.photos import Photo, PhotoStatus
 from store.models.places import Neighbourhood, Region
+from store.models.questions import Question
 from store.models.safety import Block, Report, ReportKind, ReportReason
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "Photo",
     "PhotoStatus",
     "Purpose",
+    "Question",
     "RecoveryCode",
     "Region",
     "Report",

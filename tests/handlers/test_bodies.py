@@ -47,6 +47,8 @@ BODIES: dict[str, dict[str, Any]] = {
     f"POST /orders/{NOWHERE}/messages": {"text": "Hello."},
     f"POST /orders/{NOWHERE}/messages/read": {"number": 1},
     f"POST /orders/{NOWHERE}/review": {"stars": 5},
+    f"POST /auctions/{NOWHERE}/questions": {"text": "Is it still there?"},
+    f"PUT /questions/{NOWHERE}/answer": {"text": "Yes."},
     "POST /reports": {"kind": "user", "id": NOWHERE, "reason": "spam"},
     f"POST /auctions/{NOWHERE}/photos": {"size": 1_000, "content_type": "image/jpeg"},
     f"PUT /auctions/{NOWHERE}/photos": {"photos": []},

@@ -24,6 +24,7 @@ MOVE_MONEY = {
     "POST /api/v1/orders/{order_id}/confirm",
     "POST /api/v1/orders/{order_id}/refund",
     "POST /api/v1/orders/{order_id}/messages",
+    "POST /api/v1/auctions/{auction_id}/questions",
 }
 BY_REF = {
     "POST /api/v1/auctions/{auction_id}/bids",

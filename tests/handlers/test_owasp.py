@@ -17,7 +17,7 @@ import pytest
 
 from handlers.openapi import document, operations
 from handlers.routes import ROUTES
-from market import blocks, handovers, listings, neighbourhoods, orders, paddles, photos, sessions
+from market import blocks, handovers, listings, neighbourhoods, orders, paddles, photos, questions, sessions
 from market.listings import Place
 from market.neighbourhoods import Radius
 from market.rules import MAX_AMOUNT
@@ -156,6 +156,20 @@ MATRIX: dict[str, Row] = {
         "order": ("wrong_state", "wrong_state", "not_found", "unauthenticated"),
         "completed": (OK, OK, "not_found", "unauthenticated"),
     },
+    "GET /api/v1/auctions/{auction_id}/questions": {
+        "draft": ("not_found", "not_found", "not_found", "not_found"),
+        "published": (OK, OK, OK, OK),
+    },
+    "POST /api/v1/auctions/{auction_id}/questions": {
+        "draft": ("not_found", "not_found", "not_found", "unauthenticated"),
+        "published": ("own_auction", OK, OK, "unauthenticated"),
+    },
+    "PUT /api/v1/questions/{question_id}/answer": {
+        "question": (OK, "forbidden", "forbidden", "unauthenticated"),
+    },
+    "DELETE /api/v1/questions/{question_id}": {
+        "question": ("forbidden", OK, "forbidden", "unauthenticated"),
+    },
     "GET /api/v1/users/{user_id}": {"user": (OK, OK, OK, OK)},
     "GET /api/v1/users/{user_id}/reviews": {"user": (OK, OK, OK, OK)},
     "PUT /api/v1/me/blocks/{user_id}": {"user": (OK, OK, OK, "unauthenticated")},
@@ -168,9 +182,11 @@ LISTS = {
     # of an object.
     "GET /api/v1/auctions": "public",
     "GET /api/v1/auctions/{auction_id}/bids": "public",
+    "GET /api/v1/auctions/{auction_id}/questions": "public",
     "GET /api/v1/regions": "public",
     "GET /api/v1/seller/auctions": "own",
     "GET /api/v1/seller/orders": "own",
+    "GET /api/v1/seller/questions": "own",
     "GET /api/v1/buyer/orders": "own",
     "GET /api/v1/buyer/bids": "own",
     "GET /api/v1/me/blocks": "own",
@@ -227,6 +243,9 @@ class World:
                 auction = make_published_auction(session, seller)
                 paddles.take(session, buyer, auction.id, LIMITS["POST"])
                 return auction.id
+            if name == "question":
+                about = make_published_auction(session, seller).id
+                return questions.ask(session, buyer, about, "Is it still there?").id
             if name in ("user", "block"):
                 user = make_user(session)
                 if name == "block":
@@ -268,6 +287,8 @@ async def test_api1_object_level_authorization(
         body = {"maximum": 5_000}
     if template.endswith("/photos"):
         body = PHOTO_BODIES.get(method, {})
+    if "question" in template:
+        body = {"text": "Is it still there?"}
     if "/orders/" in template:
         body = ORDER_BODIES.get(template.rpartition("/")[2], {})
     version = 1 if endpoint in EDITS else None
@@ -291,7 +312,7 @@ def test_api1_it_is_known_whose_things_every_list_shows() -> None:
 
 @pytest.mark.parametrize("endpoint", [endpoint for endpoint, whose in LISTS.items() if whose == "own"])
 async def test_api1_lists_of_own_things_show_no_others(world: World, endpoint: str) -> None:
-    for name in ("draft", "published", "order", "block"):
+    for name in ("draft", "published", "order", "block", "question"):
         world.make(name)
     await world.users["buyer"].post(f"/auctions/{world.make('local')}/bids", {"maximum": 1_000})
     path = endpoint.removeprefix("GET ")

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, event
 from structlog.testing import capture_logs
 
-from market import hot_copies, neighbourhoods, paddles
+from market import hot_copies, neighbourhoods, paddles, questions
 from store.database import SyncDatabase
 from store.hot import Hot, HotPaddle, load_auction, place_bid, put_paddle
 from store.ids import new_id
@@ -241,9 +241,11 @@ def statements() -> Iterator[list[str]]:
         ("/auctions/{auction}", 2, 3),
         ("/auctions/{auction}/bids", 2, 2),
         ("/auctions/{auction}/prices", 2, 2),
+        ("/auctions/{auction}/questions", 2, 2),
         ("/categories", 1, 1),
         ("/regions", 1, 1),
         ("/seller/auctions", 0, 2),
+        ("/seller/questions?unanswered=true", 0, 2),
         ("/buyer/bids", 0, 2),
     ],
 )
@@ -266,6 +268,7 @@ async def test_a_page_takes_few_statements_however_much_is_on_it(
             for _ in range(made):
                 auction = make_published_auction(session, neighbour.user_id).id
                 add_photo(session, auction, neighbour.user_id)
+                questions.ask(session, make_user(session), auction, "Is it still there?")
         if as_guest:
             assert await count(guest) == as_guest
         assert await count(neighbour) == as_neighbour <= 4

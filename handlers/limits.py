@@ -39,6 +39,7 @@ POLICIES: list[tuple[str, str, Policy]] = [
     ("POST", r"/api/v1/orders/[^/]+/(?!messages|handover/code).+", Policy("order", 60, 60)),
     ("POST", r"/api/v1/auctions/[^/]+/questions", Policy("question", 30, 3600)),
     ("PUT", r"/api/v1/questions/[^/]+/answer", Policy("answer", 60, 60)),
+    ("PUT|DELETE", r"/api/v1/me/watches/[^/]+", Policy("watch", 120, 60)),
     ("POST", r"/api/v1/reports", Policy("report", 20, 3600)),
     ("PUT|DELETE", r"/api/v1/me/blocks/[^/]+", Policy("block", 60, 60)),
 ]

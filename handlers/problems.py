@@ -64,6 +64,7 @@ STATUS: dict[str, HTTPStatus] = {
     "upload_closed": HTTPStatus.CONFLICT,
     "too_many_neighbourhoods": HTTPStatus.CONFLICT,
     "too_many_questions": HTTPStatus.CONFLICT,
+    "too_many_watches": HTTPStatus.CONFLICT,
     "stale_proposal": HTTPStatus.CONFLICT,
     "wrong_code": HTTPStatus.CONFLICT,
     "code_locked": HTTPStatus.CONFLICT,

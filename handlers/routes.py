@@ -20,6 +20,7 @@ from handlers import (
     safety,
     seller,
     wallet,
+    watches,
 )
 from handlers.base import ApiHandler, NotFoundHandler
 
@@ -31,6 +32,7 @@ ROUTES: list[tuple[str, type[ApiHandler]]] = [
     *wallet.routes,
     *auctions.routes,
     *categories.routes,
+    *watches.routes,
     *bids.routes,
     *seller.routes,
     *buyer.routes,

@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import ColumnElement, ScalarSelect, and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from market import auctions
+from market import auctions, watches
 from market.auctions import AuctionView
 from market.errors import Refusal
 from market.images import (
@@ -88,9 +88,12 @@ class OwnPhoto(msgspec.Struct, frozen=True):
 
 
 class AuctionDetail(AuctionView, frozen=True, kw_only=True):
-    """An auction with its photos in their order."""
+    """An auction with its photos in their order, how many watch it (at most `watches.MAX_COUNTED`), and whether the
+    viewer does."""
 
     photos: list[PhotoView]
+    watchers: int
+    watched: bool
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -309,10 +312,11 @@ def cover_address(token: str, address: Address) -> str:
 
 
 def detail(session: Session, auction_id: UUID, viewer_id: UUID | None, address: Address) -> AuctionDetail:
-    """An auction with its photos. Refuses as `auctions.get` does."""
+    """An auction with what belongs to it. Refuses as `auctions.get` does."""
     view = auctions.get(session, auction_id, viewer_id)
     shown = of_auctions(session, [auction_id], address)[auction_id]
-    return AuctionDetail(**msgspec.structs.asdict(view), photos=shown)
+    interest = watches.interest(session, auction_id, viewer_id)
+    return AuctionDetail(**msgspec.structs.asdict(view), photos=shown, **msgspec.structs.asdict(interest))
 
 
 def claim(session: Session) -> Job | None:

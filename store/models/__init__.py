@@ -33,6 +33,7 @@ from store.models.photos import Photo, PhotoStatus
 from store.models.places import Neighbourhood, Region
 from store.models.questions import Question
 from store.models.safety import Block, Report, ReportKind, ReportReason
+from store.models.watches import Watch
 
 __all__ = [
     "TRUST",
@@ -78,5 +79,6 @@ __all__ = [
     "Transfer",
     "TransferKind",
     "User",
+    "Watch",
     "WriteBackAlarm",
 ]

@@ -50,7 +50,7 @@ def add_bids(session: Session, auction: UUID, count: int) -> UUID:
 
 async def test_a_guest_sees_a_published_auction(guest: Client, auction: UUID) -> None:
     view = await guest.get(f"/auctions/{auction}")
-    assert set(view) == AUCTION | {"photos"}
+    assert set(view) == AUCTION | {"photos", "watchers", "watched"}
     assert (view["id"], view["kind"], view["state"]) == (str(auction), "live", "live")
     assert (view["price"], view["next_minimum"], view["bids"]) == (None, 1_000, 0)
     assert view["increments"] == [[0, 100], [10_000, 500]]

@@ -17,7 +17,18 @@ import pytest
 
 from handlers.openapi import document, operations
 from handlers.routes import ROUTES
-from market import blocks, handovers, listings, neighbourhoods, orders, paddles, photos, questions, sessions
+from market import (
+    blocks,
+    handovers,
+    listings,
+    neighbourhoods,
+    orders,
+    paddles,
+    photos,
+    questions,
+    sessions,
+    watches,
+)
 from market.listings import Place
 from market.neighbourhoods import Radius
 from market.rules import MAX_AMOUNT
@@ -170,6 +181,11 @@ MATRIX: dict[str, Row] = {
     "DELETE /api/v1/questions/{question_id}": {
         "question": ("forbidden", OK, "forbidden", "unauthenticated"),
     },
+    "PUT /api/v1/me/watches/{auction_id}": {
+        "draft": ("not_found", "not_found", "not_found", "unauthenticated"),
+        "published": (OK, OK, OK, "unauthenticated"),
+    },
+    "DELETE /api/v1/me/watches/{auction_id}": {"published": (OK, OK, OK, "unauthenticated")},
     "GET /api/v1/users/{user_id}": {"user": (OK, OK, OK, OK)},
     "GET /api/v1/users/{user_id}/reviews": {"user": (OK, OK, OK, OK)},
     "PUT /api/v1/me/blocks/{user_id}": {"user": (OK, OK, OK, "unauthenticated")},
@@ -190,6 +206,7 @@ LISTS = {
     "GET /api/v1/buyer/orders": "own",
     "GET /api/v1/buyer/bids": "own",
     "GET /api/v1/me/blocks": "own",
+    "GET /api/v1/me/watches": "own",
     "GET /api/v1/orders/{order_id}/messages": "of the object",
     "GET /api/v1/users/{user_id}/reviews": "public",
 }
@@ -243,6 +260,8 @@ class World:
                 auction = make_published_auction(session, seller)
                 paddles.take(session, buyer, auction.id, LIMITS["POST"])
                 return auction.id
+            if name == "watch":
+                watches.put(session, seller, make_published_auction(session).id)
             if name == "question":
                 about = make_published_auction(session, seller).id
                 return questions.ask(session, buyer, about, "Is it still there?").id
@@ -312,7 +331,7 @@ def test_api1_it_is_known_whose_things_every_list_shows() -> None:
 
 @pytest.mark.parametrize("endpoint", [endpoint for endpoint, whose in LISTS.items() if whose == "own"])
 async def test_api1_lists_of_own_things_show_no_others(world: World, endpoint: str) -> None:
-    for name in ("draft", "published", "order", "block", "question"):
+    for name in ("draft", "published", "order", "block", "question", "watch"):
         world.make(name)
     await world.users["buyer"].post(f"/auctions/{world.make('local')}/bids", {"maximum": 1_000})
     path = endpoint.removeprefix("GET ")

@@ -38,6 +38,7 @@ USE_CASES = [
     "search",
     "sessions",
     "wallet",
+    "watches",
     "words",
 ]
 """The modules of `market` that handlers call, directly or not."""

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, event
 from structlog.testing import capture_logs
 
-from market import hot_copies, neighbourhoods, paddles, questions
+from market import hot_copies, neighbourhoods, paddles, questions, watches
 from store.database import SyncDatabase
 from store.hot import Hot, HotPaddle, load_auction, place_bid, put_paddle
 from store.ids import new_id
@@ -238,7 +238,7 @@ def statements() -> Iterator[list[str]]:
         ("/auctions?seller={seller}&facets=true", 3, 4),
         ("/auctions?seller={seller}&q=bicycle&category=other&facets=true&sort=most_bids", 3, 4),
         ("/auctions?neighbourhood_id={home}&radius=wide&facets=true", 0, 4),
-        ("/auctions/{auction}", 2, 3),
+        ("/auctions/{auction}", 3, 4),
         ("/auctions/{auction}/bids", 2, 2),
         ("/auctions/{auction}/prices", 2, 2),
         ("/auctions/{auction}/questions", 2, 2),
@@ -247,6 +247,7 @@ def statements() -> Iterator[list[str]]:
         ("/seller/auctions", 0, 2),
         ("/seller/questions?unanswered=true", 0, 2),
         ("/buyer/bids", 0, 2),
+        ("/me/watches", 0, 3),
     ],
 )
 async def test_a_page_takes_few_statements_however_much_is_on_it(
@@ -268,6 +269,7 @@ async def test_a_page_takes_few_statements_however_much_is_on_it(
             for _ in range(made):
                 auction = make_published_auction(session, neighbour.user_id).id
                 add_photo(session, auction, neighbour.user_id)
+                watches.put(session, neighbour.user_id, auction)
                 questions.ask(session, make_user(session), auction, "Is it still there?")
         if as_guest:
             assert await count(guest) == as_guest

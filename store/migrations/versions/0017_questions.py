@@ -1,4 +1,4 @@
-"""Questions about auctions."""
+"""Questions about auctions, and watch lists."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -38,9 +38,23 @@ def upgrade() -> None:
     )
     op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON questions TO neighborbid_app")
     _replace_kinds("'auction', 'message', 'question', 'user'")
+    op.create_table(
+        "watches",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("auction_id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(["auction_id"], ["auctions.id"], name=op.f("fk_watches_auction_id")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_watches_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_watches")),
+        sa.UniqueConstraint("auction_id", "user_id", name=op.f("uq_watches_auction_id_user_id")),
+    )
+    op.create_index("ix_watches_user_id_id", "watches", ["user_id", "id"])
+    op.execute("GRANT SELECT, INSERT, DELETE ON watches TO neighborbid_app")
 
 
 def downgrade() -> None:
+    op.drop_table("watches")
     op.execute("DELETE FROM reports WHERE kind = 'question'")
     _replace_kinds("'auction', 'message', 'user'")
     op.drop_table("questions")

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, func, select, update
 from sqlalchemy.orm import Session
 
 from market import accounts, auctions, blocks, hot_copies, ledger, neighbourhoods, rules, settlement
@@ -24,8 +24,8 @@ from market.neighbourhoods import Radius
 from market.times import clock, from_ms, to_ms
 from store.hot import HotAuction
 from store.ids import new_id
-from store.models import Auction, AuctionKind, AuctionStatus, Bid, Paddle, PaddleStatus
-from store.records import BidRecord, Record, SealRecord
+from store.models import Auction, AuctionKind, AuctionStatus, Bid, Extension, Paddle, PaddleStatus
+from store.records import BidRecord, ExtensionRecord, Record, SealRecord
 
 BATCH = 500
 """How many auctions a sweep handles at a time."""
@@ -107,6 +107,35 @@ def cancel(session: Session, auction: Auction, force: bool) -> Mirror:
     return _mirror(auction, [_seal(session, auction, sealed)])
 
 
+def extend(session: Session, auction_id: UUID, action_id: UUID, by_ms: int) -> Mirror | None:
+    """Move the end of a neighbourhood auction by `by_ms`, and the latest end with it. None, and nothing changes, if it
+    does not run or this action has extended it before. Refuses with `not_found`."""
+    auction = locked(session, auction_id)
+    if auction.status != AuctionStatus.PUBLISHED or auction.kind != AuctionKind.NEIGHBOURHOOD:
+        return None
+    actions = session.scalars(select(Extension.action_id).where(Extension.auction_id == auction_id))
+    state = replace(auctions.rules_state(auction), extended_by=frozenset(map(str, actions)))
+    extension = rules.extend(state, str(action_id), by_ms, to_ms(clock(session)))
+    if extension is None:
+        return None
+    auction.seq = extension.seq
+    auction.ends_at, auction.latest_end = from_ms(extension.ends_at), from_ms(extension.latest_end)
+    session.add(
+        Extension(
+            auction_id=auction_id,
+            action_id=action_id,
+            epoch=extension.epoch,
+            seq=extension.seq,
+            at=from_ms(extension.at),
+            ends_at=auction.ends_at,
+            latest_end=auction.latest_end,
+        )
+    )
+    session.flush()
+    record = ExtensionRecord(auction=auction_id, **asdict(extension) | {"action": action_id})
+    return _mirror(auction, [record])
+
+
 def has_bids() -> Refusal:
     """The refusal to cancel what somebody has bid on."""
     return Refusal("has_bids", "Somebody has bid: the seller cannot cancel any more.")
@@ -170,7 +199,8 @@ def _state(session: Session, auction: Auction, bidder_id: UUID, known: rules.Acc
         select(Paddle.number).where(Paddle.auction_id == auction.id, Paddle.bidder_id == bidder_id)
     )
     # After the seal, which has the last number, no clock that steps back may open the auction again.
-    decided_at = auction.sealed_at or session.scalar(select(Bid.at).where(*_numbered(auction, auction.seq)))
+    last_bid = _numbered(auction, _last_bid(auction, auction.seq))
+    decided_at = auction.sealed_at or session.scalar(select(Bid.at).where(*last_bid))
     return replace(
         auctions.rules_state(auction),
         decided_at=0 if decided_at is None else to_ms(decided_at),
@@ -180,7 +210,16 @@ def _state(session: Session, auction: Auction, bidder_id: UUID, known: rules.Acc
     )
 
 
-def _numbered(auction: Auction, seq: int) -> list[ColumnElement[bool]]:
+def _last_bid(auction: Auction, up_to: int) -> ScalarSelect[int]:
+    """The number of the last bid up to this number: extensions have numbers, too."""
+    return (
+        select(func.max(Bid.seq))
+        .where(Bid.auction_id == auction.id, Bid.epoch == auction.epoch, Bid.seq <= up_to)
+        .scalar_subquery()
+    )
+
+
+def _numbered(auction: Auction, seq: ScalarSelect[int]) -> list[ColumnElement[bool]]:
     return [Bid.auction_id == auction.id, Bid.epoch == auction.epoch, Bid.seq == seq]
 
 
@@ -192,7 +231,7 @@ def _answer(session: Session, auction: Auction, bidder_id: UUID, ref: str) -> ru
     if bid is None:
         return None
     before = session.execute(
-        select(Bid.leader_id, Bid.price).where(*_numbered(auction, bid.seq - 1))
+        select(Bid.leader_id, Bid.price).where(*_numbered(auction, _last_bid(auction, bid.seq - 1)))
     ).one_or_none()
     state = auctions.rules_state(auction)
     after = replace(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, func, literal, select, union_all, update
 from sqlalchemy.orm import Session
 
 from market import alarms, ledger
@@ -17,6 +17,7 @@ from store.models import (
     Auction,
     AuctionStatus,
     Bid,
+    Extension,
     Order,
     OrderState,
     Paddle,
@@ -91,17 +92,26 @@ def _has_alarm(session: Session, auction_id: UUID) -> bool:
 
 
 def _missing_bids(session: Session, auction: Auction) -> Alarm | None:
-    """The seal counts the bids, and they are numbered 1 to that count: each must be stored, once."""
-    stored, numbers, last = session.execute(
-        select(func.count(), func.count(Bid.seq.distinct()), func.coalesce(func.max(Bid.seq), 0)).where(
-            Bid.auction_id == auction.id
+    """The seal counts the bids, and they and the extensions are numbered from 1 without a gap: each must be stored,
+    once."""
+    events = union_all(
+        select(Bid.seq, literal(1).label("bid")).where(Bid.auction_id == auction.id),
+        select(Extension.seq, literal(0)).where(Extension.auction_id == auction.id),
+    ).subquery()
+    bids, stored, numbers, last = session.execute(
+        select(
+            func.coalesce(func.sum(events.c.bid), 0),
+            func.count(),
+            func.count(events.c.seq.distinct()),
+            func.coalesce(func.max(events.c.seq), 0),
         )
     ).one()
-    if stored == numbers == last == auction.bids and auction.seq == auction.sealed_seq == auction.bids + 1:
+    complete = stored == numbers == last and auction.seq == auction.sealed_seq == stored + 1
+    if complete and bids == auction.bids:
         return None
     evidence = (
-        f"{stored} bids stored with {numbers} numbers up to {last}; {auction.bids} counted up to number {auction.seq};"
-        f" sealed as number {auction.sealed_seq}"
+        f"{bids} bids and {stored - bids} extensions stored with {numbers} numbers up to {last}; {auction.bids} bids"
+        f" counted up to number {auction.seq}; sealed as number {auction.sealed_seq}"
     )
     return Alarm(auction.id, Reason.BIDS_MISSING, evidence)
 

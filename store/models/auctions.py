@@ -63,8 +63,9 @@ class Auction(Base):
 
     `epoch` counts the loads into Redis. `seq` is the number of the last record written back; `sealed_seq` that of the
     seal, so the auction may be settled when they are equal. `increments` are [from price, increment], the first from 0.
-    `ends_at` moves with soft close, at most to `latest_end`, and to the moment of a purchase. `hammer_price` is None
-    when nobody won. `cancelled` says what kind of seal it was, and `cancel_reason` why, as far as it is cancelled.
+    `ends_at` moves with soft close, at most to `latest_end`, and to the moment of a purchase; an `Extension` moves both.
+    `hammer_price` is None when nobody won. `cancelled` says what kind of seal it was; `cancel_reason` means nothing
+    unless it was.
     """
 
     __tablename__ = "auctions"
@@ -208,6 +209,22 @@ class Paddle(Base):
     version: Mapped[int]
     synced_version: Mapped[int] = mapped_column(server_default="0")
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+
+class Extension(Base):
+    """The end of an auction was moved by an action of the service, once. `seq` is its number among the bids.
+    Append-only."""
+
+    __tablename__ = "extensions"
+    __table_args__ = (UniqueConstraint("auction_id", "epoch", "seq"),)
+
+    auction_id: Mapped[UUID] = mapped_column(primary_key=True)
+    action_id: Mapped[UUID] = mapped_column(primary_key=True)
+    epoch: Mapped[int]
+    seq: Mapped[int]
+    at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    latest_end: Mapped[datetime]
 
 
 class Bid(Base):

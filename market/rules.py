@@ -21,6 +21,7 @@ class Code(StrEnum):
 
     UNKNOWN_AUCTION = "unknown_auction"
     UNAVAILABLE = "unavailable"
+    WRONG_KIND = "wrong_kind"
     REF_REUSED = "ref_reused"
     CLOSED = "closed"
     STALE_EPOCH = "stale_epoch"
@@ -36,6 +37,7 @@ class Code(StrEnum):
 REASONS = {
     Code.UNKNOWN_AUCTION: "There is no such auction.",
     Code.UNAVAILABLE: "The auction cannot be reached now. Try again.",
+    Code.WRONG_KIND: "Bids on a neighbourhood auction are placed over the REST API.",
     Code.REF_REUSED: "Another offer was accepted under this name.",
     Code.CLOSED: "The auction is over.",
     Code.STALE_EPOCH: "The auction was loaded again since. Look at it first.",

@@ -59,7 +59,7 @@ def base_url(database_url: str, redis_url: str, media: Media) -> Iterator[str]:
                 [*ROUTES],
                 services=services,
                 media=MediaThreads(media),
-                handover_key=b"a key of the tests",
+                handover_keys=[b"a key of the tests"],
             )
         )
         server.add_socket(socket)

@@ -1,9 +1,9 @@
 """Handing over: the two agree where and when, and at the meeting the buyer's code pays the seller.
 
-The code is made from the order, the number of the agreement and a key that only the REST processes have; while the key
-is exchanged, there are several. It is
-stored nowhere: who reads the database can complete no order, and a new agreement has a new code. Each try is counted
-in a transaction of its own before it is looked at, so tries at the same moment are counted, too.
+The code is made from the order, the number of the agreement and a key that only the REST processes have; there are
+several while the key is exchanged. It is stored nowhere: who reads the database can complete no order, and a new
+agreement has a new code. Each try is counted in a transaction of its own before it is looked at, so tries at the same
+moment are counted, too.
 """
 
 import hmac
@@ -113,8 +113,8 @@ def count_try(session: Session, user_id: UUID, order_id: UUID) -> None:
 
 
 def complete(session: Session, user_id: UUID, order_id: UUID, code: str, keys: Sequence[bytes]) -> OrderView:
-    """The seller enters the buyer's code, made with one of `keys`: the goods have changed hands, and the seller gets the
-    money.
+    """The seller enters the buyer's code, made with one of `keys`: the goods have changed hands, and the seller
+    gets the money.
 
     Refuses with `not_found`, `forbidden`, `wrong_state`, `wrong_code` or `balance_too_large`.
     """

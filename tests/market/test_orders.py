@@ -274,6 +274,7 @@ EXPECTED = {
     "wrong_state",
     "wrong_code",
     "code_locked",
+    "too_many_tries",
     "stale_proposal",
     "own_proposal",
     "invalid_time",

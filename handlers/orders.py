@@ -1,5 +1,6 @@
 """Orders: the lists of both sides, and every step from payment to the end."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
@@ -75,10 +76,10 @@ class OrderHandlerBase(ApiHandler):
         return order
 
     @property
-    def handover_key(self) -> bytes:
-        """What the codes are made with: the application's setting `handover_key`."""
-        key: bytes = self.settings["handover_key"]
-        return key
+    def handover_keys(self) -> Sequence[bytes]:
+        """What the codes are made with: the application's setting `handover_keys`."""
+        keys: Sequence[bytes] = self.settings["handover_keys"]
+        return keys
 
 
 class SellerOrdersHandler(ApiHandler):
@@ -128,7 +129,7 @@ class CodeHandler(OrderHandlerBase):
 
     @operation("forbidden", "wrong_state")
     async def get(self, order_id: UUID) -> HandoverCode:
-        code = await self.use(handovers.code, self.principal.user_id, order_id, self.handover_key)
+        code = await self.use(handovers.code, self.principal.user_id, order_id, self.handover_keys)
         payload = f"neighborbid:handover:{order_id}:{code}"
         svg = segno.make_qr(payload, error="m").svg_inline(scale=4)
         return HandoverCode(code, payload, svg)
@@ -137,11 +138,19 @@ class CodeHandler(OrderHandlerBase):
 class CompleteHandoverHandler(OrderHandlerBase):
     """POST: enter the buyer's code, which pays the seller."""
 
-    @operation("forbidden", "wrong_state", "wrong_code", "code_locked", "balance_too_large", idempotent=True)
+    @operation(
+        "forbidden",
+        "wrong_state",
+        "wrong_code",
+        "code_locked",
+        "too_many_tries",
+        "balance_too_large",
+        idempotent=True,
+    )
     async def post(self, order_id: UUID, body: EnteredCode) -> OrderView:
         seller_id = self.principal.user_id
         await self.use(handovers.count_try, seller_id, order_id)
-        order = await self.use_once(handovers.complete, seller_id, order_id, body.code, self.handover_key)
+        order = await self.use_once(handovers.complete, seller_id, order_id, body.code, self.handover_keys)
         return await self.tell_both(order, Action.HAND_OVER)
 
 

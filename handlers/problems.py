@@ -70,6 +70,7 @@ STATUS: dict[str, HTTPStatus] = {
     "stale_proposal": HTTPStatus.CONFLICT,
     "wrong_code": HTTPStatus.CONFLICT,
     "code_locked": HTTPStatus.CONFLICT,
+    "too_many_tries": HTTPStatus.CONFLICT,
     "too_early": HTTPStatus.CONFLICT,
     "already_reviewed": HTTPStatus.CONFLICT,
     "review_closed": HTTPStatus.CONFLICT,

@@ -22,6 +22,7 @@ class Code(StrEnum):
 
     UNKNOWN_AUCTION = "unknown_auction"
     UNAVAILABLE = "unavailable"
+    WRONG_KIND = "wrong_kind"
     REF_REUSED = "ref_reused"
     CANCELLED = "cancelled"
     CLOSED = "closed"
@@ -38,6 +39,7 @@ class Code(StrEnum):
 REASONS = {
     Code.UNKNOWN_AUCTION: "There is no such auction.",
     Code.UNAVAILABLE: "The auction cannot be reached now. Try again.",
+    Code.WRONG_KIND: "Bids on a neighbourhood auction are placed over the REST API.",
     Code.REF_REUSED: "Another offer was accepted under this name.",
     Code.CANCELLED: "The auction was cancelled.",
     Code.CLOSED: "The auction is over.",

@@ -1,6 +1,6 @@
 """Copies of neighbourhood auctions in Redis, so that they can be watched like live ones. PostgreSQL decides them.
 
-A copy has no paddles and stands in no list of what is due, so no script can bid in it or end it.
+A copy says that it is one, which `place_bid` refuses, and stands in no list of what is due, so no script ends it.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def mirror(auction: HotAuction, records: Sequence[Record], seal: SealRecord | No
     """Write the auction as it is after the last of `records`, which are those since the copy was last written; `seal`
     is how it ended, if it did. False if Redis had this or something newer."""
     keys = keys_of(auction.auction_id)
-    fields = state_of(auction) | ({} if seal is None else {"seal": _text(seal)})
+    fields = state_of(auction) | {"copy": 1} | ({} if seal is None else {"seal": _text(seal)})
     flat = [part for pair in fields.items() for part in pair]
     keep_ms = 0 if seal is None else KEEP_SEALED_MS
     return Call(

@@ -58,7 +58,7 @@ def app(database: Database, hot: Hot, passwords: Passwords, media: Media) -> App
         passwords=passwords,
     )
     return Application(
-        [*ROUTES], services=services, media=MediaThreads(media), handover_key=b"a key of the tests"
+        [*ROUTES], services=services, media=MediaThreads(media), handover_keys=[b"a key of the tests"]
     )
 
 

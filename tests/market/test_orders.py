@@ -22,7 +22,7 @@ from store.ids import new_id
 from store.models import OrderState
 from tests.database import make_order, make_user
 from tests.market.parallel import at_once
-from tests.market.trade import DAY, KEY, PRICE, Trade
+from tests.market.trade import DAY, KEYS, PRICE, Trade
 
 
 def test_buyer_and_seller_see_the_order_and_nobody_else(db_session: Session) -> None:
@@ -187,7 +187,7 @@ def step(session: Session, trade: Trade, action: Action, user: UUID) -> OrderVie
     """The use-case of an action, with whatever else it needs."""
     calls: dict[Action, Callable[[], OrderView]] = {
         Action.AGREE: partial(propose_and_accept, session, user, trade.order_id),
-        Action.HAND_OVER: partial(handovers.complete, session, user, trade.order_id, "000000", KEY),
+        Action.HAND_OVER: partial(handovers.complete, session, user, trade.order_id, "000000", KEYS),
         Action.REPORT_NO_SHOW: partial(handovers.report_no_show, session, user, trade.order_id),
         Action.CONTEST: partial(handovers.contest, session, user, trade.order_id),
         Action.SHIP: partial(orders.ship, session, user, trade.order_id, "A carrier", "1"),
@@ -274,6 +274,7 @@ EXPECTED = {
     "wrong_state",
     "wrong_code",
     "code_locked",
+    "too_many_tries",
     "stale_proposal",
     "own_proposal",
     "invalid_time",
@@ -321,7 +322,7 @@ class OrderMachine(RuleBasedStateMachine):
         def call() -> None:
             code = self.trade.code() if right else "000000"
             self.trade.do(handovers.count_try, self.user(buyer), self.trade.order_id)
-            self.trade.do(handovers.complete, self.user(buyer), self.trade.order_id, code, KEY)
+            self.trade.do(handovers.complete, self.user(buyer), self.trade.order_id, code, KEYS)
 
         self.attempt(call)
 

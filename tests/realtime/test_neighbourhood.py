@@ -41,11 +41,12 @@ async def test_viewers_on_every_process_see_bids_and_the_end(
     assert snapshot["state"] == State.CLOSED
 
 
-async def test_a_bid_on_the_socket_needs_the_paddle_that_nobody_has(
+async def test_a_bid_on_the_socket_is_told_that_it_is_the_wrong_kind(
     hot: Hot, url: str, connect: Connect
 ) -> None:
     auction = an_auction(await hot.now_ms())
     await hot.run(mirror(auction, [], None))
     client = await connect(url, new_id())
-    reply = await client.request("bid", auction=str(auction.auction_id), maximum=5_000)
-    assert reply["code"] == "no_paddle"
+    for name, offer in (("bid", {"maximum": 5_000}), ("buy_now", {})):
+        reply = await client.request(name, auction=str(auction.auction_id), **offer)
+        assert (reply["type"], reply["code"]) == ("rejected", "wrong_kind")

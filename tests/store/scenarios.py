@@ -93,6 +93,18 @@ def refusals(auction: SideBySide) -> None:
     auction.bid(BEN, 15_000, "closed", epoch=99)
 
 
+def copies(auction: SideBySide) -> None:
+    auction.load(STATE)
+    auction.set_clock(OPENS_AT)
+    auction.bid(ANN, 5_000, "one")
+    auction.make_a_copy()
+    auction.bid(ANN, 5_000, "one")
+    auction.bid(ANN, 6_000, "two")
+    auction.buy_now(BEN, "three")
+    auction.set_clock(ENDS_AT)
+    auction.bid(ANN, 6_000, "two")
+
+
 def soft_close(auction: SideBySide) -> None:
     auction.load(STATE)
     auction.set_clock(BEFORE_WINDOW)
@@ -470,6 +482,7 @@ SCENARIOS: tuple[Callable[[SideBySide], None], ...] = (
     proxy_bidding,
     answers,
     refusals,
+    copies,
     soft_close,
     short_extension,
     no_soft_close,

@@ -110,6 +110,7 @@ class SideBySide:
         self.seal_text = b""
         self._unheard: list[bytes] = []
         self.is_ready = False
+        self.is_copy = False
         self.set_clock(0)
 
     # What a test does
@@ -150,16 +151,12 @@ class SideBySide:
         expected: BidRecord | Rejection
         if self.state is None:
             expected = self._missing()
+        elif self.is_copy:
+            expected = self._refused(rules.Code.WRONG_KIND, self.state)
         else:
             decision = rules.decide(self.state, offer, self.now)
             if isinstance(decision, rules.Rejected):
-                expected = Rejection(
-                    decision.code,
-                    max(self.now, self.state.decided_at),
-                    self.state.price,
-                    rules.next_minimum(self.state),
-                    self.state.ends_at,
-                )
+                expected = self._refused(decision.code, self.state)
             else:
                 expected = msgspec.convert(
                     {"type": "bid", "auction": self.auction_id, **asdict(decision)}, BidRecord
@@ -260,6 +257,11 @@ class SideBySide:
         self.redis.hset(self.keys.auction, "ends_at", ends_at)
         self.state = replace(self.state, ends_at=ends_at)
 
+    def make_a_copy(self) -> None:
+        """What another script does: say that the auction is only a copy, which the rules know nothing of."""
+        self.redis.hset(self.keys.auction, "copy", 1)
+        self.is_copy = True
+
     def lose_auction(self) -> None:
         """What no script does: lose the auction itself and leave all other keys."""
         self.redis.delete(self.keys.auction)
@@ -333,6 +335,10 @@ class SideBySide:
     def _kept(self) -> list[bytes]:
         return self.history[-hot.HISTORY_LENGTH :]
 
+    def _refused(self, code: rules.Code, state: rules.State) -> Rejection:
+        now = max(self.now, state.decided_at)
+        return Rejection(code, now, state.price, rules.next_minimum(state), state.ends_at)
+
     def _missing(self) -> Rejection:
         code = rules.Code.UNKNOWN_AUCTION if self.is_ready else rules.Code.UNAVAILABLE
         return Rejection(code, self.now, 0, 0, 0)
@@ -362,6 +368,8 @@ class SideBySide:
             "decided_at": state.decided_at,
             **{f"extended:{action}": 1 for action in state.extended_by},
         }
+        if self.is_copy:
+            fields["copy"] = 1
         if state.sealed:
             fields["seal"] = self.seal_text.decode()
         return {name: str(value).encode() for name, value in fields.items()}

@@ -131,7 +131,7 @@ def test_no_script_can_bid_in_a_copy_or_end_it(sync_hot: SyncHot, auction: HotAu
     sync_hot.run(mirrors.mirror(auction, [], None))
     answer = sync_hot.run(hot.place_bid(auction.auction_id, ANN, "one", 5_000))
     assert isinstance(answer, Rejection)
-    assert answer.code == "no_paddle"
+    assert answer.code == "wrong_kind"
     sync_hot.run(mirrors.mirror(replace(over, seq=1), [], None))
     assert auction.auction_id not in sync_hot.due(sync_hot.now_ms() + 1_000_000)
 

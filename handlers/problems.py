@@ -63,6 +63,7 @@ STATUS: dict[str, HTTPStatus] = {
     "not_uploaded": HTTPStatus.CONFLICT,
     "upload_closed": HTTPStatus.CONFLICT,
     "too_many_neighbourhoods": HTTPStatus.CONFLICT,
+    "delivery_not_offered": HTTPStatus.CONFLICT,
     "stale_proposal": HTTPStatus.CONFLICT,
     "wrong_code": HTTPStatus.CONFLICT,
     "code_locked": HTTPStatus.CONFLICT,

@@ -7,7 +7,7 @@ second old; whoever has asked Redis gives `cards` what it said.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -45,6 +45,7 @@ from store.models import (
     AuctionStatus,
     Category,
     Condition,
+    Delivery,
     Neighbourhood,
     Region,
     SearchWords,
@@ -103,6 +104,7 @@ class AuctionCard(msgspec.Struct, frozen=True):
     title: str
     category: str
     condition: Condition | None
+    deliveries: list[Delivery]
     start_price: int
     price: int | None
     next_minimum: int
@@ -229,10 +231,10 @@ def find(
         .join(User, User.id == Auction.seller_id)
         .outerjoin(Region, Region.code == Auction.region_code)
         .order_by(*_order(sort))
-        .options(defer(Auction.description, raiseload=True))
+        .options(defer(Auction.description, raiseload=True), defer(Auction.addenda, raiseload=True))
     ).all()
     hits = [
-        _Hit(auction, seller, region, cover, _distance(context.cells, auction.cell))
+        _Hit(auction, seller, region, cover, neighbourhoods.distance(context.cells, auction.cell))
         for auction, seller, region, cover in rows
     ]
     page = page_of(
@@ -443,10 +445,6 @@ def _facets(session: Session, q: str | None, conditions: list[ColumnElement[bool
     return Facets(found < MAX_COUNTED, *(counts[name] for name in names))
 
 
-def _distance(own_cells: Collection[str], cell: str | None) -> Distance | None:
-    return neighbourhoods.distance(own_cells, cell) if own_cells and cell is not None else None
-
-
 def _card(hit: _Hit, glance: Glance | None, now: datetime, address: Address) -> AuctionCard:
     auction = hit.auction
     known, state = auctions.rules_state(auction), auctions.state_of(auction, now)
@@ -465,6 +463,7 @@ def _card(hit: _Hit, glance: Glance | None, now: datetime, address: Address) -> 
         title=auction.title,
         category=auction.category_code,
         condition=Condition(auction.condition) if auction.condition else None,
+        deliveries=[Delivery(delivery) for delivery in auction.deliveries],
         start_price=auction.start_price,
         price=known.price if known.lead else None,
         next_minimum=rules.next_minimum(known),

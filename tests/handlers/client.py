@@ -40,8 +40,10 @@ AUCTION = {
     "state",
     "category",
     "condition",
+    "deliveries",
     "title",
     "description",
+    "addenda",
     "start_price",
     "increments",
     "opens_at",
@@ -59,7 +61,10 @@ AUCTION = {
     "bids",
     "hammer_price",
     "winner_paddle",
+    "relisted_from",
+    "relisted_as",
     "created_at",
+    "version",
 }
 """The fields of an auction, whoever looks at it."""
 

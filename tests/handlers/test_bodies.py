@@ -34,6 +34,12 @@ BODIES: dict[str, dict[str, Any]] = {
         "increments": [[0, 100]],
         "ends_at": 4_000_000_000_000,
     },
+    f"PATCH /seller/auctions/{NOWHERE}": {"title": "A desk", "addendum": "It is oak."},
+    f"POST /seller/auctions/{NOWHERE}/duplicate": {
+        "opens_at": 4_000_000_000_000,
+        "ends_at": 4_000_100_000_000,
+    },
+    f"POST /seller/auctions/{NOWHERE}/relist": {"opens_at": 4_000_000_000_000, "ends_at": 4_000_100_000_000},
     "POST /me/neighbourhoods": {"latitude": 37.5, "longitude": 127.0, "accuracy_m": 20},
     f"POST /auctions/{NOWHERE}/paddle": {"limit": 5_000},
     f"PATCH /auctions/{NOWHERE}/paddle": {"limit": 5_000},
@@ -51,7 +57,13 @@ BODIES: dict[str, dict[str, Any]] = {
     f"POST /auctions/{NOWHERE}/photos": {"size": 1_000, "content_type": "image/jpeg"},
     f"PUT /auctions/{NOWHERE}/photos": {"photos": []},
 }
-OPTIONAL = {"POST /auth/refresh": {"refresh_token"}, "PATCH /me": {"display_name", "bio"}}
+OPTIONAL = {
+    "POST /auth/refresh": {"refresh_token"},
+    "PATCH /me": {"display_name", "bio"},
+    f"PATCH /seller/auctions/{NOWHERE}": {"title", "addendum"},
+    f"POST /seller/auctions/{NOWHERE}/duplicate": {"opens_at", "ends_at"},
+    f"POST /seller/auctions/{NOWHERE}/relist": {"opens_at", "ends_at"},
+}
 AMOUNTS = [
     (endpoint, field)
     for endpoint, body in BODIES.items()

@@ -109,7 +109,7 @@ class OrderHandler(ApiHandler):
 class ProposalsHandler(OrderHandlerBase):
     """POST: propose where and when to hand over, instead of what was proposed before."""
 
-    @operation("wrong_state", "invalid_time", statuses=(HTTPStatus.CREATED,))
+    @operation("wrong_state", "delivery_not_offered", "invalid_time", statuses=(HTTPStatus.CREATED,))
     async def post(self, order_id: UUID, body: NewProposal) -> OrderView:
         order = await self.use(handovers.propose, self.principal.user_id, order_id, body.place, body.meet_at)
         return await self.tell_both(order, PROPOSE)
@@ -175,7 +175,7 @@ class ContestHandler(OrderHandlerBase):
 class ShipHandler(OrderHandlerBase):
     """POST: say that the goods were sent."""
 
-    @operation("forbidden", "wrong_state")
+    @operation("forbidden", "wrong_state", "delivery_not_offered")
     async def post(self, order_id: UUID, body: Shipment) -> OrderView:
         order = await self.use(
             orders.ship, self.principal.user_id, order_id, body.carrier, body.tracking_number

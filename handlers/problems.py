@@ -67,6 +67,7 @@ STATUS: dict[str, HTTPStatus] = {
     "too_many_neighbourhoods": HTTPStatus.CONFLICT,
     "too_many_questions": HTTPStatus.CONFLICT,
     "too_many_watches": HTTPStatus.CONFLICT,
+    "delivery_not_offered": HTTPStatus.CONFLICT,
     "stale_proposal": HTTPStatus.CONFLICT,
     "wrong_code": HTTPStatus.CONFLICT,
     "code_locked": HTTPStatus.CONFLICT,

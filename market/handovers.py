@@ -39,10 +39,12 @@ def propose(session: Session, user_id: UUID, order_id: UUID, place: str, meet_at
     """Propose to meet at `place` at `meet_at` (ms), instead of whatever was proposed before. What is agreed holds until
     the other side accepts.
 
-    Refuses with `not_found`, `wrong_state` or `invalid_time` (not within `MEET_WITHIN` from now).
+    Refuses with `not_found`, `wrong_state`, `delivery_not_offered` or `invalid_time` (not within `MEET_WITHIN` from
+    now).
     """
     order = orders.locked(session, user_id, order_id)
     orders.require(order, Action.AGREE)
+    orders.require_offered(session, order, Delivery.HANDOVER)
     now = clock(session)
     latest = to_ms(now + MEET_WITHIN)
     if not to_ms(now) < meet_at <= latest:

@@ -183,9 +183,11 @@ def cells_around(cells: Iterable[str], radius: Radius) -> list[str]:
     return sorted({near for cell in cells for near in h3.grid_disk(cell, STEPS[radius])})
 
 
-def distance(cells: Iterable[str], cell: str) -> Distance:
-    """How far `cell` is from the nearest of `cells`, such as those of whoever looks; `further` from none."""
+def distance(cells: Iterable[str], cell: str | None) -> Distance | None:
+    """How far `cell`, of an auction, is from the nearest of `cells`, of whoever looks; None if either has none."""
     own = set(cells)
+    if cell is None or not own:
+        return None
     if cell in own:
         return Distance.SAME
     if own & set(h3.grid_disk(cell, 1)):

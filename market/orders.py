@@ -118,7 +118,8 @@ class Meeting(msgspec.Struct, frozen=True):
 class OrderView(msgspec.Struct, frozen=True):
     """A sale as one of its two parties sees it. `hammer_price` in minor units, times in ms.
 
-    `proposal` waits for an answer, `agreement` holds. At `due_at` the order moves on by itself, if not null.
+    `deliveries` are the ways that the seller offers, `delivery` is the one that has begun. `proposal` waits for an
+    answer, `agreement` holds. At `due_at` the order moves on by itself, if not null.
     """
 
     id: UUID
@@ -129,6 +130,7 @@ class OrderView(msgspec.Struct, frozen=True):
     role: Side
     other_id: UUID
     other_name: str
+    deliveries: list[Delivery]
     delivery: Delivery | None
     proposal: Meeting | None
     agreement: Meeting | None
@@ -197,6 +199,13 @@ def require(order: Order, action: Action, side: Side | None = None) -> None:
         raise Refusal("wrong_state", f"This cannot be done: the order is {order.state}.", state=order.state)
 
 
+def require_offered(session: Session, order: Order, delivery: Delivery) -> None:
+    """Refuse with `delivery_not_offered` a way that the seller of the listing has not offered."""
+    offered = session.scalars(select(Auction.deliveries).where(Auction.id == order.auction_id)).one()
+    if delivery not in offered:
+        raise Refusal("delivery_not_offered", "The seller does not offer this way.", deliveries=offered)
+
+
 def move(
     session: Session,
     order: Order,
@@ -235,8 +244,13 @@ def move(
 
 
 def ship(session: Session, user_id: UUID, order_id: UUID, carrier: str, tracking_number: str) -> OrderView:
-    """The seller has sent the goods. Refuses with `not_found`, `forbidden` or `wrong_state`."""
+    """The seller has sent the goods.
+
+    Refuses with `not_found`, `forbidden`, `wrong_state` or `delivery_not_offered`.
+    """
     order = locked(session, user_id, order_id)
+    require(order, Action.SHIP, side_of(order, user_id))
+    require_offered(session, order, Delivery.SHIPPING)
     move(session, order, Action.SHIP, user_id, func.now() + CONFIRM_WITHIN)
     order.delivery, order.carrier, order.tracking_number = Delivery.SHIPPING, carrier, tracking_number
     order.proposal = None
@@ -322,7 +336,7 @@ def _party(user_id: UUID) -> ColumnElement[bool]:
     return or_(Order.buyer_id == user_id, Order.seller_id == user_id)
 
 
-def _orders(user_id: UUID) -> Select[Order, str, str, Handover, Handover, int, bool]:
+def _orders(user_id: UUID) -> Select[Order, str, list[str], str, Handover, Handover, int, bool]:
     other, proposal, agreement = aliased(User), aliased(Handover), aliased(Handover)
     is_buyer = Order.buyer_id == user_id
     read = case((is_buyer, Order.buyer_read), else_=Order.seller_read)
@@ -336,6 +350,7 @@ def _orders(user_id: UUID) -> Select[Order, str, str, Handover, Handover, int, b
         select(
             Order,
             Auction.title,
+            Auction.deliveries,
             other.display_name,
             proposal,
             agreement,
@@ -350,8 +365,8 @@ def _orders(user_id: UUID) -> Select[Order, str, str, Handover, Handover, int, b
     )
 
 
-def _view(row: Row[Order, str, str, Handover, Handover, int, bool], user_id: UUID) -> OrderView:
-    order, title, other_name, proposal, agreement, unread, reviewed = row
+def _view(row: Row[Order, str, list[str], str, Handover, Handover, int, bool], user_id: UUID) -> OrderView:
+    order, title, deliveries, other_name, proposal, agreement, unread, reviewed = row
     return OrderView(
         id=order.id,
         auction_id=order.auction_id,
@@ -361,6 +376,7 @@ def _view(row: Row[Order, str, str, Handover, Handover, int, bool], user_id: UUI
         role=side_of(order, user_id),
         other_id=other_of(order, user_id),
         other_name=other_name,
+        deliveries=[Delivery(delivery) for delivery in deliveries],
         delivery=None if order.delivery is None else Delivery(order.delivery),
         proposal=_meeting(order, proposal),
         agreement=_meeting(order, agreement),

@@ -46,6 +46,7 @@ from store.models import (
     AuctionStatus,
     Category,
     Condition,
+    Delivery,
     Neighbourhood,
     Region,
     SearchWords,
@@ -105,6 +106,7 @@ class AuctionCard(msgspec.Struct, frozen=True):
     title: str
     category: str
     condition: Condition | None
+    deliveries: list[Delivery]
     start_price: int
     price: int | None
     next_minimum: int
@@ -266,14 +268,14 @@ def _shown(hit: Subquery) -> Select[Auction, str, str | None, str]:
         .join(hit, hit.c.id == Auction.id)
         .join(User, User.id == Auction.seller_id)
         .outerjoin(Region, Region.code == Auction.region_code)
-        .options(defer(Auction.description, raiseload=True))
+        .options(defer(Auction.description, raiseload=True), defer(Auction.addenda, raiseload=True))
     )
 
 
 def _hit(
     cells: Collection[str], auction: Auction, seller: str, region: str | None, cover: str | None
 ) -> _Hit:
-    return _Hit(auction, seller, region, cover, _distance(cells, auction.cell))
+    return _Hit(auction, seller, region, cover, neighbourhoods.distance(cells, auction.cell))
 
 
 def cards(found: Found, glances: Mapping[UUID, Glance], address: Address) -> SearchPage:
@@ -473,10 +475,6 @@ def _facets(session: Session, q: str | None, conditions: list[ColumnElement[bool
     return Facets(found < MAX_COUNTED, *(counts[name] for name in names))
 
 
-def _distance(own_cells: Collection[str], cell: str | None) -> Distance | None:
-    return neighbourhoods.distance(own_cells, cell) if own_cells and cell is not None else None
-
-
 def _card(hit: _Hit, glance: Glance | None, now: datetime, address: Address) -> AuctionCard:
     auction = hit.auction
     known, state = auctions.rules_state(auction), auctions.state_of(auction, now)
@@ -495,6 +493,7 @@ def _card(hit: _Hit, glance: Glance | None, now: datetime, address: Address) -> 
         title=auction.title,
         category=auction.category_code,
         condition=Condition(auction.condition) if auction.condition else None,
+        deliveries=[Delivery(delivery) for delivery in auction.deliveries],
         start_price=auction.start_price,
         price=known.price if known.lead else None,
         next_minimum=rules.next_minimum(known),

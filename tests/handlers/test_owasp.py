@@ -77,6 +77,23 @@ MATRIX: dict[str, Row] = {
         "draft": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
         "local": (OK, "forbidden", "forbidden", "unauthenticated"),
     },
+    "PATCH /api/v1/seller/auctions/{auction_id}": {
+        "draft": (OK, "forbidden", "forbidden", "unauthenticated"),
+        "published": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
+        "local": (OK, "forbidden", "forbidden", "unauthenticated"),
+    },
+    "DELETE /api/v1/seller/auctions/{auction_id}": {
+        "draft": (OK, "forbidden", "forbidden", "unauthenticated"),
+        "published": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
+    },
+    "POST /api/v1/seller/auctions/{auction_id}/duplicate": {
+        "draft": (OK, "forbidden", "forbidden", "unauthenticated"),
+        "published": (OK, "forbidden", "forbidden", "unauthenticated"),
+    },
+    "POST /api/v1/seller/auctions/{auction_id}/relist": {
+        "draft": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
+        "published": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
+    },
     "POST /api/v1/auctions/{auction_id}/paddle": {
         "draft": ("not_found", "not_found", "not_found", "unauthenticated"),
         "published": ("own_auction", OK, OK, "unauthenticated"),
@@ -306,6 +323,8 @@ async def test_api1_object_level_authorization(
     path = re.sub(r"\{\w+\}", str(world.make(name)), template)
     client = world.users[user]
     body: dict[str, Any] = {"limit": LIMITS[method]} if method in LIMITS else {}
+    if "/seller/" in template:
+        body = {"title": "Another title"} if method == "PATCH" else {}
     if template.endswith("/bids"):
         body = {"maximum": 5_000}
     if template.endswith("/cancel"):

@@ -37,6 +37,7 @@ CARD = {
     "title",
     "category",
     "condition",
+    "deliveries",
     "start_price",
     "price",
     "next_minimum",

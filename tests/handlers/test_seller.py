@@ -44,7 +44,7 @@ async def test_a_draft_keeps_what_was_written(person: People) -> None:
     assert view["latest_end"] == body["ends_at"] + 600_000
     assert (view["soft_close_window_ms"], view["soft_close_extension_ms"]) == (30_000, 20_000)
     assert (view["state"], view["seller_id"]) == ("draft", str(seller.user_id))
-    assert await seller.get(f"/auctions/{view['id']}") == view | {"photos": []}
+    assert await seller.get(f"/auctions/{view['id']}") == view | {"photos": [], "distance": None}
 
 
 async def test_description_opening_time_and_soft_close_may_be_left_out(person: People) -> None:
@@ -192,7 +192,7 @@ async def test_without_redis_an_auction_is_published_and_left_to_the_sweep(
     auction = await created(seller)
     redis_away()
     view = await seller.post(f"/seller/auctions/{auction}/publish")
-    assert view | {"photos": []} == await guest.get(f"/auctions/{auction}")
+    assert view | {"photos": [], "distance": None} == await guest.get(f"/auctions/{auction}")
     assert view["state"] == "live"
     assert (await hot.run(read_auction(UUID(view["id"]), 0))).state is None
 

@@ -13,7 +13,9 @@ from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.idempotency import claim_of
 from handlers.operations import operation
 from handlers.parsing import Amount, Body, PageQuery
+from handlers.pushing import tell
 from market import auctions, bid_history, bidding, rules
+from market.alarms import Alarm
 from market.bid_history import BidView, OwnBid
 from market.bidding import Mirror
 from market.errors import Refusal
@@ -119,14 +121,17 @@ class _PlacingHandler(ApiHandler):
         return answer
 
     async def _tell(self, mirror: Mirror) -> None:
-        """Tell the viewers. What Redis does not hear, the sweep tells."""
+        """Tell the viewers, and after a purchase both sides. What Redis does not hear, the sweep brings."""
         auction = mirror.auction
         try:
             await self.services.hot.run(mirrors.mirror(auction, mirror.records, mirror.seal))
         except RedisError as error:
             log.warning("mirror_left_to_sweep", auction=str(auction.auction_id), error=str(error))
-            return
-        await self.use(bidding.mirrored, auction.auction_id, auction.seq)
+        settled = mirror.settled
+        if isinstance(settled, Alarm):
+            log.critical("auction_alarm", reason=settled.reason.value, auction=str(auction.auction_id))
+        elif settled is not None and settled.push is not None:
+            await tell(self.services.hot, settled.parties, settled.push)
 
 
 def _as_rest(refusal: Refusal) -> Refusal:

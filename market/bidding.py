@@ -39,7 +39,7 @@ BATCH = 100
 """How many copies a sweep handles at a time. It bounds the memory: each may have a whole history to tell."""
 
 LOOKED_AFTER = timedelta(hours=1)
-"""How long after its end a copy is still compared with what PostgreSQL has."""
+"""How long after its seal a copy is still compared with what PostgreSQL has."""
 
 
 class Mirror(msgspec.Struct, frozen=True):
@@ -145,16 +145,16 @@ def to_mirror(session: Session, after: UUID | None = None) -> list[Mirror]:
 
 
 def looked_after(session: Session, after: Due | None) -> list[Due]:
-    """The next `BATCH` of the auctions whose copies viewers may look at, by their ends, behind `after`."""
-    query = select(Auction.ends_at, Auction.id).where(
+    """The next `BATCH` of the auctions whose copies viewers may look at, by the end or the seal, behind `after`."""
+    last_at = func.greatest(Auction.ends_at, Auction.sealed_at)
+    query = select(last_at, Auction.id).where(
         Auction.kind == AuctionKind.NEIGHBOURHOOD,
         Auction.status != AuctionStatus.DRAFT,
-        Auction.ends_at > func.now() - LOOKED_AFTER,
+        last_at > func.now() - LOOKED_AFTER,
     )
     if after is not None:
-        query = query.where(due.behind(Auction.ends_at, Auction.id, after))
-    rows = session.execute(query.order_by(Auction.ends_at, Auction.id).limit(BATCH))
-    return [Due(*row) for row in rows]
+        query = query.where(due.behind(last_at, Auction.id, after))
+    return [Due(*row) for row in session.execute(query.order_by(last_at, Auction.id).limit(BATCH))]
 
 
 def note_copies(session: Session, found: Mapping[UUID, tuple[int, int] | None]) -> list[UUID]:

@@ -17,7 +17,7 @@ class Due(NamedTuple):
 
 def claim(
     session: Session,
-    at: InstrumentedAttribute[Any],
+    at: ColumnElement[Any] | InstrumentedAttribute[Any],
     id_: InstrumentedAttribute[UUID],
     after: Due | None,
     *where: ColumnElement[bool],
@@ -36,7 +36,7 @@ def claim(
 
 
 def behind(
-    at: InstrumentedAttribute[Any],
+    at: ColumnElement[Any] | InstrumentedAttribute[Any],
     id_: InstrumentedAttribute[UUID],
     after: Due,
 ) -> ColumnElement[bool]:

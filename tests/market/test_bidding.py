@@ -362,15 +362,20 @@ def test_copies_are_looked_after_from_publication_until_some_time_after_the_end(
             after = batch[-1]
         return found
 
-    running, ended, over = (make_neighbourhood_auction(db_session).id for _ in range(3))
+    running, late, ended, over = (make_neighbourhood_auction(db_session).id for _ in range(4))
     live = make_published_auction(db_session).id
-    for auction_id, ago in ((ended, timedelta(minutes=59)), (over, timedelta(minutes=61))):
+    minutes = {late: (400, 59), ended: (59, 59), over: (61, 61)}
+    for auction_id, (end, seal) in minutes.items():
         db_session.execute(
             update(Auction)
             .where(Auction.id == auction_id)
-            .values(opens_at=func.now() - timedelta(hours=2), ends_at=func.now() - ago)
+            .values(
+                opens_at=func.now() - timedelta(hours=9),
+                ends_at=func.now() - timedelta(minutes=end),
+                sealed_at=func.now() - timedelta(minutes=seal),
+            )
         )
-    assert {running, ended, over, live} & looked_after() == {running, ended}
+    assert {running, late, ended, over, live} & looked_after() == {running, late, ended}
 
 
 def test_workers_share_what_is_due_the_first_to_end_first(sync_database: SyncDatabase) -> None:

@@ -13,7 +13,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_auctions_copies",
         "auctions",
-        ["ends_at", "id"],
+        [sa.text("greatest(ends_at, sealed_at)"), "id"],
         postgresql_where=sa.text("kind = 'neighbourhood'"),
     )
     op.create_index(

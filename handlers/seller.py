@@ -8,19 +8,21 @@ import msgspec
 import structlog
 from msgspec import UNSET, UnsetType
 from redis import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
 from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.cancelling import Cancelled, complete
 from handlers.operations import operation
 from handlers.parsing import ONE_LINE, PROSE, Amount, Body, Edit, PageQuery
-from market import auctions, cancelling, categories, figures, hot_copies, listings
+from market import auctions, bidding, cancelling, categories, figures, hot_copies, listings
 from market.auctions import AuctionView
 from market.figures import Figures
 from market.neighbourhoods import Radius
 from market.pages import Page
 from market.rules import BuyNowUntil
+from store import mirrors
 from store.hot import load_auction
-from store.models import Condition, Delivery
+from store.models import AuctionKind, Condition, Delivery
 
 log = structlog.get_logger()
 
@@ -171,14 +173,15 @@ class PublishHandler(ApiHandler):
     )
     async def post(self, auction_id: UUID) -> AuctionView:
         view = await self.use_once(listings.publish, self.principal.user_id, auction_id)
-        # It is published whatever happens from here on: sweeps bring Redis what it lacks. A neighbourhood auction has
-        # no hot state; its viewers' copy comes with the next sweep.
-        hot = await self.use(hot_copies.hot_state, auction_id)
-        if hot is not None:
-            try:
+        # It is published whatever happens from here on: sweeps bring Redis what it lacks.
+        try:
+            if view.kind == AuctionKind.NEIGHBOURHOOD:
+                copy = await self.use(bidding.copy, auction_id)
+                await self.services.hot.run(mirrors.mirror(copy.auction, copy.records, copy.seal))
+            elif (hot := await self.use(hot_copies.hot_state, auction_id)) is not None:
                 await self.services.hot.run(load_auction(hot))
-            except RedisError as error:
-                log.warning("load_left_to_sweep", auction=str(view.id), error=str(error))
+        except (RedisError, SQLAlchemyError) as error:
+            log.warning("load_left_to_sweep", auction=str(view.id), error=str(error))
         return view
 
 

@@ -5,7 +5,6 @@ and the money that goes with it moves from the order's escrow, once. Locks are t
 users by id, accounts by id. The clock is PostgreSQL's.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,7 +15,8 @@ import msgspec
 from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from market import ledger, trust
+from market import due, ledger, trust
+from market.due import Due
 from market.errors import Refusal
 from market.ledger import Posting
 from market.pages import Page, bounded, decode_cursor, page_of
@@ -35,9 +35,6 @@ from store.models import (
     User,
 )
 from store.pushes import OrderPush
-
-BATCH = 500
-"""How many orders a sweep handles at a time."""
 
 CONFIRM_WITHIN = timedelta(days=7)
 """From shipping until the order is completed without the buyer."""
@@ -283,11 +280,9 @@ def refund(session: Session, user_id: UUID, order_id: UUID) -> OrderView:
     return get(session, user_id, order_id)
 
 
-def due(session: Session) -> Sequence[UUID]:
-    """The orders whose time is up, the longest due first."""
-    return session.scalars(
-        select(Order.id).where(Order.due_at <= func.now()).order_by(Order.due_at).limit(BATCH)
-    ).all()
+def claim_due(session: Session, after: Due | None) -> Due | None:
+    """Lock the order whose time is up, the longest due first behind `after`, that no other worker has locked."""
+    return due.claim(session, Order.due_at, Order.id, after, Order.due_at <= func.now())
 
 
 def time_out(session: Session, order_id: UUID) -> tuple[list[UUID], OrderPush] | None:

@@ -24,20 +24,27 @@ from store.models import (
     PaddleStatus,
     WriteBackAlarm,
 )
+from store.pushes import OrderPush
 
 _TIMEOUT_MS = 100_000
 """For a statement of a settlement: at 50,000 paddles one takes seconds, and on a busy server much longer."""
+
+SELL = "sell"
+"""The action that a push names when the hammer has made an order."""
 
 _PENDING = (PaddleStatus.ACTIVE, PaddleStatus.RETURNING)
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A settled auction. `order_id` is None when it was not sold; `released` counts the holds given back."""
+    """A settled auction. `order_id` is None when it was not sold; `released` counts the holds given back. `push` is for
+    the `parties`, buyer and seller, after the commit."""
 
     auction_id: UUID
     order_id: UUID | None
     released: int
+    parties: tuple[UUID, ...] = ()
+    push: OrderPush | None = None
 
 
 def due(session: Session) -> Sequence[UUID]:
@@ -124,11 +131,14 @@ def _move_money(session: Session, auction: Auction) -> Settled:
     winner_id = auction.leader_id if auction.hammer_price is not None else None
     lost = [hold_id for bidder_id, hold_id in holds.items() if bidder_id != winner_id]
     postings = ledger.releasing(session, lost)
-    order_id = None
+    order_id: UUID | None = None
+    parties: tuple[UUID, ...] = ()
+    push: OrderPush | None = None
     if winner_id is not None and auction.hammer_price is not None:
         if winner_id not in holds:
             raise Refusal("no_paddle", "The winner has no paddle with money behind it.")
-        order_id = new_id()
+        order_id, parties = new_id(), (winner_id, auction.seller_id)
+        push = OrderPush(order=order_id, action=SELL, state=OrderState.IN_ESCROW)
         escrow = ledger.account(session, AccountKind.ESCROW, order_id)
         postings += ledger.capturing(session, holds[winner_id], auction.hammer_price, escrow)
         session.add(
@@ -151,4 +161,4 @@ def _move_money(session: Session, auction: Auction) -> Settled:
     auction.status = AuctionStatus.SOLD if order_id else unsold
     auction.settled_at = session.scalars(select(func.now())).one()
     session.flush()
-    return Settled(auction.id, order_id, len(lost))
+    return Settled(auction.id, order_id, len(lost), parties, push)

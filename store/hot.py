@@ -70,6 +70,7 @@ class Keys(NamedTuple):
     log: str
     due: str
     ready: str
+    mirrored: str
 
 
 @lru_cache(maxsize=4096)
@@ -85,6 +86,7 @@ def keys_of(auction_id: UUID) -> Keys:
         log=log_key(shard_of(auction_id)),
         due=f"{shard}:due",
         ready=f"{shard}:ready",
+        mirrored=mirrored_key(shard_of(auction_id)),
     )
 
 
@@ -96,6 +98,11 @@ def shard_tag(shard: int) -> str:
 def log_key(shard: int) -> str:
     """The stream that logs every accepted bid and every seal of a shard."""
     return f"{shard_tag(shard)}:log"
+
+
+def mirrored_key(shard: int) -> str:
+    """The marker of a shard that has all copies of its neighbourhood auctions."""
+    return f"{shard_tag(shard)}:mirrored"
 
 
 def lua_source(name: str) -> str:
@@ -336,7 +343,9 @@ class Reading:
 def read_auction(auction_id: UUID, after: int, *, scripts: Scripts = SCRIPTS) -> Call[Reading]:
     """Read an auction and its records with sequence numbers above `after`, in one moment."""
     keys = keys_of(auction_id)
-    return Call(scripts.read_auction, [keys.auction, keys.history, keys.ready], [after], _reading)
+    return Call(
+        scripts.read_auction, [keys.auction, keys.history, keys.ready, keys.mirrored], [after], _reading
+    )
 
 
 def _reading(reply: Sequence[Any]) -> Reading:

@@ -1,11 +1,11 @@
 """What happens to orders and reviews because time passes."""
 
 import structlog
-from redis import RedisError
 
 from market import orders, reviews
-from store.pushes import publish_sync
 from tasks.app import Resources, periodic
+from tasks.pushing import tell
+from tasks.turns import each_due
 
 log = structlog.get_logger()
 
@@ -13,23 +13,9 @@ log = structlog.get_logger()
 @periodic(every_s=30)
 def time_out_orders(resources: Resources) -> None:
     """Move on the orders whose time is up. One that fails keeps no other from it."""
-    with resources.database.transaction() as session:
-        due = orders.due(session)
-    for order_id in due:
-        try:
-            with resources.database.transaction() as session:
-                moved = orders.time_out(session, order_id)
-        except Exception:
-            log.exception("order_time_out_failed", order=str(order_id))
-            continue
-        if moved is None:
-            continue
-        users, push = moved
-        log.info("order_timed_out", order=str(order_id), state=push.state)
-        try:
-            publish_sync(resources.hot, users, push)
-        except RedisError as error:
-            log.warning("push_lost", error=str(error))
+    for users, push in each_due(resources, orders.claim_due, orders.time_out, "order_time_out_failed"):
+        log.info("order_timed_out", order=str(push.order), state=push.state)
+        tell(resources, users, push)
 
 
 @periodic(every_s=300)

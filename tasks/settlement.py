@@ -6,8 +6,10 @@ import structlog
 
 from market import settlement
 from market.alarms import Alarm
+from market.settlement import Settled
 from tasks.alarms import sound
 from tasks.app import Resources, periodic, task
+from tasks.pushing import tell
 
 log = structlog.get_logger()
 
@@ -17,15 +19,22 @@ def settle(resources: Resources, auction_id: str) -> None:
     """Settle an auction whose seal is in PostgreSQL."""
     with resources.database.transaction() as session:
         outcome = settlement.settle(session, UUID(auction_id))
+    announce(resources, outcome)
+
+
+def announce(resources: Resources, outcome: Settled | Alarm | None) -> None:
+    """Say what a settlement came to, after its commit: to buyer and seller, or as an alarm."""
     if isinstance(outcome, Alarm):
         sound([outcome])
     elif outcome is not None:
         log.info(
             "auction_settled",
-            auction=auction_id,
+            auction=str(outcome.auction_id),
             order=str(outcome.order_id or ""),
             released=outcome.released,
         )
+        if outcome.push is not None:
+            tell(resources, outcome.parties, outcome.push)
 
 
 @periodic(every_s=5)

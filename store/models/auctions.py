@@ -93,6 +93,13 @@ class Auction(Base):
             "id",
             postgresql_where=text("kind = 'neighbourhood' AND status <> 'draft' AND mirrored_seq < seq"),
         ),
+        # Not simply by the end: PostgreSQL would look in it for what is due, among all that is over.
+        Index(
+            "ix_auctions_copies",
+            text("greatest(ends_at, sealed_at)"),
+            "id",
+            postgresql_where=text("kind = 'neighbourhood'"),
+        ),
         Index("ix_auctions_status_ends_at_id", "status", "ends_at", "id"),
         Index("ix_auctions_seller_id_id", "seller_id", "id"),
         one_of("condition", Condition),

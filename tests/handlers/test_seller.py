@@ -6,11 +6,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import update
 
+from market import neighbourhoods
 from market.times import from_ms
 from store.database import SyncDatabase
 from store.hot import Hot, read_auction
 from store.models import Auction
-from tests.database import MINUTE_MS
+from tests.database import MINUTE_MS, YEOKSAM
 from tests.handlers.client import AUCTION, Client
 from tests.handlers.conftest import People
 
@@ -162,6 +163,36 @@ async def test_publishing_opens_the_auction_in_redis(person: People, hot: Hot) -
     assert state is not None
     assert (state["seller"], state["start_price"], state["epoch"]) == (str(seller.user_id), "1000", "1")
     assert (state["ends_at"], state["latest_end"]) == (str(view["ends_at"]), str(view["latest_end"]))
+
+
+@pytest.mark.usefixtures("some_regions")
+async def test_a_neighbourhood_auction_can_be_watched_at_once(
+    person: People, hot: Hot, sync_database: SyncDatabase
+) -> None:
+    seller = person()
+    with sync_database.transaction() as session:
+        home = neighbourhoods.verify(session, seller.user_id, *YEOKSAM, accuracy_m=10).id
+    auction = await created(seller, place={"neighbourhood_id": str(home), "radius": "near"})
+    await seller.post(f"/seller/auctions/{auction}/publish")
+    state = (await hot.run(read_auction(UUID(auction), 0))).state
+    assert state is not None
+    assert (state["seller"], state["seq"]) == (str(seller.user_id), "0")
+
+
+@pytest.mark.usefixtures("some_regions")
+@pytest.mark.parametrize("kind", ["live", "neighbourhood"])
+async def test_an_auction_is_published_whatever_redis_does(
+    person: People, sync_database: SyncDatabase, redis_away: Callable[[], None], kind: str
+) -> None:
+    seller, place = person(), None
+    with sync_database.transaction() as session:
+        home = neighbourhoods.verify(session, seller.user_id, *YEOKSAM, accuracy_m=10).id
+    if kind == "neighbourhood":
+        place = {"neighbourhood_id": str(home), "radius": "near"}
+    auction = await created(seller, place=place)
+    redis_away()
+    view = await seller.post(f"/seller/auctions/{auction}/publish")
+    assert (view["state"], view["kind"]) == ("live", kind)
 
 
 async def test_publishing_works_once_and_for_the_seller_only(person: People) -> None:

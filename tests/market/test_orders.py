@@ -100,18 +100,27 @@ def test_a_reported_problem_keeps_the_money_where_it_is(trade: Trade) -> None:
     assert trade.money == (0, 0, PRICE)
 
 
+def is_due(session: Session, order_id: UUID) -> bool:
+    """Whether a worker that goes through what is due comes to the order."""
+    after = None
+    while after := orders.claim_due(session, after):
+        if after.id == order_id:
+            return True
+    return False
+
+
 def test_what_nobody_cares_for_is_cancelled_after_seven_days(trade: Trade) -> None:
     trade.pass_time(7 * DAY - timedelta(minutes=1))
     trade.sweep()
     assert trade.view().state == "in_escrow"
     trade.pass_time(timedelta(minutes=1))
     with trade.database.transaction() as session:
-        assert trade.order_id in orders.due(session)
+        assert is_due(session, trade.order_id)
     trade.sweep()
     assert (trade.view().state, trade.money) == ("cancelled", (0, 0, PRICE))
     assert [trade.user(user).no_shows for user in (trade.seller, trade.buyer)] == [0, 0]
     with trade.database.transaction() as session:
-        assert trade.order_id not in orders.due(session)
+        assert not is_due(session, trade.order_id)
 
 
 def to_in_escrow(trade: Trade) -> None:

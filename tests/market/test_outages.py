@@ -96,7 +96,7 @@ def test_an_auction_ends_later_once_for_each_action(db_session: Session) -> None
     mirror = bidding.extend(db_session, auction.id, first, 5_000)
 
     assert mirror is not None
-    [record] = mirror.records
+    *_, record = mirror.records
     assert isinstance(record, ExtensionRecord)
     assert (record.seq, record.action) == (2, first)
     assert (record.ends_at, record.latest_end) == (auction.ends_at + 5_000, auction.latest_end + 5_000)

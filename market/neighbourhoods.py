@@ -1,7 +1,7 @@
 """Neighbourhoods: where users have been, so that neighbours trade with neighbours.
 
-A user shows a position now and then. It is rounded at once to a coarse H3 cell, from which the region follows, and
-forgotten: neither a table nor a log ever has it. Others only learn how near somebody is, in steps.
+A user shows a position now and then. It is rounded at once to a region and a coarse H3 cell, and forgotten: neither a
+table nor a log ever has it. Others only learn how near somebody is, in steps.
 """
 
 from collections.abc import Iterable
@@ -82,8 +82,7 @@ def verify(
     accuracy_m: float,
     clock: ColumnElement[datetime] = CLOCK,
 ) -> NeighbourhoodView:
-    """Make the region around a position (degrees, WGS 84) a neighbourhood of the user for `LIFETIME`, or renew it: the
-    region whose middle is nearest to that of the position's cell.
+    """Make the region around a position (degrees, WGS 84) a neighbourhood of the user for `LIFETIME`, or renew it.
 
     Expired ones make room. Refuses with `position_too_vague`, `outside_regions` or `too_many_neighbourhoods`.
     """
@@ -92,9 +91,7 @@ def verify(
             "position_too_vague",
             f"The position must be known within {MAX_ACCURACY_M:.0f} metres. Try outdoors.",
         )
-    cell = h3.latlng_to_cell(latitude, longitude, RESOLUTION)
-    # Everybody is told the region of a listing: it must not say more of the position than the cell does.
-    region = regions.nearest(session, *h3.cell_to_latlng(cell))
+    region = regions.nearest(session, latitude, longitude)
     if region is None:
         raise Refusal("outside_regions", "The position is in none of the regions we know.")
     # One verification of a user at a time: two at once could make a third neighbourhood.
@@ -107,7 +104,7 @@ def verify(
             "too_many_neighbourhoods", f"Give one of your {MAX_NEIGHBOURHOODS} neighbourhoods up first."
         )
     seen = {
-        "cell": cell,
+        "cell": h3.latlng_to_cell(latitude, longitude, RESOLUTION),
         "verified_at": clock,
         "expires_at": clock + LIFETIME,
     }

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, event, func, select, text
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
-from market import neighbourhoods, regions
+from market import neighbourhoods
 from market.errors import Refusal
 from market.neighbourhoods import CLOCK, LIFETIME, MAX_ACCURACY_M, Distance, Radius
 from store.database import SyncDatabase
@@ -59,20 +59,6 @@ def test_it_counts_until_it_expires(db_session: Session) -> None:
         assert neighbourhoods.is_within(db_session, ann, cell, Radius.NEAR, clock) is good
         [item] = neighbourhoods.of_user(db_session, ann, clock).items
         assert item.expired is not good
-
-
-def test_the_region_says_no_more_of_the_position_than_the_cell(db_session: Session) -> None:
-    between = (37.49965, 127.0509)
-    cell = h3.latlng_to_cell(*between, neighbourhoods.RESOLUTION)
-    middle = h3.cell_to_latlng(cell)
-    edges = [
-        tuple(m + (edge - m) * 0.9 for m, edge in zip(middle, corner, strict=True))
-        for corner in h3.cell_to_boundary(cell)
-    ]
-    nearest = {regions.nearest(db_session, latitude, longitude) for latitude, longitude in edges}
-    verified = {verify(db_session, make_user(db_session), (edge[0], edge[1])).region for edge in edges}
-    assert len(nearest) > 1
-    assert verified == {regions.nearest(db_session, *middle)}
 
 
 def test_verifying_again_in_the_same_region_renews(db_session: Session) -> None:

@@ -34,7 +34,8 @@ class BlocksHandler(ApiHandler):
 
 
 class BlockHandler(ApiHandler):
-    """PUT: block a user, who then can neither write to one nor begin to bid on one's auctions. DELETE: no longer."""
+    """PUT: block a user, who then can neither write to one, nor ask about or begin to bid on one's auctions. DELETE: no
+    longer."""
 
     @classmethod
     def methods(cls) -> list[str]:

@@ -15,7 +15,7 @@ from market.times import clock, from_ms, to_ms
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Auction, AuctionStatus, Extension, Order
-from store.records import ExtensionRecord
+from store.records import BidRecord, ExtensionRecord
 from tests.database import MINUTE_MS, make_neighbour, make_neighbourhood_auction, make_published_auction
 from tests.market.parallel import at_once
 from tests.market.test_bidding import bid, end, refused
@@ -115,6 +115,16 @@ def test_bids_answers_and_settlement_go_on_across_an_extension(db_session: Sessi
     second = bid(db_session, ben, auction, 8_000, "two")
     assert (second.seq, second.bids, second.outbid) == (3, 2, str(ann))
     bidding.extend(db_session, auction.id, new_id(), 5_000)
+    told = bidding.copy(db_session, auction.id).records
+    assert [(type(record), record.seq) for record in told] == [
+        (BidRecord, 1),
+        (ExtensionRecord, 2),
+        (BidRecord, 3),
+        (ExtensionRecord, 4),
+    ]
+    db_session.get_one(Auction, auction.id).mirrored_seq = 2
+    db_session.flush()
+    assert bidding.copy(db_session, auction.id).records == told[2:], "the bid before an extension was outbid"
     assert bidding.place(db_session, ann, auction.id, "one", 3_000) == (first, None)
     assert bidding.place(db_session, ben, auction.id, "two", 8_000) == (second, None)
     end(db_session, auction)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.orm import Session
 
 from bench import listings
-from market import bidding, neighbourhoods, photos, search
+from market import bidding, neighbourhoods, photos, search, watches
 from market.neighbourhoods import Radius
 from market.search import Sort, Wanted
 from store.database import SyncDatabase
@@ -129,6 +129,18 @@ def test_a_search_uses_its_index(session: Session, wanted: dict[str, Any], sort:
         [_context, plan] = found.plans
         assert set(index.split("|")) & indexes(plan), page
         assert not read_through(plan) & LARGE, page
+
+
+def test_a_watch_list_uses_its_index(session: Session) -> None:
+    viewer = make_user(session)
+    for hit in search.find(session, Wanted(), Sort.NEWEST, None, 100, False, None).hits:
+        watches.put(session, viewer, hit.auction.id)
+    cursor = search.watched(session, viewer, None, 50).next_cursor
+    for after in (None, cursor):
+        with Plans(session) as found:
+            search.watched(session, viewer, after, 50)
+        [_context, plan] = found.plans
+        assert not read_through(plan) & LARGE
 
 
 @pytest.mark.parametrize(

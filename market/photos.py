@@ -33,7 +33,7 @@ from market.times import clock
 from store.database import any_id
 from store.ids import new_id
 from store.media.interface import incoming
-from store.models import Auction, AuctionStatus, Photo, PhotoStatus, User
+from store.models import Auction, AuctionKind, AuctionStatus, Photo, PhotoStatus, User
 
 CONTENT_TYPES = ("image/jpeg", "image/png", "image/webp")
 MAX_PHOTOS = 12
@@ -317,11 +317,12 @@ def cover_address(token: str, address: Address) -> str:
 def detail(session: Session, auction_id: UUID, viewer_id: UUID | None, address: Address) -> AuctionDetail:
     """An auction with what belongs to it. Refuses as `auctions.get` does."""
     view = auctions.get(session, auction_id, viewer_id)
-    cell = session.get_one(Auction, auction_id).cell
-    cells = [] if viewer_id is None or cell is None else neighbourhoods.cells_of(session, viewer_id)
+    distance = None
+    if viewer_id is not None and view.kind == AuctionKind.NEIGHBOURHOOD:
+        distance = neighbourhoods.distance_to(session, viewer_id, auction_id)
     return AuctionDetail(
         **msgspec.structs.asdict(view),
-        distance=neighbourhoods.distance(cells, cell),
+        distance=distance,
         photos=of_auctions(session, [auction_id], address)[auction_id],
         **msgspec.structs.asdict(watches.interest(session, auction_id, viewer_id)),
     )

@@ -113,6 +113,7 @@ MATRIX: dict[str, Row] = {
     "POST /api/v1/auctions/{auction_id}/photos": {
         "draft": (OK, "forbidden", "forbidden", "unauthenticated"),
         "published": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
+        "local": (OK, "forbidden", "forbidden", "unauthenticated"),
     },
     "GET /api/v1/auctions/{auction_id}/photos": {
         "draft": (OK, "forbidden", "forbidden", "unauthenticated"),
@@ -121,6 +122,7 @@ MATRIX: dict[str, Row] = {
     "PUT /api/v1/auctions/{auction_id}/photos": {
         "draft": (OK, "forbidden", "forbidden", "unauthenticated"),
         "published": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
+        "local": (OK, "forbidden", "forbidden", "unauthenticated"),
     },
     "GET /api/v1/photos/{photo_id}": {
         "photo": (OK, "not_found", "not_found", "unauthenticated"),

@@ -240,6 +240,7 @@ def statements() -> Iterator[list[str]]:
         ("/auctions?seller={seller}&q=bicycle&category=other&facets=true&sort=most_bids", 3, 4),
         ("/auctions?neighbourhood_id={home}&radius=wide&facets=true", 0, 4),
         ("/auctions/{auction}", 3, 4),
+        ("/auctions/{local}", 3, 5),
         ("/auctions/{auction}/bids", 2, 2),
         ("/auctions/{auction}/prices", 2, 2),
         ("/auctions/{auction}/questions", 2, 2),
@@ -257,9 +258,10 @@ async def test_a_page_takes_few_statements_however_much_is_on_it(
     neighbour = person()
     with sync_database.transaction() as session:
         home = neighbourhoods.verify(session, neighbour.user_id, *YEOKSAM, accuracy_m=10).id
+        local = make_neighbourhood_auction(session).id
 
     async def count(client: Client) -> int:
-        address = path.format(seller=neighbour.user_id, auction=auction, home=home)
+        address = path.format(seller=neighbour.user_id, auction=auction, local=local, home=home)
         with statements() as seen:
             answer = await client.call("GET", f"{address}{'&' if '?' in address else '?'}limit={PAGE}")
         assert (answer.status == 200) is (client is neighbour or as_guest > 0)

@@ -19,7 +19,7 @@ from market.errors import Refusal
 from market.orders import FINAL, TRANSITIONS, Action, Actor, OrderView
 from store.database import SyncDatabase
 from store.ids import new_id
-from store.models import OrderState
+from store.models import Delivery, OrderState
 from tests.database import make_order, make_user
 from tests.market.parallel import at_once
 from tests.market.trade import DAY, KEYS, PRICE, Trade
@@ -52,6 +52,26 @@ def test_each_side_pages_through_its_own_orders_newest_first(db_session: Session
     assert {order.role for order in first.items} == {"buyer"}
     [only] = orders.page(db_session, one, "seller", None, 2).items
     assert (only.id, only.role) == (sold, "seller")
+
+
+def test_the_goods_change_hands_as_the_seller_has_offered(db_session: Session) -> None:
+    by_hand = make_order(db_session, deliveries=(Delivery.HANDOVER,))
+    seen = orders.get(db_session, by_hand.buyer_id, by_hand.id)
+    assert (seen.deliveries, seen.delivery) == ([Delivery.HANDOVER], None)
+    with pytest.raises(Refusal) as refused:
+        orders.ship(db_session, by_hand.seller_id, by_hand.id, "A carrier", "1234")
+    assert (refused.value.code, refused.value.fields) == (
+        "delivery_not_offered",
+        {"deliveries": ["handover"]},
+    )
+    with pytest.raises(Refusal, match="forbidden"):
+        orders.ship(db_session, by_hand.buyer_id, by_hand.id, "A carrier", "1234")
+
+    by_post = make_order(db_session, deliveries=(Delivery.SHIPPING,))
+    for side in (by_post.seller_id, by_post.buyer_id):
+        with pytest.raises(Refusal, match="delivery_not_offered"):
+            handovers.propose(db_session, side, by_post.id, "The fountain", 1)
+    assert orders.ship(db_session, by_post.seller_id, by_post.id, "A carrier", "1234").state == "shipped"
 
 
 def test_a_forged_cursor_is_refused(db_session: Session) -> None:

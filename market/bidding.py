@@ -344,7 +344,8 @@ def _mirrors(session: Session, found: Sequence[Auction]) -> list[Mirror]:
         records: list[Record] = [
             _bid_record(auction.id, _accepted(auction, bid, before))
             for before, bid in pairwise(bids[auction.id])
-            if bid is not None and bid.seq > seen
+            # A sweep locks nothing: what came since it read the auction is for the next one.
+            if bid is not None and seen < bid.seq <= auction.seq
         ]
         seal = None if auction.sealed_at is None else _seal_record(auction)
         if seal is not None and seal.seq > seen:

@@ -418,7 +418,9 @@ def _mirrors(session: Session, found: Sequence[Auction]) -> list[Mirror]:
         ]
         records += [_extension_record(extension) for extension in extensions[auction.id]]
         records += [] if seal is None else [seal]
-        unconfirmed = sorted((record for record in records if record.seq >= first), key=lambda r: r.seq)
+        # A sweep locks nothing: what came since it read the auction is for the next one.
+        unconfirmed = [record for record in records if first <= record.seq <= auction.seq]
+        unconfirmed.sort(key=lambda record: record.seq)
         mirrors.append(Mirror(hot_copies.hot_copy(auction, []), unconfirmed, seal, None))
     return mirrors
 

@@ -1,15 +1,15 @@
 """Settlement: what the hammer made of an auction becomes an order and money moves, in one transaction, once."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import case, func, literal, select, union_all, update
 from sqlalchemy.orm import Session
 
-from market import alarms, ledger
+from market import alarms, due, ledger
 from market.alarms import Alarm, Reason
 from market.auctions import locked
+from market.due import Due
 from market.errors import Refusal
 from store.ids import new_id
 from store.models import (
@@ -47,16 +47,17 @@ class Settled:
     push: OrderPush | None = None
 
 
-def due(session: Session) -> Sequence[UUID]:
-    """The auctions that may be settled, in the order in which they were sealed."""
-    return session.scalars(
-        select(Auction.id)
-        .where(
-            Auction.status == AuctionStatus.SEALED,
-            ~select(WriteBackAlarm.id).where(WriteBackAlarm.auction_id == Auction.id).exists(),
-        )
-        .order_by(Auction.sealed_at)
-    ).all()
+def claim_due(session: Session, after: Due | None) -> Due | None:
+    """Lock the auction that `settle` should settle next: the first to be sealed behind `after`, without an alarm, that
+    no other worker has locked. None if there is none."""
+    return due.claim(
+        session,
+        Auction.sealed_at,
+        Auction.id,
+        after,
+        Auction.status == AuctionStatus.SEALED,
+        ~select(WriteBackAlarm.id).where(WriteBackAlarm.auction_id == Auction.id).exists(),
+    )
 
 
 def settle(session: Session, auction_id: UUID) -> Settled | Alarm | None:

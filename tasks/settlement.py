@@ -1,5 +1,6 @@
 """Settling what was sealed."""
 
+from collections.abc import Iterator
 from uuid import UUID
 
 import structlog
@@ -10,6 +11,7 @@ from market.settlement import Settled
 from tasks.alarms import sound
 from tasks.app import Resources, periodic, task
 from tasks.pushing import tell
+from tasks.turns import each_due
 
 log = structlog.get_logger()
 
@@ -40,10 +42,8 @@ def announce(resources: Resources, outcome: Settled | Alarm | None) -> None:
 @periodic(every_s=5)
 def settle_due(resources: Resources) -> None:
     """Settle what a lost message has left. One auction that cannot be settled does not keep the others waiting."""
-    with resources.database.transaction() as session:
-        due = settlement.due(session)
-    for auction_id in due:
-        try:
-            settle(resources, str(auction_id))
-        except Exception:
-            log.exception("settlement_failed", auction=str(auction_id))
+    settled: Iterator[Settled | Alarm] = each_due(
+        resources, settlement.claim_due, settlement.settle, "settlement_failed"
+    )
+    for outcome in settled:
+        announce(resources, outcome)

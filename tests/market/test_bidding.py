@@ -37,6 +37,7 @@ from tests.database import (
     make_published_auction,
     make_user,
 )
+from tests.market.claims import all_due
 from tests.market.parallel import at_once
 
 HAEUNDAE = (35.163127, 129.163561)
@@ -73,15 +74,6 @@ def end(session: Session, auction: AuctionView) -> None:
         .values(opens_at=func.now() - timedelta(hours=2), ends_at=func.now() - timedelta(seconds=1))
     )
     session.expire_all()
-
-
-def everything_due(session: Session) -> list[UUID]:
-    """The auctions that should be ended, in the order in which a worker claims them."""
-    found: list[UUID] = []
-    after = None
-    while after := bidding.claim_due(session, after):
-        found.append(after.id)
-    return found
 
 
 def test_the_leader_s_maximum_is_held_and_released_when_somebody_else_leads(db_session: Session) -> None:
@@ -184,7 +176,7 @@ def test_the_end_makes_an_order_in_the_same_transaction(db_session: Session) -> 
     bid(db_session, ann, auction, 3_000)
     bid(db_session, ben, auction, 8_000)
     end(db_session, auction)
-    assert auction.id in everything_due(db_session)
+    assert auction.id in all_due(db_session, bidding.claim_due)
 
     mirror = bidding.close(db_session, auction.id)
 
@@ -349,6 +341,20 @@ def test_what_is_told_of_a_bid_is_all_that_redis_may_lack_and_as_it_was_answered
     assert mirror.records == [answers[3][0], last]
 
 
+def test_a_bid_that_comes_while_a_copy_is_read_is_for_the_next_one(sync_database: SyncDatabase) -> None:
+    with sync_database.transaction() as session:
+        auction = make_neighbourhood_auction(session)
+        ann, _ = make_neighbour(session, 50_000)
+        bid(session, ann, auction, 3_000)
+    with sync_database.transaction() as session:
+        read = session.get_one(Auction, auction.id)
+        assert read.seq == 1
+        with sync_database.transaction() as other:
+            bid(other, ann, auction, 4_000)
+        mirror = bidding.copy(session, auction.id)
+    assert (mirror.auction.seq, [record.seq for record in mirror.records]) == (1, [1])
+
+
 def test_copies_are_looked_after_from_publication_until_some_time_after_the_end(
     db_session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -395,7 +401,7 @@ def test_workers_share_what_is_due_the_first_to_end_first(sync_database: SyncDat
         claimed = bidding.claim_due(one, None)
         assert claimed is not None
         assert claimed.id == first
-        assert everything_due(other)[:2] == [second, third]
+        assert all_due(other, bidding.claim_due)[:2] == [second, third]
         one.rollback()
         other.rollback()
     with sync_database.transaction() as session:

@@ -21,6 +21,7 @@ from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Delivery, OrderState
 from tests.database import make_order, make_user
+from tests.market.claims import all_due
 from tests.market.parallel import at_once
 from tests.market.trade import DAY, KEYS, PRICE, Trade
 
@@ -120,27 +121,18 @@ def test_a_reported_problem_keeps_the_money_where_it_is(trade: Trade) -> None:
     assert trade.money == (0, 0, PRICE)
 
 
-def is_due(session: Session, order_id: UUID) -> bool:
-    """Whether a worker that goes through what is due comes to the order."""
-    after = None
-    while after := orders.claim_due(session, after):
-        if after.id == order_id:
-            return True
-    return False
-
-
 def test_what_nobody_cares_for_is_cancelled_after_seven_days(trade: Trade) -> None:
     trade.pass_time(7 * DAY - timedelta(minutes=1))
     trade.sweep()
     assert trade.view().state == "in_escrow"
     trade.pass_time(timedelta(minutes=1))
     with trade.database.transaction() as session:
-        assert is_due(session, trade.order_id)
+        assert trade.order_id in all_due(session, orders.claim_due)
     trade.sweep()
     assert (trade.view().state, trade.money) == ("cancelled", (0, 0, PRICE))
     assert [trade.user(user).no_shows for user in (trade.seller, trade.buyer)] == [0, 0]
     with trade.database.transaction() as session:
-        assert not is_due(session, trade.order_id)
+        assert trade.order_id not in all_due(session, orders.claim_due)
 
 
 def to_in_escrow(trade: Trade) -> None:

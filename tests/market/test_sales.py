@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.orm import Session
 
-from market import figures
+from market import sales
 from market.errors import Refusal
-from market.figures import MonthFigures
+from market.sales import MonthFigures
 from store.models import Auction, AuctionStatus, OrderState
 from tests.database import make_order, make_published_auction, make_user
 
@@ -56,7 +56,7 @@ def test_every_number_of_a_month_is_exact(db_session: Session) -> None:
     listed(db_session, other, in_march(1), AuctionStatus.SOLD, in_march(2))
     ordered(db_session, other, 9_999, OrderState.COMPLETED, in_march(5))
     make_order(db_session, seller)
-    assert figures.of_seller(db_session, seller, "2026-02", "2026-04").items == [
+    assert sales.of_seller(db_session, seller, "2026-02", "2026-04").items == [
         a_month("2026-02"),
         a_month(
             "2026-03",
@@ -77,7 +77,7 @@ def test_months_are_those_of_korea(db_session: Session) -> None:
     seller = make_user(db_session)
     listed(db_session, seller, in_march(31, 14), AuctionStatus.PUBLISHED)
     listed(db_session, seller, in_march(31, 15), AuctionStatus.PUBLISHED)
-    found = figures.of_seller(db_session, seller, "2026-03", "2026-04").items
+    found = sales.of_seller(db_session, seller, "2026-03", "2026-04").items
     assert [month.published for month in found] == [1, 1]
 
 
@@ -85,18 +85,18 @@ def test_without_months_the_last_twelve_are_told(db_session: Session) -> None:
     seller = make_user(db_session)
     make_published_auction(db_session, seller)
     now = db_session.scalars(select(func.to_char(func.timezone("Asia/Seoul", func.now()), "YYYY-MM"))).one()
-    found = figures.of_seller(db_session, seller, None, None).items
+    found = sales.of_seller(db_session, seller, None, None).items
     assert (len(found), found[-1]) == (12, a_month(now, published=1))
-    over_new_year = figures.of_seller(db_session, seller, None, "2026-02").items
+    over_new_year = sales.of_seller(db_session, seller, None, "2026-02").items
     assert [month.month for month in over_new_year][0::11] == ["2025-03", "2026-02"]
 
 
 @pytest.mark.parametrize(("first", "last"), [("2026-03", "2026-02"), ("2020-01", "2023-01")])
 def test_a_time_has_an_order_and_an_end(db_session: Session, first: str, last: str) -> None:
     with pytest.raises(Refusal) as refusal:
-        figures.of_seller(db_session, make_user(db_session), first, last)
+        sales.of_seller(db_session, make_user(db_session), first, last)
     assert refusal.value.code == "invalid_query"
-    assert len(figures.of_seller(db_session, make_user(db_session), "2020-01", "2022-12").items) == 36
+    assert len(sales.of_seller(db_session, make_user(db_session), "2020-01", "2022-12").items) == 36
 
 
 def test_all_months_take_one_statement(db_session: Session) -> None:
@@ -107,6 +107,6 @@ def test_all_months_take_one_statement(db_session: Session) -> None:
         seen.append(statement)
 
     event.listen(db_session.get_bind(), "before_cursor_execute", note)
-    figures.of_seller(db_session, seller, "2024-01", "2026-12")
+    sales.of_seller(db_session, seller, "2024-01", "2026-12")
     event.remove(db_session.get_bind(), "before_cursor_execute", note)
     assert len(seen) == 1

@@ -13,7 +13,7 @@ from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.idempotency import claim_of
 from handlers.operations import operation
 from handlers.parsing import Amount, Body, PageQuery
-from market import auctions, bid_history, bidding, rules
+from market import auctions, bid_history, bidding, platform, rules
 from market.bid_history import BidView, OwnBid
 from market.bidding import Mirror
 from market.errors import Refusal
@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 REFUSALS = (
     "email_not_verified",
+    "switched_off",
     "closed",
     "not_open",
     "own_auction",
@@ -100,6 +101,7 @@ class _PlacingHandler(ApiHandler):
         return msgspec.convert(known | own, Placed)
 
     async def _place_live(self, auction_id: UUID, bidder: UUID, ref: str, maximum: int | None) -> BidRecord:
+        await self.use(platform.require, "live_bidding")
         if maximum is None:
             call = hot.buy_now(auction_id, bidder, ref)
         else:

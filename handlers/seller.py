@@ -76,6 +76,7 @@ class PublishHandler(ApiHandler):
     """POST: make a draft public, for good."""
 
     @operation(
+        "switched_off",
         "email_not_verified",
         "forbidden",
         "wrong_state",

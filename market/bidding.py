@@ -17,7 +17,17 @@ import msgspec
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from market import accounts, auctions, blocks, hot_copies, ledger, neighbourhoods, rules, settlement
+from market import (
+    accounts,
+    auctions,
+    blocks,
+    hot_copies,
+    ledger,
+    neighbourhoods,
+    platform,
+    rules,
+    settlement,
+)
 from market.auctions import locked, not_found
 from market.errors import Refusal
 from market.neighbourhoods import Radius
@@ -44,11 +54,12 @@ def place(
 ) -> tuple[BidRecord, Mirror | None]:
     """Bid up to `maximum`, or buy at once without one. The record of it, and what to tell Redis if it is new.
 
-    A `ref` that was accepted before is answered as it was then. Refuses with `email_not_verified`, `not_found`, with
-    the codes of `market.rules.Code`, with `blocked`, `not_a_neighbour`, or with `insufficient_funds` and
+    A `ref` that was accepted before is answered as it was then. Refuses with `email_not_verified`, `switched_off`,
+    `not_found`, with the codes of `market.rules.Code`, with `blocked`, `not_a_neighbour`, or with `insufficient_funds` and
     `balance_too_large`.
     """
     accounts.require_verified(session, bidder_id)
+    platform.require(session, "neighbourhood_bidding")
     auction = locked(session, auction_id)
     if auction.status == AuctionStatus.DRAFT or auction.kind != AuctionKind.NEIGHBOURHOOD:
         raise not_found()

@@ -69,7 +69,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """`who` may do it, where it leads, and who then gets all of the escrow."""
+    """`who` may do it, where it leads, and who then gets the escrow."""
 
     who: frozenset[Actor]
     to: OrderState
@@ -118,13 +118,16 @@ class Meeting(msgspec.Struct, frozen=True):
 class OrderView(msgspec.Struct, frozen=True):
     """A sale as one of its two parties sees it. `hammer_price` in minor units, times in ms.
 
-    `proposal` waits for an answer, `agreement` holds. At `due_at` the order moves on by itself, if not null.
+    `fee` is what the platform keeps when the seller is paid, and `payout` what the seller gets then; the buyer sees
+    neither. `proposal` waits for an answer, `agreement` holds. At `due_at` the order moves on by itself, if not null.
     """
 
     id: UUID
     auction_id: UUID
     title: str
     hammer_price: int
+    fee: int | None
+    payout: int | None
     state: OrderState
     role: Side
     other_id: UUID
@@ -231,7 +234,7 @@ def move(
     elif transition.to == OrderState.CANCELLED and order.absent_id is not None:
         trust.add(session, {order.absent_id: {"no_shows": 1}})
     if transition.pays is not None:
-        ledger.post(session, [_payment(session, order, transition.pays)])
+        ledger.post(session, _payment(session, order, transition.pays))
 
 
 def ship(session: Session, user_id: UUID, order_id: UUID, carrier: str, tracking_number: str) -> OrderView:
@@ -296,22 +299,24 @@ def _lock(session: Session, order_id: UUID) -> Order | None:
     return session.get(Order, order_id, populate_existing=True, with_for_update={"key_share": True})
 
 
-def _payment(session: Session, order: Order, payee: Actor) -> Posting:
-    """All of the escrow to one side. The id follows from the order, so that asking again is harmless."""
-    kind, user_id = (
-        (TransferKind.PAYOUT, order.seller_id)
-        if payee == Actor.SELLER
-        else (TransferKind.REFUND, order.buyer_id)
-    )
-    return Posting(
-        uuid5(order.id, kind),
-        kind,
-        ledger.account(session, AccountKind.ESCROW, order.id),
-        ledger.account(session, AccountKind.AVAILABLE, user_id),
-        order.hammer_price,
-        None,
-        order.id,
-    )
+def _payment(session: Session, order: Order, payee: Actor) -> list[Posting]:
+    """All of the escrow to one side, less the fee where that is the seller. The ids follow from the order, so that
+    asking again is harmless."""
+    escrow = ledger.account(session, AccountKind.ESCROW, order.id)
+    if payee == Actor.BUYER:
+        parts = [(TransferKind.REFUND, AccountKind.AVAILABLE, order.buyer_id, order.hammer_price)]
+    else:
+        parts = [
+            (TransferKind.PAYOUT, AccountKind.AVAILABLE, order.seller_id, order.hammer_price - order.fee),
+            (TransferKind.FEE, AccountKind.FEES, None, order.fee),
+        ]
+    return [
+        Posting(
+            uuid5(order.id, kind), kind, escrow, ledger.account(session, to, owner), amount, None, order.id
+        )
+        for kind, to, owner, amount in parts
+        if amount
+    ]
 
 
 def _not_found() -> Refusal:
@@ -352,11 +357,14 @@ def _orders(user_id: UUID) -> Select[Order, str, str, Handover, Handover, int, b
 
 def _view(row: Row[Order, str, str, Handover, Handover, int, bool], user_id: UUID) -> OrderView:
     order, title, other_name, proposal, agreement, unread, reviewed = row
+    sells = order.seller_id == user_id
     return OrderView(
         id=order.id,
         auction_id=order.auction_id,
         title=title,
         hammer_price=order.hammer_price,
+        fee=order.fee if sells else None,
+        payout=order.hammer_price - order.fee if sells else None,
         state=OrderState(order.state),
         role=side_of(order, user_id),
         other_id=other_of(order, user_id),

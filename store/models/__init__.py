@@ -31,12 +31,15 @@ from store.models.people import (
 )
 from store.models.photos import Photo, PhotoStatus
 from store.models.places import Neighbourhood, Region
-from store.models.safety import Block, Report, ReportKind, ReportReason
+from store.models.platform import Announcement, Figure, PlatformSetting
+from store.models.safety import Block, Report, ReportKind, ReportOutcome, ReportReason
+from store.models.signals import LogInTrace, Signal, SignalKind
 
 __all__ = [
     "TRUST",
     "Account",
     "AccountKind",
+    "Announcement",
     "Auction",
     "AuctionKind",
     "AuctionStatus",
@@ -47,9 +50,11 @@ __all__ = [
     "ChatMessage",
     "Condition",
     "Delivery",
+    "Figure",
     "Handover",
     "IdempotencyKey",
     "Language",
+    "LogInTrace",
     "LogPosition",
     "Mail",
     "MailKind",
@@ -62,17 +67,21 @@ __all__ = [
     "PaddleStatus",
     "Photo",
     "PhotoStatus",
+    "PlatformSetting",
     "Purpose",
     "RecoveryCode",
     "Region",
     "Report",
     "ReportKind",
+    "ReportOutcome",
     "ReportReason",
     "Review",
     "Role",
     "SearchWords",
     "SecondFactor",
     "Session",
+    "Signal",
+    "SignalKind",
     "Transfer",
     "TransferKind",
     "User",

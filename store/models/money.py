@@ -62,6 +62,8 @@ class TransferKind(StrEnum):
     """An order's escrow, going to the seller."""
     REFUND = "refund"
     """An order's escrow, going back to the buyer."""
+    FEE = "fee"
+    """The platform's part of an order's escrow."""
 
 
 class Transfer(Base):

@@ -17,7 +17,7 @@ import pytest
 
 from handlers.openapi import document, operations
 from handlers.routes import ROUTES
-from market import blocks, handovers, listings, neighbourhoods, orders, paddles, photos, sessions
+from market import blocks, handovers, increments, listings, neighbourhoods, orders, paddles, photos, sessions
 from market.listings import Place
 from market.neighbourhoods import Radius
 from market.rules import MAX_AMOUNT
@@ -412,7 +412,7 @@ async def test_api4_a_page_is_bounded(person: People, path: str) -> None:
 
 
 async def test_api4_a_table_of_increments_is_bounded(person: People) -> None:
-    steps = [[step * 10, 1] for step in range(listings.MAX_STEPS + 1)]
+    steps = [[step * 10, 1] for step in range(increments.MAX_STEPS + 1)]
     body = BODIES["POST /seller/auctions"] | {"increments": steps}
     answer = await person().call("POST", "/seller/auctions", body)
     assert (answer.body["code"], answer.body["field"]) == ("invalid_auction", "increments")

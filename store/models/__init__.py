@@ -1,5 +1,6 @@
 """The tables, by subject."""
 
+from store.models.admin import AuditEntry
 from store.models.auctions import (
     Auction,
     AuctionKind,
@@ -40,6 +41,7 @@ __all__ = [
     "Auction",
     "AuctionKind",
     "AuctionStatus",
+    "AuditEntry",
     "Base",
     "Bid",
     "Block",

@@ -20,6 +20,7 @@ from handlers import (
     seller,
     wallet,
 )
+from handlers.admin import routes as admin
 from handlers.base import ApiHandler, NotFoundHandler
 
 ROUTES: list[tuple[str, type[ApiHandler]]] = [
@@ -40,6 +41,7 @@ ROUTES: list[tuple[str, type[ApiHandler]]] = [
     *chats.routes,
     *reviews.routes,
     *safety.routes,
+    *admin.routes,
     *docs.routes,
     (r"/api/.*", NotFoundHandler),
 ]

@@ -1,5 +1,6 @@
 """The tables, by subject."""
 
+from store.models.admin import AuditEntry
 from store.models.auctions import (
     Auction,
     AuctionKind,
@@ -43,6 +44,7 @@ __all__ = [
     "Auction",
     "AuctionKind",
     "AuctionStatus",
+    "AuditEntry",
     "Base",
     "Bid",
     "Block",

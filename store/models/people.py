@@ -28,11 +28,17 @@ TRUST = (
 
 
 class Role(StrEnum):
-    """What a user may do. Everybody buys and sells; the others also look after the platform."""
+    """What a user may do: also all that those before it may. Everybody buys and sells; the others also look after the
+    platform."""
 
     USER = "user"
     MODERATOR = "moderator"
     ADMIN = "admin"
+
+    def includes(self, other: "Role") -> bool:
+        """Whether this role may do what `other` may."""
+        roles = list(Role)
+        return roles.index(self) >= roles.index(other)
 
 
 class Language(StrEnum):

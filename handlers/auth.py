@@ -61,7 +61,7 @@ class RegisterHandler(ApiHandler):
 
     public = True
 
-    @operation("password_too_common", "busy", statuses=(HTTPStatus.ACCEPTED,))
+    @operation("switched_off", "password_too_common", "busy", statuses=(HTTPStatus.ACCEPTED,))
     async def post(self, body: Registration) -> Addressed:
         require_uncommon(body.password, body.email, body.display_name)
         new = NewUser(

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
+from typing import Any, Concatenate, ParamSpec, TypeVar, get_origin, get_type_hints
 
 import msgspec
 
@@ -54,7 +54,7 @@ class Operation:
     @property
     def versioned(self) -> bool:
         """Whether what it answers has a `version`, which is its `ETag`, too."""
-        fields = getattr(self.answer, "__struct_fields__", ())
+        fields = getattr(get_origin(self.answer) or self.answer, "__struct_fields__", ())
         return "version" in fields
 
     def codes(self, public: bool) -> frozenset[str]:

@@ -144,8 +144,9 @@ def publish(session: Session, seller_id: UUID, auction_id: UUID) -> AuctionView:
     """Show a draft to everybody and let it be bid on. The fee of this moment is the auction's. The caller tells Redis
     after the commit.
 
-    Refuses with `switched_off`, `email_not_verified`, `not_found`, `forbidden` (somebody else's), `wrong_state` (no draft any more),
-    `invalid_auction` (its end has passed) or `not_a_neighbour` (the seller is no neighbour there any more).
+    Refuses with `switched_off`, `email_not_verified`, `not_found`, `forbidden` (somebody else's), `wrong_state` (no
+    draft any more), `invalid_auction` (its end has passed) or `not_a_neighbour` (the seller is no neighbour there any
+    more).
     """
     accounts.keep(session, seller_id)
     platform.require(session, "publishing")

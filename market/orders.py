@@ -303,6 +303,7 @@ def _payment(session: Session, order: Order, payee: Actor) -> list[Posting]:
     """All of the escrow to one side, less the fee where that is the seller. The ids follow from the order, so that
     asking again is harmless."""
     escrow = ledger.account(session, AccountKind.ESCROW, order.id)
+    parts: list[tuple[TransferKind, AccountKind, UUID | None, int]]
     if payee == Actor.BUYER:
         parts = [(TransferKind.REFUND, AccountKind.AVAILABLE, order.buyer_id, order.hammer_price)]
     else:

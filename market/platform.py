@@ -37,7 +37,9 @@ class IncrementTable(msgspec.Struct, frozen=True):
 class IncrementTables(msgspec.Struct, frozen=True):
     """What sellers are offered, in this order. Any other increments are possible, too."""
 
-    items: list[IncrementTable] = [IncrementTable("standard", [(0, 100), (10_000, 500), (100_000, 1_000)])]
+    items: list[IncrementTable] = msgspec.field(
+        default_factory=lambda: [IncrementTable("standard", [(0, 100), (10_000, 500), (100_000, 1_000)])]
+    )
 
 
 NAMES: dict[type[msgspec.Struct], str] = {
@@ -160,11 +162,9 @@ def announce(
     return view
 
 
-def end_announcement(
-    session: Session, actor: Actor, announcement_id: UUID, reason: str
-) -> AnnouncementView:
-    """Stop telling it; one that has not started never does. Refuses with `not_found`, or `wrong_state` if it is over.
-    """
+def end_announcement(session: Session, actor: Actor, announcement_id: UUID, reason: str) -> AnnouncementView:
+    """Stop telling it; one that has not started never does. Refuses with `not_found`, or `wrong_state` when it is
+    over."""
     found = session.get(Announcement, announcement_id, populate_existing=True, with_for_update=True)
     if found is None:
         raise Refusal("not_found", "There is no such announcement.")

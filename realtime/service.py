@@ -21,11 +21,14 @@ from realtime.protocol import CloseCode, Drain
 from realtime.socket import LiveSocket
 from realtime.viewer import Viewer
 from store import live as live_store
+from store import switches
 from store.hot import Hot
 
 log = structlog.get_logger()
 
 _EVERY_S = 1.0
+_SWITCHES_EVERY_S = 0.5
+"""A switch must hold everywhere within a second."""
 _WATCHDOG_REPEAT_S = 10.0
 
 
@@ -68,6 +71,7 @@ class Realtime:
             asyncio.create_task(every(_EVERY_S, self._closer.look)),
             asyncio.create_task(every(_EVERY_S, self._watch_write_back)),
             asyncio.create_task(every(_EVERY_S, self._sweep)),
+            asyncio.create_task(every(_SWITCHES_EVERY_S, self._read_switches)),
             asyncio.create_task(every(live.limits.position_check_s, live.hub.check_positions)),
             asyncio.create_task(every(live.limits.viewers_s, live.hub.count_viewers)),
         ]
@@ -107,6 +111,10 @@ class Realtime:
 
     async def _sweep(self) -> None:
         self._live.hub.sweep()
+
+    async def _read_switches(self) -> None:
+        """While Redis does not know them, what was known last holds."""
+        self._live.switches = await switches.read(self._live.hot) or self._live.switches
 
     async def _watch_write_back(self) -> None:
         """Nobody else would notice that accepted bids do not reach PostgreSQL any more."""

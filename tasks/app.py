@@ -80,6 +80,7 @@ app = Celery(
         "tasks.neighbourhood",
         "tasks.orders",
         "tasks.photos",
+        "tasks.platform",
         "tasks.sessions",
         "tasks.settlement",
         "tasks.upkeep",

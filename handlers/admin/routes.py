@@ -1,8 +1,10 @@
 """All addresses of the Admin API."""
 
-from handlers.admin import audit
+from handlers.admin import announcements, audit, settings
 from handlers.base import ApiHandler
 
 routes: list[tuple[str, type[ApiHandler]]] = [
     *audit.routes,
+    *settings.routes,
+    *announcements.routes,
 ]

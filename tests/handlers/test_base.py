@@ -109,6 +109,7 @@ def test_exactly_these_addresses_are_public() -> None:
         f"GET /api/v1/auctions/{UUID_PATTERN}/bids",
         f"GET /api/v1/auctions/{UUID_PATTERN}/prices",
         "GET /api/v1/categories",
+        "GET /api/v1/platform",
         "GET /api/v1/regions",
         f"GET /api/v1/regions/{CODE_PATTERN}",
         f"POST /api/v1/uploads/{UUID_PATTERN}",

@@ -34,6 +34,7 @@ USE_CASES = [
     "paddles",
     "pages",
     "photos",
+    "platform",
     "regions",
     "reports",
     "reviews",

@@ -133,6 +133,7 @@ def test_every_periodic_task_exists_and_does_not_pile_up() -> None:
         "photos.make_photos",
         "photos.sweep_files",
         "photos.sweep_photos",
+        "platform.bring_switches",
         "sessions.end_expired",
         "sessions.tell_revoked",
         "settlement.settle_due",

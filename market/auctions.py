@@ -9,7 +9,7 @@ from typing import Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from market import rules
@@ -23,6 +23,8 @@ from store.models import (
     AuctionKind,
     AuctionStatus,
     Condition,
+    Paddle,
+    Role,
     User,
 )
 
@@ -45,7 +47,8 @@ StateFilter = Literal["scheduled", "live", "closed"]
 class AuctionView(msgspec.Struct, frozen=True):
     """An auction as everybody may see it. Amounts in minor units, times in ms. Without soft close its two times are 0
     and `latest_end` is the planned end. `price` is None before the first bid, `buy_now` when that is not on offer, or
-    not any more. `reserve` is None for all but the seller."""
+    not any more. `reserve` is None for all but the seller. One that is `hidden` by moderators is only seen by those
+    who take part in it and by moderators."""
 
     id: UUID
     seller_id: UUID
@@ -76,6 +79,7 @@ class AuctionView(msgspec.Struct, frozen=True):
     hammer_price: int | None
     winner_paddle: int | None
     created_at: int
+    hidden: bool
 
 
 def locked(session: Session, auction_id: UUID) -> Auction:
@@ -95,11 +99,24 @@ def not_found() -> Refusal:
 
 
 def get(session: Session, auction_id: UUID, viewer_id: UUID | None = None) -> AuctionView:
-    """An auction. Refuses with `not_found`, also for a draft unless `viewer_id` is its seller."""
+    """An auction. Refuses with `not_found`, also for a draft unless `viewer_id` is its seller, and as
+    `require_visible` does."""
     row = session.execute(_auctions().where(Auction.id == auction_id)).one_or_none()
     if row is None or (row.Auction.status == AuctionStatus.DRAFT and row.Auction.seller_id != viewer_id):
         raise not_found()
+    require_visible(session, row.Auction, viewer_id)
     return _view(row, viewer_id)
+
+
+def require_visible(session: Session, auction: Auction, viewer_id: UUID | None) -> None:
+    """Refuses with `not_found` if moderators have hidden it, unless the viewer sells it, has ever had a paddle in it,
+    or is a moderator."""
+    if auction.hidden_at is None or auction.seller_id == viewer_id:
+        return
+    takes_part = exists().where(Paddle.auction_id == auction.id, Paddle.bidder_id == viewer_id)
+    moderates = exists().where(User.id == viewer_id, User.role != Role.USER)
+    if not session.scalar(select(takes_part | moderates)):
+        raise not_found()
 
 
 def page(session: Session, seller_id: UUID, cursor: str | None, limit: int) -> Page[AuctionView]:
@@ -199,6 +216,7 @@ def _view(row: Row[Auction, str, datetime], viewer_id: UUID | None) -> AuctionVi
         hammer_price=auction.hammer_price if sold else None,
         winner_paddle=auction.leader_paddle if sold else None,
         created_at=to_ms(auction.created_at),
+        hidden=auction.hidden_at is not None,
     )
 
 

@@ -63,6 +63,7 @@ def place(
     auction = locked(session, auction_id)
     if auction.status == AuctionStatus.DRAFT or auction.kind != AuctionKind.NEIGHBOURHOOD:
         raise not_found()
+    auctions.require_visible(session, auction, bidder_id)
     known = _answer(session, auction, bidder_id, ref)
     state = _state(session, auction, bidder_id, known)
     bidder = str(bidder_id)

@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
-from market import accounts, blocks, ledger
+from market import accounts, auctions, blocks, ledger
 from market.auctions import locked, not_found
 from market.errors import Refusal, outdated
 from store.hot import HotPaddle
@@ -47,6 +47,7 @@ def take(session: Session, bidder_id: UUID, auction_id: UUID, limit: int) -> Pad
     auction = locked(session, auction_id)
     if auction.status == AuctionStatus.DRAFT:
         raise not_found()
+    auctions.require_visible(session, auction, bidder_id)
     if auction.seller_id == bidder_id:
         raise Refusal("own_auction", "A seller cannot bid in the own auction.")
     blocks.check(session, auction.seller_id, bidder_id)

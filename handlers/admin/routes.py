@@ -1,10 +1,11 @@
 """All addresses of the Admin API."""
 
-from handlers.admin import announcements, audit, settings
+from handlers.admin import announcements, audit, moderation, settings
 from handlers.base import ApiHandler
 
 routes: list[tuple[str, type[ApiHandler]]] = [
     *audit.routes,
+    *moderation.routes,
     *settings.routes,
     *announcements.routes,
 ]

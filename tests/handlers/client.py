@@ -60,6 +60,7 @@ AUCTION = {
     "hammer_price",
     "winner_paddle",
     "created_at",
+    "hidden",
 }
 """The fields of an auction, whoever looks at it."""
 

@@ -49,6 +49,10 @@ BODIES: dict[str, dict[str, Any]] = {
     f"POST /orders/{NOWHERE}/messages/read": {"number": 1},
     f"POST /orders/{NOWHERE}/review": {"stars": 5},
     "POST /reports": {"kind": "user", "id": NOWHERE, "reason": "spam"},
+    f"POST /admin/reports/{NOWHERE}/resolve": {"outcome": "upheld", "reason": "A test"},
+    f"PUT /admin/auctions/{NOWHERE}/hidden": {"hidden": True, "reason": "A test"},
+    f"PUT /admin/reviews/{NOWHERE}/hidden": {"hidden": True, "reason": "A test"},
+    f"PUT /admin/messages/{NOWHERE}/hidden": {"hidden": True, "reason": "A test"},
     "PUT /admin/seller-fee": {"value": {"basis_points": 300, "floor": 0, "cap": None}, "reason": "A test"},
     "PUT /admin/switches": {
         "value": {

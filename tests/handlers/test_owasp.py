@@ -179,6 +179,8 @@ LISTS = {
     "GET /api/v1/users/{user_id}/reviews": "public",
     "GET /api/v1/admin/audit": "admins",
     "GET /api/v1/admin/announcements": "admins",
+    "GET /api/v1/admin/reports": "admins",
+    "GET /api/v1/admin/reports/{report_id}": "admins",
 }
 PHOTO_BODIES: dict[str, dict[str, Any]] = {
     "POST": {"size": 1_000, "content_type": "image/jpeg"},

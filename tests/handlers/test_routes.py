@@ -29,6 +29,7 @@ USE_CASES = [
     "idempotency",
     "ledger",
     "listings",
+    "moderation",
     "neighbourhoods",
     "orders",
     "paddles",

@@ -88,6 +88,7 @@ STATUS: dict[str, HTTPStatus] = {
     "wrong_size": HTTPStatus.UNPROCESSABLE_ENTITY,
     "wrong_photos": HTTPStatus.UNPROCESSABLE_ENTITY,
     "invalid_time": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "invalid_category": HTTPStatus.UNPROCESSABLE_ENTITY,
     "invalid_increments": HTTPStatus.UNPROCESSABLE_ENTITY,
     "position_too_vague": HTTPStatus.UNPROCESSABLE_ENTITY,
     "outside_regions": HTTPStatus.UNPROCESSABLE_ENTITY,

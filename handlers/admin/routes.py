@@ -1,6 +1,6 @@
 """All addresses of the Admin API."""
 
-from handlers.admin import announcements, audit, moderation, settings
+from handlers.admin import announcements, audit, catalogue, moderation, settings
 from handlers.base import ApiHandler
 
 routes: list[tuple[str, type[ApiHandler]]] = [
@@ -8,4 +8,5 @@ routes: list[tuple[str, type[ApiHandler]]] = [
     *moderation.routes,
     *settings.routes,
     *announcements.routes,
+    *catalogue.routes,
 ]

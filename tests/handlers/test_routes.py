@@ -5,6 +5,7 @@ import re
 from http import HTTPStatus
 from pathlib import Path
 
+from handlers.admin import catalogue
 from handlers.base import UUID_PATTERN
 from handlers.operations import operation_of
 from handlers.problems import STATUS
@@ -65,7 +66,9 @@ def refusals(path: Path) -> set[str]:
 
 def address(pattern: str) -> str:
     """A route as the document writes it."""
-    return pattern.replace(UUID_PATTERN, "{id}").replace(CODE_PATTERN, "{code}")
+    for part, name in ((UUID_PATTERN, "{id}"), (CODE_PATTERN, "{code}"), (catalogue.CODE_PATTERN, "{code}")):
+        pattern = pattern.replace(part, name)
+    return pattern
 
 
 def test_every_endpoint_is_documented_and_nothing_else() -> None:

@@ -20,6 +20,8 @@ def upgrade() -> None:
     op.execute("GRANT UPDATE (hidden_at) ON chat_messages TO neighborbid_app")
     for table in _RETIRED:
         op.add_column(table, sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True))
+    # Starting does not bring it to its place any more: what is there stays as admins have made it.
+    op.execute("UPDATE categories SET position = 1000000 WHERE code = 'other'")
     _reports()
     _fees()
     _settings()

@@ -7,6 +7,7 @@ import pytest
 
 from handlers.openapi import operations
 from handlers.routes import ROUTES
+from store.models import Role
 from tests.handlers.client import Client
 from tests.handlers.conftest import People
 
@@ -68,21 +69,21 @@ async def send(client: Client, endpoint: str, *args: Any, **kwargs: Any) -> Any:
 
 @endpoints
 async def test_a_body_must_be_json(person: People, endpoint: str) -> None:
-    ann = person()
+    ann = person(role=Role.ADMIN)
     for raw in (b"", b"{", b'{"a": 1', b"\xff", b"[" * 100_000, b'{"amount": 1e999}', b"NaN", b'"\\ud800"'):
         assert (await send(ann, endpoint, raw=raw))["code"] == "invalid_json", raw[:20]
 
 
 @endpoints
 async def test_a_body_must_be_an_object(person: People, endpoint: str) -> None:
-    ann = person()
+    ann = person(role=Role.ADMIN)
     for value in NO_OBJECTS:
         assert (await send(ann, endpoint, value))["code"] == "invalid_body", value
 
 
 @endpoints
 async def test_a_body_must_be_sent_as_json(person: People, endpoint: str) -> None:
-    ann = person()
+    ann = person(role=Role.ADMIN)
     for media_type in ("text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""):
         answer = await send(ann, endpoint, BODIES[endpoint], headers={"Content-Type": media_type})
         assert answer["code"] == "unsupported_media_type", media_type
@@ -91,7 +92,7 @@ async def test_a_body_must_be_sent_as_json(person: People, endpoint: str) -> Non
 @endpoints
 async def test_every_wrong_field_is_named(person: People, endpoint: str) -> None:
     wrong: dict[str, Any] = {name: {} for name in BODIES[endpoint]} | {"surprise": 1}
-    answer = await send(person(), endpoint, wrong)
+    answer = await send(person(role=Role.ADMIN), endpoint, wrong)
     assert answer["code"] == "invalid_body"
     assert {error["field"] for error in answer["errors"]} == set(wrong)
     for name in wrong:
@@ -100,7 +101,7 @@ async def test_every_wrong_field_is_named(person: People, endpoint: str) -> None
 
 @endpoints
 async def test_every_missing_field_is_named(person: People, endpoint: str) -> None:
-    answer = await send(person(), endpoint, {"surprise": 1})
+    answer = await send(person(role=Role.ADMIN), endpoint, {"surprise": 1})
     details = {error["field"]: error["detail"] for error in answer["errors"]}
     required = BODIES[endpoint].keys() - OPTIONAL.get(endpoint, set())
     assert details == dict.fromkeys(required, "missing") | {"surprise": "unknown field"}
@@ -108,7 +109,7 @@ async def test_every_missing_field_is_named(person: People, endpoint: str) -> No
 
 @endpoints
 async def test_an_unknown_field_is_refused(person: People, endpoint: str) -> None:
-    answer = await send(person(), endpoint, BODIES[endpoint] | {"surprise": 1})
+    answer = await send(person(role=Role.ADMIN), endpoint, BODIES[endpoint] | {"surprise": 1})
     assert answer["code"] == "invalid_body"
     assert answer["errors"] == [{"field": "surprise", "detail": "unknown field"}]
 
@@ -117,7 +118,7 @@ async def test_an_unknown_field_is_refused(person: People, endpoint: str) -> Non
 async def test_an_amount_is_an_integer_from_1_to_2_53_minus_1(
     person: People, endpoint: str, field: str
 ) -> None:
-    ann = person()
+    ann = person(role=Role.ADMIN)
     for amount in NO_AMOUNTS:
         answer = await send(ann, endpoint, BODIES[endpoint] | {field: amount})
         assert answer["code"] == "invalid_amount", amount
@@ -127,7 +128,9 @@ async def test_an_amount_is_an_integer_from_1_to_2_53_minus_1(
 async def test_unknown_fields_inside_a_field_are_refused(person: People) -> None:
     soft_close = {"window_ms": 1, "extension_ms": 1, "cap_ms": 1, "surprise": 1}
     answer = await send(
-        person(), "POST /seller/auctions", BODIES["POST /seller/auctions"] | {"soft_close": soft_close}
+        person(role=Role.ADMIN),
+        "POST /seller/auctions",
+        BODIES["POST /seller/auctions"] | {"soft_close": soft_close},
     )
     assert answer["code"] == "invalid_body"
     assert [error["field"] for error in answer["errors"]] == ["soft_close"]

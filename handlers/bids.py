@@ -13,7 +13,7 @@ from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.idempotency import claim_of
 from handlers.operations import operation
 from handlers.parsing import Amount, Body, PageQuery
-from market import auctions, bid_history, bidding, rules
+from market import accounts, auctions, bid_history, bidding, rules
 from market.bid_history import BidView, OwnBid
 from market.bidding import Mirror
 from market.errors import Refusal
@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 REFUSALS = (
     "email_not_verified",
+    "suspended",
     "closed",
     "not_open",
     "own_auction",
@@ -83,6 +84,7 @@ class _PlacingHandler(ApiHandler):
         ref = str(new_id()) if claim is None else sha256(claim.key.encode()).hexdigest()
         kind = await self.use(auctions.kind_of, auction_id)
         if kind == AuctionKind.LIVE:
+            await self.use(accounts.require_not_suspended, bidder)
             record = await self._place_live(auction_id, bidder, ref, maximum)
         else:
             try:

@@ -77,6 +77,7 @@ class PublishHandler(ApiHandler):
 
     @operation(
         "email_not_verified",
+        "suspended",
         "forbidden",
         "wrong_state",
         "invalid_auction",

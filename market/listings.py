@@ -150,11 +150,11 @@ def _validate(draft: Draft, opens_at: int, now: int) -> None:
 def publish(session: Session, seller_id: UUID, auction_id: UUID) -> AuctionView:
     """Show a draft to everybody and let it be bid on. The caller tells Redis after the commit.
 
-    Refuses with `email_not_verified`, `not_found`, `forbidden` (somebody else's), `wrong_state` (no draft any more),
-    `invalid_auction` (its end has passed) or `not_a_neighbour` (the seller is no neighbour there any more).
+    Refuses with `email_not_verified`, `suspended`, `not_found`, `forbidden` (somebody else's), `wrong_state` (no draft
+    any more), `invalid_auction` (its end has passed) or `not_a_neighbour` (the seller is no neighbour there any more).
     """
     accounts.keep(session, seller_id)
-    accounts.require_verified(session, seller_id)
+    accounts.require_may_trade(session, seller_id)
     auction = locked(session, auction_id)
     if auction.seller_id != seller_id:
         raise Refusal("forbidden", "Only its seller may publish an auction.")

@@ -30,6 +30,12 @@ def view(session: Session, user_id: UUID) -> Wallet:
     return Wallet(balances.get(AccountKind.AVAILABLE, 0), balances.get(AccountKind.HELD, 0))
 
 
+def total(session: Session, user_id: UUID) -> int:
+    """What is available and held together."""
+    wallet = view(session, user_id)
+    return wallet.available + wallet.held
+
+
 def top_up(session: Session, user_id: UUID, amount: int, transfer_id: UUID) -> Wallet:
     """Bring money in from the payment provider. Repeating it with the same `transfer_id` changes nothing.
 

@@ -1,8 +1,9 @@
 """All addresses of the Admin API."""
 
-from handlers.admin import audit
+from handlers.admin import audit, users
 from handlers.base import ApiHandler
 
 routes: list[tuple[str, type[ApiHandler]]] = [
+    *users.routes,
     *audit.routes,
 ]

@@ -1,4 +1,4 @@
-"""The log of what those with a role have done."""
+"""The log of what those with a role have done, and suspensions."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -31,6 +31,14 @@ def upgrade() -> None:
     )
     for column in ("actor_id", "subject_id", "action"):
         op.create_index(f"ix_audit_log_{column}_id", "audit_log", [column, "id"])
+    op.add_column("users", sa.Column("suspended_until", sa.DateTime(timezone=True), nullable=True))
+    op.create_index("ix_users_email_prefix", "users", ["email"], postgresql_ops={"email": "text_pattern_ops"})
+    op.create_index(
+        "ix_users_name_prefix",
+        "users",
+        [sa.text("lower(display_name) text_pattern_ops")],
+    )
+    op.create_index("ix_users_staff", "users", ["role", "id"], postgresql_where=sa.text("role <> 'user'"))
     op.execute("GRANT SELECT, INSERT ON audit_log TO neighborbid_app")
     op.execute(
         "CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log "
@@ -39,4 +47,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    for index in ("staff", "name_prefix", "email_prefix"):
+        op.drop_index(f"ix_users_{index}", "users")
+    op.drop_column("users", "suspended_until")
     op.drop_table("audit_log")

@@ -52,8 +52,8 @@ class Member(msgspec.Struct, frozen=True):
 
     `auctions` are those published, `running` the ones of them that are not over, `bid_in` those with a paddle of the
     user. `money` is what is available and held together, in minor units: what is held alone would tell the maximum of
-    whoever leads an auction. `reports` are about the user, the user's auctions and messages; `actions` are what was done to the user. Of
-    both only the latest are here; `reported` counts all.
+    whoever leads an auction. `reports` are about the user, the user's auctions and messages; `actions` are what was
+    done to the user. Of both only the latest are here; `reported` counts all.
     """
 
     id: UUID

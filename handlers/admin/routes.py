@@ -1,9 +1,10 @@
 """All addresses of the Admin API."""
 
-from handlers.admin import audit, users
+from handlers.admin import adjustments, audit, users
 from handlers.base import ApiHandler
 
 routes: list[tuple[str, type[ApiHandler]]] = [
     *users.routes,
+    *adjustments.routes,
     *audit.routes,
 ]

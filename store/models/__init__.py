@@ -1,6 +1,6 @@
 """The tables, by subject."""
 
-from store.models.admin import AuditEntry
+from store.models.admin import Adjustment, AdjustmentState, AuditEntry, Direction
 from store.models.auctions import (
     Auction,
     AuctionKind,
@@ -38,6 +38,8 @@ __all__ = [
     "TRUST",
     "Account",
     "AccountKind",
+    "Adjustment",
+    "AdjustmentState",
     "Auction",
     "AuctionKind",
     "AuctionStatus",
@@ -49,6 +51,7 @@ __all__ = [
     "ChatMessage",
     "Condition",
     "Delivery",
+    "Direction",
     "Handover",
     "IdempotencyKey",
     "Language",

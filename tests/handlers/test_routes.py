@@ -17,6 +17,7 @@ DOCS = (REPO / "docs" / "api.md").read_text()
 
 USE_CASES = [
     "accounts",
+    "adjustments",
     "auctions",
     "audit",
     "blocks",

@@ -13,7 +13,7 @@ from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.idempotency import claim_of
 from handlers.operations import operation
 from handlers.parsing import Amount, Body, PageQuery
-from market import auctions, bid_history, bidding, platform, rules
+from market import accounts, auctions, bid_history, bidding, platform, rules
 from market.bid_history import BidView, OwnBid
 from market.bidding import Mirror
 from market.errors import Refusal
@@ -28,6 +28,7 @@ log = structlog.get_logger()
 REFUSALS = (
     "email_not_verified",
     "switched_off",
+    "suspended",
     "closed",
     "not_open",
     "own_auction",
@@ -84,6 +85,7 @@ class _PlacingHandler(ApiHandler):
         ref = str(new_id()) if claim is None else sha256(claim.key.encode()).hexdigest()
         kind = await self.use(auctions.kind_of, auction_id)
         if kind == AuctionKind.LIVE:
+            await self.use(accounts.require_not_suspended, bidder)
             record = await self._place_live(auction_id, bidder, ref, maximum)
         else:
             try:

@@ -44,6 +44,13 @@ POLICIES: list[tuple[str, str, Policy]] = [
     ("PUT", r"/api/v1/admin/(seller-fee|switches|increment-tables)", Policy("setting", 30, 60)),
     ("PUT", r"/api/v1/admin/(categories|regions)/[^/]+", Policy("catalogue", 60, 60)),
     ("POST", r"/api/v1/admin/announcements(/[^/]+/end)?", Policy("announcement", 30, 60)),
+    (
+        "POST",
+        r"/api/v1/admin/users/[^/]+/(warn|suspend|ban|unban|revoke-sessions)",
+        Policy("sanction", 60, 60),
+    ),
+    ("POST", r"/api/v1/admin/adjustments(/.+)?", Policy("adjustment", 30, 60)),
+    ("PUT", r"/api/v1/admin/users/[^/]+/role", Policy("role", 30, 60)),
 ]
 """Methods and path (regular expressions) of what has a quota of its own. All the rest shares `DEFAULT`."""
 

@@ -78,6 +78,7 @@ class PublishHandler(ApiHandler):
     @operation(
         "switched_off",
         "email_not_verified",
+        "suspended",
         "forbidden",
         "wrong_state",
         "invalid_auction",

@@ -54,11 +54,11 @@ def place(
 ) -> tuple[BidRecord, Mirror | None]:
     """Bid up to `maximum`, or buy at once without one. The record of it, and what to tell Redis if it is new.
 
-    A `ref` that was accepted before is answered as it was then. Refuses with `email_not_verified`, `switched_off`,
-    `not_found`, with the codes of `market.rules.Code`, with `blocked`, `not_a_neighbour`, or with
+    A `ref` that was accepted before is answered as it was then. Refuses with `email_not_verified`, `suspended`,
+    `switched_off`, `not_found`, with the codes of `market.rules.Code`, with `blocked`, `not_a_neighbour`, or with
     `insufficient_funds` and `balance_too_large`.
     """
-    accounts.require_verified(session, bidder_id)
+    accounts.require_may_trade(session, bidder_id)
     platform.require(session, "neighbourhood_bidding")
     auction = locked(session, auction_id)
     if auction.status == AuctionStatus.DRAFT or auction.kind != AuctionKind.NEIGHBOURHOOD:

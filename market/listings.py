@@ -144,13 +144,13 @@ def publish(session: Session, seller_id: UUID, auction_id: UUID) -> AuctionView:
     """Show a draft to everybody and let it be bid on. The fee of this moment is the auction's. The caller tells Redis
     after the commit.
 
-    Refuses with `switched_off`, `email_not_verified`, `not_found`, `forbidden` (somebody else's), `wrong_state` (no
-    draft any more), `invalid_auction` (its end has passed) or `not_a_neighbour` (the seller is no neighbour there any
-    more).
+    Refuses with `switched_off`, `email_not_verified`, `suspended`, `not_found`, `forbidden` (somebody else's),
+    `wrong_state` (no draft any more), `invalid_auction` (its end has passed) or `not_a_neighbour` (the seller is no
+    neighbour there any more).
     """
     accounts.keep(session, seller_id)
     platform.require(session, "publishing")
-    accounts.require_verified(session, seller_id)
+    accounts.require_may_trade(session, seller_id)
     auction = locked(session, auction_id)
     if auction.seller_id != seller_id:
         raise Refusal("forbidden", "Only its seller may publish an auction.")

@@ -61,7 +61,7 @@ class Resolved(msgspec.Struct, frozen=True):
 
 
 class ReportView(msgspec.Struct, frozen=True):
-    """A report as its author sees it. `subject_id` is what it is about, `created_at` in ms."""
+    """A report, which does not tell whose it is. `subject_id` is what it is about, `created_at` in ms."""
 
     id: UUID
     kind: ReportKind
@@ -90,6 +90,11 @@ def make(
             Report.reporter_id == user_id, Report.kind == kind, Report.subject_id == subject_id
         )
     ).one()
+    return view(report)
+
+
+def view(report: Report) -> ReportView:
+    """The report as its author and the moderators see it."""
     return ReportView(
         report.id,
         ReportKind(report.kind),

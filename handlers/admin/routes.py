@@ -1,9 +1,11 @@
 """All addresses of the Admin API."""
 
-from handlers.admin import announcements, audit, catalogue, moderation, settings
+from handlers.admin import adjustments, announcements, audit, catalogue, moderation, settings, users
 from handlers.base import ApiHandler
 
 routes: list[tuple[str, type[ApiHandler]]] = [
+    *users.routes,
+    *adjustments.routes,
     *audit.routes,
     *moderation.routes,
     *settings.routes,

@@ -1,6 +1,6 @@
 """The tables, by subject."""
 
-from store.models.admin import AuditEntry
+from store.models.admin import Adjustment, AdjustmentState, AuditEntry, Direction
 from store.models.auctions import (
     Auction,
     AuctionKind,
@@ -40,6 +40,8 @@ __all__ = [
     "TRUST",
     "Account",
     "AccountKind",
+    "Adjustment",
+    "AdjustmentState",
     "Announcement",
     "Auction",
     "AuctionKind",
@@ -52,6 +54,7 @@ __all__ = [
     "ChatMessage",
     "Condition",
     "Delivery",
+    "Direction",
     "Figure",
     "Handover",
     "IdempotencyKey",

@@ -64,6 +64,8 @@ class TransferKind(StrEnum):
     """An order's escrow, going back to the buyer."""
     FEE = "fee"
     """The platform's part of an order's escrow."""
+    ADJUSTMENT = "adjustment"
+    """What two admins have brought into a wallet, or taken out of it."""
 
 
 class Transfer(Base):

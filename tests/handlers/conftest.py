@@ -104,3 +104,20 @@ def person(http_server_client: AsyncHTTPClient, sync_database: SyncDatabase) -> 
         return Client(http_server_client, user_id, token)
 
     return make
+
+
+@pytest.fixture
+def log_in_again(
+    http_server_client: AsyncHTTPClient, sync_database: SyncDatabase
+) -> Callable[[Client], Client]:
+    """The same user with another session."""
+
+    def log_in(client: Client) -> Client:
+        with sync_database.transaction() as session:
+            session_id = sessions.open_session(
+                session, client.user_id, RefreshToken.new(), Lifetime(3600, 3600)
+            )
+        token, _ = TOKENS.issue(Principal(client.user_id, session_id))
+        return Client(http_server_client, client.user_id, token)
+
+    return log_in

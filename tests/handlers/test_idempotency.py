@@ -24,6 +24,8 @@ MOVE_MONEY = {
     "POST /api/v1/orders/{order_id}/confirm",
     "POST /api/v1/orders/{order_id}/refund",
     "POST /api/v1/orders/{order_id}/messages",
+    "POST /api/v1/admin/adjustments",
+    "POST /api/v1/admin/adjustments/{adjustment_id}/confirm",
 }
 BY_REF = {
     "POST /api/v1/auctions/{auction_id}/bids",

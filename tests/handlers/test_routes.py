@@ -18,6 +18,7 @@ DOCS = (REPO / "docs" / "api.md").read_text()
 
 USE_CASES = [
     "accounts",
+    "adjustments",
     "auctions",
     "audit",
     "blocks",
@@ -30,6 +31,7 @@ USE_CASES = [
     "idempotency",
     "ledger",
     "listings",
+    "members",
     "moderation",
     "neighbourhoods",
     "orders",
@@ -40,6 +42,7 @@ USE_CASES = [
     "regions",
     "reports",
     "reviews",
+    "sanctions",
     "search",
     "sessions",
     "wallet",

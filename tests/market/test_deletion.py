@@ -95,6 +95,7 @@ def test_everything_personal_is_overwritten_and_the_rest_stays(db_session: Sessi
         "language": Language.ENGLISH,
         "email_verified_at": None,
         "banned_at": None,
+        "suspended_until": None,
         # What others have to know to judge the orders and reviews that stay.
         "completed_orders": 0,
         "no_shows": 0,

@@ -105,6 +105,8 @@ def test_nobody_changes_what_is_append_only(sync_database: SyncDatabase, owner: 
         "DELETE FROM signals",
         "DELETE FROM platform_settings",
         "UPDATE figures SET value = 1",
+        "UPDATE adjustments SET amount = 1",
+        "DELETE FROM adjustments",
         "DROP TABLE transfers",
         "ALTER TABLE transfers DISABLE TRIGGER append_only",
         "CREATE TABLE mine (id int)",

@@ -9,7 +9,7 @@ down_revision = "0021"
 branch_labels = None
 depends_on = None
 
-_KINDS = "'top_up', 'hold', 'capture', 'release', 'excess', 'payout', 'refund'"
+_KINDS = "'top_up', 'hold', 'capture', 'release', 'excess', 'payout', 'refund', 'adjustment'"
 _HIDDEN = ("auctions", "reviews", "chat_messages")
 _RETIRED = ("categories", "regions")
 

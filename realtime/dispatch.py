@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 from redis.exceptions import RedisError
 
+from market.rules import Code
 from realtime.clock import Clock
 from realtime.hub import Hub
 from realtime.limits import Limits
@@ -53,6 +54,8 @@ class Live:
     draining: bool = False
     switches: Switches = field(default_factory=Switches)
     """As Redis knew them a moment ago."""
+    late_rejections: int = 0
+    """Bids that came after the end, since Redis was last told how many."""
 
 
 def dispatch(live: Live, viewer: Viewer, request: Request) -> Awaitable[None] | None:
@@ -159,6 +162,7 @@ def _decided(
         )
     else:
         BIDS.labels(answer.code if isinstance(answer, Rejection) else "accepted").inc()
+        live.late_rejections += isinstance(answer, Rejection) and answer.code == Code.CLOSED
         viewer.send(_bid_reply(request, answer, received_at, live.clock.now()))
 
 

@@ -76,6 +76,7 @@ app = Celery(
     "neighborbid",
     include=[
         "tasks.auctions",
+        "tasks.figures",
         "tasks.mail",
         "tasks.neighbourhood",
         "tasks.orders",

@@ -1,6 +1,6 @@
 """All addresses of the Admin API."""
 
-from handlers.admin import adjustments, announcements, audit, catalogue, moderation, settings, users
+from handlers.admin import adjustments, announcements, audit, catalogue, figures, moderation, settings, users
 from handlers.base import ApiHandler
 
 routes: list[tuple[str, type[ApiHandler]]] = [
@@ -11,4 +11,5 @@ routes: list[tuple[str, type[ApiHandler]]] = [
     *settings.routes,
     *announcements.routes,
     *catalogue.routes,
+    *figures.routes,
 ]

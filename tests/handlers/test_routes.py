@@ -27,6 +27,7 @@ USE_CASES = [
     "confirmations",
     "deletion",
     "factors",
+    "figures",
     "handovers",
     "idempotency",
     "ledger",

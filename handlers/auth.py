@@ -124,6 +124,7 @@ class LoginHandler(_TokensHandler):
         if attempt.counted:
             await logins.forget_attempts(self, user_id)
         await logins.tell_revoked(self, opened.ended)
+        await logins.leave_trace(self, user_id)
         return self.hand_out(opened.log_in, token, in_cookie)
 
 

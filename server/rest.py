@@ -37,6 +37,7 @@ async def main(settings: Settings, port: int) -> None:
         openapi=openapi.document(ROUTES),
         asyncapi=asyncapi.document(),
         quota_factor=settings.quota_factor,
+        trace_key=secret(settings.home, "traces").encode(),
     )
     application = process.ServerApplication(
         [*ROUTES, *health.routes(readiness)],

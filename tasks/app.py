@@ -84,6 +84,7 @@ app = Celery(
         "tasks.platform",
         "tasks.sessions",
         "tasks.settlement",
+        "tasks.signals",
         "tasks.upkeep",
         "tasks.write_back",
     ],

@@ -1,6 +1,16 @@
 """All addresses of the Admin API."""
 
-from handlers.admin import adjustments, announcements, audit, catalogue, figures, moderation, settings, users
+from handlers.admin import (
+    adjustments,
+    announcements,
+    audit,
+    catalogue,
+    figures,
+    moderation,
+    settings,
+    signals,
+    users,
+)
 from handlers.base import ApiHandler
 
 routes: list[tuple[str, type[ApiHandler]]] = [
@@ -12,4 +22,5 @@ routes: list[tuple[str, type[ApiHandler]]] = [
     *announcements.routes,
     *catalogue.routes,
     *figures.routes,
+    *signals.routes,
 ]

@@ -78,6 +78,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "reason": "A test",
     },
     f"POST /admin/reports/{NOWHERE}/resolve": {"outcome": "upheld", "reason": "A test"},
+    f"POST /admin/signals/{NOWHERE}/review": {"reason": "A test"},
     f"PUT /admin/auctions/{NOWHERE}/hidden": {"hidden": True, "reason": "A test"},
     f"PUT /admin/reviews/{NOWHERE}/hidden": {"hidden": True, "reason": "A test"},
     f"PUT /admin/messages/{NOWHERE}/hidden": {"hidden": True, "reason": "A test"},

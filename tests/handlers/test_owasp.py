@@ -180,6 +180,7 @@ LISTS = {
     "GET /api/v1/admin/audit": "admins",
     "GET /api/v1/admin/announcements": "admins",
     "GET /api/v1/admin/reports": "admins",
+    "GET /api/v1/admin/signals": "admins",
     "GET /api/v1/admin/reports/{report_id}": "admins",
     "GET /api/v1/admin/adjustments": "admins",
     "GET /api/v1/admin/users": "admins",

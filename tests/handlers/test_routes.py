@@ -46,6 +46,7 @@ USE_CASES = [
     "sanctions",
     "search",
     "sessions",
+    "signals",
     "wallet",
     "words",
 ]

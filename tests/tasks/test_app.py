@@ -139,6 +139,8 @@ def test_every_periodic_task_exists_and_does_not_pile_up() -> None:
         "sessions.end_expired",
         "sessions.tell_revoked",
         "settlement.settle_due",
+        "signals.find_signals",
+        "signals.forget_traces",
         "upkeep.forget_idempotency_keys",
         "upkeep.forget_mails",
         "write_back.write_back_logs",

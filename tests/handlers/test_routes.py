@@ -21,6 +21,7 @@ USE_CASES = [
     "auctions",
     "audit",
     "blocks",
+    "cases",
     "categories",
     "chats",
     "confirmations",

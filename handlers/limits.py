@@ -51,6 +51,7 @@ POLICIES: list[tuple[str, str, Policy]] = [
         r"/api/v1/admin/users/[^/]+/(warn|suspend|ban|unban|revoke-sessions)",
         Policy("sanction", 60, 60),
     ),
+    ("POST", r"/api/v1/admin/orders/[^/]+/resolve", Policy("resolve", 60, 60)),
     ("POST", r"/api/v1/admin/adjustments(/.+)?", Policy("adjustment", 30, 60)),
     ("PUT", r"/api/v1/admin/users/[^/]+/role", Policy("role", 30, 60)),
 ]

@@ -51,6 +51,7 @@ class Actor(StrEnum):
     BUYER = "buyer"
     SELLER = "seller"
     CLOCK = "clock"
+    MODERATOR = "moderator"
 
 
 class Action(StrEnum):
@@ -65,6 +66,8 @@ class Action(StrEnum):
     REPORT_PROBLEM = "report_problem"
     REFUND = "refund"
     TIME_OUT = "time_out"
+    DECIDE_FOR_SELLER = "decide_for_seller"
+    DECIDE_FOR_BUYER = "decide_for_buyer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class Transition:
     pays: Actor | None = None
 
 
-_BUYER, _SELLER, _CLOCK = (frozenset({actor}) for actor in Actor)
+_BUYER, _SELLER, _CLOCK, _MODERATOR = (frozenset({actor}) for actor in Actor)
 _EITHER = _BUYER | _SELLER
 
 TRANSITIONS: dict[tuple[OrderState, Action], Transition] = {
@@ -100,6 +103,10 @@ TRANSITIONS: dict[tuple[OrderState, Action], Transition] = {
     (OrderState.SHIPPED, Action.TIME_OUT): Transition(_CLOCK, OrderState.COMPLETED, Actor.SELLER),
     (OrderState.PROBLEM, Action.CONFIRM): Transition(_BUYER, OrderState.COMPLETED, Actor.SELLER),
     (OrderState.PROBLEM, Action.REFUND): Transition(_SELLER, OrderState.REFUNDED, Actor.BUYER),
+    (OrderState.PROBLEM, Action.DECIDE_FOR_SELLER): Transition(
+        _MODERATOR, OrderState.COMPLETED, Actor.SELLER
+    ),
+    (OrderState.PROBLEM, Action.DECIDE_FOR_BUYER): Transition(_MODERATOR, OrderState.REFUNDED, Actor.BUYER),
 }
 """From a state, by an action. What is not here is refused."""
 
@@ -174,8 +181,16 @@ def own(session: Session, user_id: UUID, order_id: UUID) -> Order:
 
 def locked(session: Session, user_id: UUID, order_id: UUID) -> Order:
     """`own`, and no other transaction can change it before this one ends."""
+    order = locked_for_moderator(session, order_id)
+    if user_id not in (order.buyer_id, order.seller_id):
+        raise _not_found()
+    return order
+
+
+def locked_for_moderator(session: Session, order_id: UUID) -> Order:
+    """The same for whoever is no party of the order. Refuses with `not_found`."""
     order = _lock(session, order_id)
-    if order is None or user_id not in (order.buyer_id, order.seller_id):
+    if order is None:
         raise _not_found()
     return order
 
@@ -190,12 +205,12 @@ def side_of(order: Order, user_id: UUID) -> Side:
     return "buyer" if user_id == order.buyer_id else "seller"
 
 
-def require(order: Order, action: Action, side: Side | None = None) -> None:
-    """Refuse with `forbidden` what that side may never do, with `wrong_state` what the order's state does not allow."""
-    if side is not None and not any(
-        side in transition.who for (_, done), transition in TRANSITIONS.items() if done == action
+def require(order: Order, action: Action, who: Actor | Side | None = None) -> None:
+    """Refuse with `forbidden` what they may never do, with `wrong_state` what the order's state does not allow."""
+    if who is not None and not any(
+        who in transition.who for (_, done), transition in TRANSITIONS.items() if done == action
     ):
-        raise Refusal("forbidden", "This is for the other side of the order to do.")
+        raise Refusal("forbidden", "This is for somebody else to do.")
     if (OrderState(order.state), action) not in TRANSITIONS:
         raise Refusal("wrong_state", f"This cannot be done: the order is {order.state}.", state=order.state)
 
@@ -207,11 +222,12 @@ def move(
     actor_id: UUID | None,
     due_at: ColumnElement[datetime] | datetime | None = None,
 ) -> None:
-    """Take a step with a locked order, by a party or (None) the clock; at `due_at` it moves on by itself.
+    """Take a step with a locked order, by a party, (None) the clock, or somebody else: a moderator, whose role the
+    caller has checked. At `due_at` it moves on by itself.
 
     Refuses as `require` does, or with `balance_too_large`.
     """
-    require(order, action, None if actor_id is None else side_of(order, actor_id))
+    require(order, action, _actor(order, actor_id))
     transition = TRANSITIONS[OrderState(order.state), action]
     session.add(
         OrderEvent(
@@ -235,6 +251,11 @@ def move(
         trust.add(session, {order.absent_id: {"no_shows": 1}})
     if transition.pays is not None:
         ledger.post(session, _payment(session, order, transition.pays))
+
+
+def _actor(order: Order, user_id: UUID | None) -> Actor:
+    parties = {None: Actor.CLOCK, order.buyer_id: Actor.BUYER, order.seller_id: Actor.SELLER}
+    return parties.get(user_id, Actor.MODERATOR)
 
 
 def ship(session: Session, user_id: UUID, order_id: UUID, carrier: str, tracking_number: str) -> OrderView:

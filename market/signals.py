@@ -51,7 +51,7 @@ BATCH = 1_000
 
 
 class SignalView(msgspec.Struct, frozen=True):
-    """A signal as moderators see it; times in ms. It is open while it has no `reviewed_at`. `other_id` is the seller."""
+    """A signal as moderators see it, open until `reviewed_at`; times in ms. `other_id` is the seller."""
 
     id: UUID
     kind: SignalKind

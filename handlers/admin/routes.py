@@ -7,6 +7,7 @@ from handlers.admin import (
     catalogue,
     figures,
     moderation,
+    orders,
     settings,
     signals,
     users,
@@ -15,6 +16,7 @@ from handlers.base import ApiHandler
 
 routes: list[tuple[str, type[ApiHandler]]] = [
     *users.routes,
+    *orders.routes,
     *adjustments.routes,
     *audit.routes,
     *moderation.routes,

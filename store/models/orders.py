@@ -67,6 +67,7 @@ class Order(Base):
         Index("ix_orders_seller_id_id", "seller_id", "id"),
         Index("ix_orders_created_at", "created_at"),
         Index("ix_orders_due_at", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("ix_orders_problem", "id", postgresql_where=text("state = 'problem'")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
@@ -94,7 +95,7 @@ class Order(Base):
 
 
 class OrderEvent(Base):
-    """A step of an order: who (null: the clock) did what. Append-only."""
+    """A step of an order: who (a party, a moderator; null: the clock) did what. Append-only."""
 
     __tablename__ = "order_events"
 

@@ -62,6 +62,7 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     f"POST /admin/adjustments/{NOWHERE}/confirm": {"reason": "A reason"},
     f"POST /admin/adjustments/{NOWHERE}/reject": {"reason": "A reason"},
+    f"POST /admin/orders/{NOWHERE}/resolve": {"outcome": "refund", "reason": "A reason"},
     "POST /reports": {"kind": "user", "id": NOWHERE, "reason": "spam"},
     f"PUT /admin/categories/{NOWHERE}": {
         "parent_code": None,

@@ -22,6 +22,7 @@ USE_CASES = [
     "auctions",
     "audit",
     "blocks",
+    "cases",
     "categories",
     "chats",
     "confirmations",

@@ -41,6 +41,7 @@ def upgrade() -> None:
         [sa.text("lower(display_name) text_pattern_ops")],
     )
     op.create_index("ix_users_staff", "users", ["role", "id"], postgresql_where=sa.text("role <> 'user'"))
+    op.create_index("ix_orders_problem", "orders", ["id"], postgresql_where=sa.text("state = 'problem'"))
     _replace_kinds(f"{_KINDS}, 'adjustment'")
     op.create_table(
         "adjustments",
@@ -90,6 +91,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("adjustments")
     _replace_kinds(_KINDS)
+    op.drop_index("ix_orders_problem", "orders")
     for index in ("staff", "name_prefix", "email_prefix"):
         op.drop_index(f"ix_users_{index}", "users")
     op.drop_column("users", "suspended_until")

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, func, select, update
 from sqlalchemy.orm import Session
 
 from market import (
@@ -34,8 +34,8 @@ from market.neighbourhoods import Radius
 from market.times import clock, from_ms, to_ms
 from store.hot import HotAuction
 from store.ids import new_id
-from store.models import Auction, AuctionKind, AuctionStatus, Bid, Paddle, PaddleStatus
-from store.records import BidRecord, Record, SealRecord
+from store.models import Auction, AuctionKind, AuctionStatus, Bid, Extension, Paddle, PaddleStatus
+from store.records import BidRecord, ExtensionRecord, Record, SealRecord
 
 BATCH = 500
 """How many auctions a sweep handles at a time."""
@@ -91,7 +91,7 @@ def place(
     _update(auction, outcome)
     records: list[Record] = [record]
     if outcome.bought:
-        records.append(_seal(session, auction, rules.apply(state, outcome), outcome.at))
+        records.append(_seal(session, auction, rules.seal(rules.apply(state, outcome), outcome.at)))
     session.flush()
     return record, _mirror(auction, records)
 
@@ -104,8 +104,53 @@ def close(session: Session, auction_id: UUID) -> Mirror | None:
     now = to_ms(clock(session))
     if now < to_ms(auction.ends_at):
         return None
-    seal = _seal(session, auction, auctions.rules_state(auction), now)
+    seal = _seal(session, auction, rules.seal(auctions.rules_state(auction), now))
     return _mirror(auction, [seal])
+
+
+def cancel(session: Session, auction: Auction, force: bool) -> Mirror:
+    """End a published neighbourhood auction, locked by the caller, with no winner, and release its leader's hold.
+
+    Refuses with `has_bids` if somebody has bid, unless forced.
+    """
+    sealed = rules.cancel(auctions.rules_state(auction), to_ms(clock(session)), force)
+    if sealed is None:
+        raise has_bids()
+    return _mirror(auction, [_seal(session, auction, sealed)])
+
+
+def extend(session: Session, auction_id: UUID, action_id: UUID, by_ms: int) -> Mirror | None:
+    """Move the end of a neighbourhood auction by `by_ms`, and the latest end with it. None, and nothing changes, if it
+    does not run or this action has extended it before. Refuses with `not_found`."""
+    auction = locked(session, auction_id)
+    if auction.status != AuctionStatus.PUBLISHED or auction.kind != AuctionKind.NEIGHBOURHOOD:
+        return None
+    actions = session.scalars(select(Extension.action_id).where(Extension.auction_id == auction_id))
+    state = replace(auctions.rules_state(auction), extended_by=frozenset(map(str, actions)))
+    extension = rules.extend(state, str(action_id), by_ms, to_ms(clock(session)))
+    if extension is None:
+        return None
+    auction.seq = extension.seq
+    auction.ends_at, auction.latest_end = from_ms(extension.ends_at), from_ms(extension.latest_end)
+    session.add(
+        Extension(
+            auction_id=auction_id,
+            action_id=action_id,
+            epoch=extension.epoch,
+            seq=extension.seq,
+            at=from_ms(extension.at),
+            ends_at=auction.ends_at,
+            latest_end=auction.latest_end,
+        )
+    )
+    session.flush()
+    record = ExtensionRecord(auction=auction_id, **asdict(extension) | {"action": action_id})
+    return _mirror(auction, [record])
+
+
+def has_bids() -> Refusal:
+    """The refusal to cancel what somebody has bid on."""
+    return Refusal("has_bids", "Somebody has bid: the seller cannot cancel any more.")
 
 
 def due(session: Session) -> Sequence[UUID]:
@@ -166,16 +211,27 @@ def _state(session: Session, auction: Auction, bidder_id: UUID, known: rules.Acc
         select(Paddle.number).where(Paddle.auction_id == auction.id, Paddle.bidder_id == bidder_id)
     )
     # After the seal, which has the last number, no clock that steps back may open the auction again.
-    decided_at = auction.sealed_at or session.scalar(select(Bid.at).where(*_numbered(auction, auction.seq)))
+    last_bid = _numbered(auction, _last_bid(auction, auction.seq))
+    decided_at = auction.sealed_at or session.scalar(select(Bid.at).where(*last_bid))
     return replace(
         auctions.rules_state(auction),
         decided_at=0 if decided_at is None else to_ms(decided_at),
+        sealed=_sealed(auction),
         paddles={str(bidder_id): rules.Paddle(number or auction.paddle_count + 1, rules.MAX_AMOUNT)},
         answers={} if known is None else {(known.bidder, known.ref): known},
     )
 
 
-def _numbered(auction: Auction, seq: int) -> list[ColumnElement[bool]]:
+def _last_bid(auction: Auction, up_to: int) -> ScalarSelect[int]:
+    """The number of the last bid up to this number: extensions have numbers, too."""
+    return (
+        select(func.max(Bid.seq))
+        .where(Bid.auction_id == auction.id, Bid.epoch == auction.epoch, Bid.seq <= up_to)
+        .scalar_subquery()
+    )
+
+
+def _numbered(auction: Auction, seq: ScalarSelect[int]) -> list[ColumnElement[bool]]:
     return [Bid.auction_id == auction.id, Bid.epoch == auction.epoch, Bid.seq == seq]
 
 
@@ -187,7 +243,7 @@ def _answer(session: Session, auction: Auction, bidder_id: UUID, ref: str) -> ru
     if bid is None:
         return None
     before = session.execute(
-        select(Bid.leader_id, Bid.price).where(*_numbered(auction, bid.seq - 1))
+        select(Bid.leader_id, Bid.price).where(*_numbered(auction, _last_bid(auction, bid.seq - 1)))
     ).one_or_none()
     state = auctions.rules_state(auction)
     after = replace(
@@ -256,24 +312,24 @@ def _update(auction: Auction, accepted: rules.Accepted) -> None:
     auction.leader_maximum, auction.ends_at = accepted.leader_maximum, from_ms(accepted.ends_at)
 
 
-def _seal(session: Session, auction: Auction, state: rules.State, now: int) -> SealRecord:
+def _seal(session: Session, auction: Auction, sealed: rules.Sealed | rules.NotYet) -> SealRecord:
     """End the auction and settle it: order and money in the transaction of the hammer."""
-    sealed = rules.seal(state, now)
     assert isinstance(sealed, rules.Sealed)
     auction.status, auction.sealed_at = AuctionStatus.SEALED, from_ms(sealed.at)
     auction.seq = auction.sealed_seq = sealed.seq
     auction.hammer_price = sealed.price if sealed.leader else None
+    auction.cancelled = sealed.cancelled
     session.flush()
     settlement.settle(session, auction.id)
-    return _seal_record(auction)
+    return _seal_record(auction, sealed)
 
 
-def _seal_record(auction: Auction) -> SealRecord:
-    assert auction.sealed_at is not None
-    assert auction.sealed_seq is not None
+def _sealed(auction: Auction) -> rules.Sealed | None:
+    """How the auction ended, as its row has it; None while it runs."""
+    if auction.sealed_at is None or auction.sealed_seq is None:
+        return None
     won = auction.hammer_price is not None
-    return SealRecord(
-        auction=auction.id,
+    return rules.Sealed(
         epoch=auction.epoch,
         seq=auction.sealed_seq,
         at=to_ms(auction.sealed_at),
@@ -282,11 +338,17 @@ def _seal_record(auction: Auction) -> SealRecord:
         leader=str(auction.leader_id) if won else "",
         leader_paddle=auction.leader_paddle if won else 0,
         bids=auction.bids,
+        cancelled=auction.cancelled,
     )
 
 
+def _seal_record(auction: Auction, sealed: rules.Sealed) -> SealRecord:
+    return SealRecord(auction=auction.id, **asdict(sealed))
+
+
 def _mirror(auction: Auction, records: list[Record]) -> Mirror:
-    seal = None if auction.sealed_at is None else _seal_record(auction)
+    sealed = _sealed(auction)
+    seal = None if sealed is None else _seal_record(auction, sealed)
     return Mirror(hot_copies.hot_copy(auction, []), records, seal)
 
 

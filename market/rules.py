@@ -1,9 +1,10 @@
 """The rules of an English auction with proxy bidding, reserve and buy-now: the specification, pure and small.
 
-`decide` says what an offer does to an auction, `apply` makes it so, and `seal` ends the auction. A purchase moves the
-end to its moment, so whoever applies one seals in the same step. Nothing here reads a clock or does I/O.
-`store/lua/place_bid.lua` and `store/lua/seal_auction.lua` decide in production and must agree with this module
-on every sequence of bids; `tests/store/test_scripts_agree.py` drives both side by side.
+`decide` says what an offer does to an auction, `apply` makes it so, `extend` moves the end for an outage, `seal` ends
+the auction, and `cancel` ends it with no winner. A purchase moves the end to its moment, so whoever applies one seals
+in the same step. Nothing here reads a clock or does I/O.
+`place_bid.lua`, `seal_auction.lua` and `extend_auction.lua` of `store/lua/` decide in production and must agree with
+this module on every sequence of bids; `tests/store/test_scripts_agree.py` drives both side by side.
 
 Amounts are integers in minor units of the currency, 1 to `MAX_AMOUNT`. Times are integers, ms since the epoch.
 """
@@ -22,6 +23,7 @@ class Code(StrEnum):
     UNKNOWN_AUCTION = "unknown_auction"
     UNAVAILABLE = "unavailable"
     REF_REUSED = "ref_reused"
+    CANCELLED = "cancelled"
     CLOSED = "closed"
     STALE_EPOCH = "stale_epoch"
     NOT_OPEN = "not_open"
@@ -37,6 +39,7 @@ REASONS = {
     Code.UNKNOWN_AUCTION: "There is no such auction.",
     Code.UNAVAILABLE: "The auction cannot be reached now. Try again.",
     Code.REF_REUSED: "Another offer was accepted under this name.",
+    Code.CANCELLED: "The auction was cancelled.",
     Code.CLOSED: "The auction is over.",
     Code.STALE_EPOCH: "The auction was loaded again since. Look at it first.",
     Code.NOT_OPEN: "The auction has not opened yet.",
@@ -155,7 +158,7 @@ class Rejected:
 @dataclass(frozen=True, slots=True)
 class Sealed:
     """The end of an auction. `price` is what it reached, 0 when nobody bid. `leader` is the winner, who pays that; ""
-    when nobody bid or the reserve was not met."""
+    when nobody bid, the reserve was not met or it was cancelled, which may be before `ends_at`."""
 
     epoch: int
     seq: int
@@ -165,6 +168,19 @@ class Sealed:
     leader: str
     leader_paddle: int
     bids: int
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """The end of an auction, and the latest that bids may move it to, were moved by the action of this name."""
+
+    epoch: int
+    seq: int
+    at: int
+    action: str
+    ends_at: int
+    latest_end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +216,8 @@ class State:
     sealed: Sealed | None = None
     paddles: Mapping[str, Paddle] = field(default_factory=dict)
     answers: Mapping[tuple[str, str], Accepted] = field(default_factory=dict)
+    extended_by: frozenset[str] = frozenset()
+    """The actions that have moved the end."""
 
 
 def increment(steps: tuple[Step, ...], price: int) -> int:
@@ -280,6 +298,8 @@ def _asks_the_same(offer: Bid | Purchase, answer: Accepted) -> bool:
 
 
 def _refusal(state: State, offer: Bid | Purchase, maximum: int, now: int) -> Code | None:
+    if state.sealed and state.sealed.cancelled:
+        return Code.CANCELLED
     if state.sealed or now >= state.ends_at:
         return Code.CLOSED
     if offer.epoch not in (0, state.epoch):
@@ -330,8 +350,34 @@ def _soft_close(state: State, now: int) -> int:
     return max(state.ends_at, min(now + soft.extension_ms, soft.latest_end))
 
 
-def apply(state: State, accepted: Accepted) -> State:
-    """The auction after a decision of `decide`; unchanged when it answered a repeated `ref`."""
+def extend(state: State, action: str, by_ms: int, now: int) -> Extension | None:
+    """Move the end by `by_ms`, and the latest end with it; None if it is sealed, or this action has done it before.
+
+    Also past its end: until it is sealed, an outage may just have kept it from ending.
+    """
+    if state.sealed or action in state.extended_by:
+        return None
+    return Extension(
+        epoch=state.epoch,
+        seq=state.seq + 1,
+        at=max(now, state.decided_at),
+        action=action,
+        ends_at=state.ends_at + by_ms,
+        latest_end=state.soft_close.latest_end + by_ms,
+    )
+
+
+def apply(state: State, accepted: Accepted | Extension) -> State:
+    """The auction after a decision of `decide` or `extend`; unchanged when it answered a repeated `ref`."""
+    if isinstance(accepted, Extension):
+        return replace(
+            state,
+            seq=accepted.seq,
+            ends_at=accepted.ends_at,
+            soft_close=replace(state.soft_close, latest_end=accepted.latest_end),
+            decided_at=accepted.at,
+            extended_by=state.extended_by | {accepted.action},
+        )
     key = (accepted.bidder, accepted.ref)
     if key in state.answers:
         return state
@@ -354,7 +400,22 @@ def seal(state: State, now: int) -> Sealed | NotYet:
     now = max(now, state.decided_at)
     if now < state.ends_at:
         return NotYet(state.ends_at)
-    winner = state.lead if reserve_met(state) else None
+    return _sealed(state, now, state.lead if reserve_met(state) else None, cancelled=False)
+
+
+def cancel(state: State, now: int, force: bool) -> Sealed | None:
+    """End the auction at any time, with no winner; None if somebody has bid, unless forced.
+
+    One that is sealed stays as it is: its seal is the answer, and says whether it was cancelled.
+    """
+    if state.sealed:
+        return state.sealed
+    if state.bids and not force:
+        return None
+    return _sealed(state, max(now, state.decided_at), None, cancelled=True)
+
+
+def _sealed(state: State, now: int, winner: Lead | None, cancelled: bool) -> Sealed:
     return Sealed(
         epoch=state.epoch,
         seq=state.seq + 1,
@@ -364,6 +425,7 @@ def seal(state: State, now: int) -> Sealed | NotYet:
         leader=winner.bidder if winner else "",
         leader_paddle=winner.paddle if winner else 0,
         bids=state.bids,
+        cancelled=cancelled,
     )
 
 

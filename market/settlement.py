@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, func, literal, select, union_all, update
 from sqlalchemy.orm import Session
 
 from market import alarms, fees, ledger
@@ -18,6 +18,7 @@ from store.models import (
     Auction,
     AuctionStatus,
     Bid,
+    Extension,
     Order,
     OrderState,
     Paddle,
@@ -73,6 +74,17 @@ def settle(session: Session, auction_id: UUID) -> Settled | Alarm | None:
     return alarm
 
 
+def call_off(session: Session, auction_id: UUID) -> None:
+    """Make a cancelled auction of a sealed one, whatever alarms it has: somebody has looked. Every hold goes back.
+
+    Refuses as the ledger does. What viewers were told of the hammer stays as it was.
+    """
+    auction = locked(session, auction_id)
+    assert auction.status == AuctionStatus.SEALED
+    auction.cancelled, auction.hammer_price = True, None
+    _move_money(session, auction)
+
+
 def _has_alarm(session: Session, auction_id: UUID) -> bool:
     return (
         session.scalar(select(WriteBackAlarm.id).where(WriteBackAlarm.auction_id == auction_id).limit(1))
@@ -81,17 +93,26 @@ def _has_alarm(session: Session, auction_id: UUID) -> bool:
 
 
 def _missing_bids(session: Session, auction: Auction) -> Alarm | None:
-    """The seal counts the bids, and they are numbered 1 to that count: each must be stored, once."""
-    stored, numbers, last = session.execute(
-        select(func.count(), func.count(Bid.seq.distinct()), func.coalesce(func.max(Bid.seq), 0)).where(
-            Bid.auction_id == auction.id
+    """The seal counts the bids, and they and the extensions are numbered from 1 without a gap: each must be stored,
+    once."""
+    events = union_all(
+        select(Bid.seq, literal(1).label("bid")).where(Bid.auction_id == auction.id),
+        select(Extension.seq, literal(0)).where(Extension.auction_id == auction.id),
+    ).subquery()
+    bids, stored, numbers, last = session.execute(
+        select(
+            func.coalesce(func.sum(events.c.bid), 0),
+            func.count(),
+            func.count(events.c.seq.distinct()),
+            func.coalesce(func.max(events.c.seq), 0),
         )
     ).one()
-    if stored == numbers == last == auction.bids and auction.seq == auction.sealed_seq == auction.bids + 1:
+    complete = stored == numbers == last and auction.seq == auction.sealed_seq == stored + 1
+    if complete and bids == auction.bids:
         return None
     evidence = (
-        f"{stored} bids stored with {numbers} numbers up to {last}; {auction.bids} counted up to number {auction.seq};"
-        f" sealed as number {auction.sealed_seq}"
+        f"{bids} bids and {stored - bids} extensions stored with {numbers} numbers up to {last}; {auction.bids} bids"
+        f" counted up to number {auction.seq}; sealed as number {auction.sealed_seq}"
     )
     return Alarm(auction.id, Reason.BIDS_MISSING, evidence)
 
@@ -100,7 +121,7 @@ def _move_money(session: Session, auction: Auction) -> Settled:
     # The lock on the auction keeps its paddles as they are.
     pending = (Paddle.auction_id == auction.id) & Paddle.status.in_(_PENDING)
     holds = dict(session.execute(select(Paddle.bidder_id, Paddle.hold_id).where(pending)).all())
-    # Below the reserve there is a leader, but no winner.
+    # Below the reserve, and of what was cancelled, there is a leader, but no winner.
     winner_id = auction.leader_id if auction.hammer_price is not None else None
     lost = [hold_id for bidder_id, hold_id in holds.items() if bidder_id != winner_id]
     postings = ledger.releasing(session, lost)
@@ -131,7 +152,8 @@ def _move_money(session: Session, auction: Auction) -> Settled:
         update(Paddle).where(pending).values(status=outcome, version=Paddle.version + 1),
         execution_options={"synchronize_session": False},
     )
-    auction.status = AuctionStatus.SOLD if order_id else AuctionStatus.UNSOLD
+    unsold = AuctionStatus.CANCELLED if auction.cancelled else AuctionStatus.UNSOLD
+    auction.status = AuctionStatus.SOLD if order_id else unsold
     auction.settled_at = session.scalars(select(func.now())).one()
     session.flush()
     return Settled(auction.id, order_id, len(lost))

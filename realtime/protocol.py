@@ -220,6 +220,7 @@ class Snapshot(Message, kw_only=True):
     recent: list[PublicBid]
     hammer_price: int | None
     winner: int | None
+    cancelled: bool
     viewers: int
     server_time: int
 
@@ -243,23 +244,26 @@ class Tick(Message):
 
 
 class Extended(Message):
-    """The bid `seq` moved the end."""
+    """The bid `seq` moved the end; or, for an `outage`, the service did, which is an event of its own."""
 
     auction: UUID
     epoch: int
     seq: int
     ends_at: int
+    outage: bool
     server_time: int
 
 
 class Closed(Message):
-    """The hammer. `hammer_price` and `winner` (a paddle number) are null when nobody bid up to the reserve."""
+    """The hammer. `hammer_price` and `winner` (a paddle number) are null when nobody bid up to the reserve, or it was
+    `cancelled`."""
 
     auction: UUID
     epoch: int
     seq: int
     hammer_price: int | None
     winner: int | None
+    cancelled: bool
     bids: int
     ends_at: int
     sealed_at: int

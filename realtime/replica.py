@@ -30,6 +30,7 @@ class Replica:
         self.recent: list[Message] = []
         self.hammer_price: int | None = None
         self.winner: int | None = None
+        self.cancelled = False
         self.viewers = 0
         self._offset_ms = 0.0
 
@@ -85,8 +86,10 @@ class Replica:
             case "tick":
                 return self._tick(message)
             case "extended":
-                if message["epoch"] != self.epoch or message["seq"] > self.seq:
+                known = self.seq + 1 if message["outage"] else self.seq
+                if message["epoch"] != self.epoch or message["seq"] > known:
                     return False
+                self.seq = max(self.seq, message["seq"])
                 self.ends_at = max(self.ends_at, message["ends_at"])
             case "closed":
                 return self._close(message)
@@ -120,4 +123,5 @@ class Replica:
         self.buy_now = None
         self.hammer_price = closed["hammer_price"]
         self.winner = closed["winner"]
+        self.cancelled = closed["cancelled"]
         return True

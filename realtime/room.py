@@ -33,7 +33,7 @@ from realtime.protocol import (
 )
 from realtime.viewer import Viewer
 from store.hot import Reading
-from store.records import BidRecord, Record, SealRecord, decode_record
+from store.records import BidRecord, ExtensionRecord, Record, SealRecord, decode_record
 
 RECENT_BIDS = 20
 """Bids in a snapshot."""
@@ -140,7 +140,10 @@ class Room:
         if isinstance(record, SealRecord):
             self._seal = record
             self._buy_now = 0
-            return
+        elif isinstance(record, BidRecord):
+            self._take_bid(record)
+
+    def _take_bid(self, record: BidRecord) -> None:
         self._price = record.price
         self._leader, self._leader_maximum = record.leader_paddle, record.leader_maximum
         self._next_minimum = record.next_minimum
@@ -178,6 +181,7 @@ class Room:
             recent=[_public(record) for record in islice(newest, RECENT_BIDS)][::-1],
             hammer_price=_hammer_price(self._seal) if self._seal else None,
             winner=(self._seal.leader_paddle or None) if self._seal else None,
+            cancelled=self._seal is not None and self._seal.cancelled,
             viewers=self.total_viewers,
             server_time=now,
         )
@@ -249,7 +253,7 @@ class Room:
                 viewer.write(frames)
         for user, outbid in outbids:
             self._on_outbid(user, self, outbid)
-        if records and isinstance(records[-1], SealRecord):
+        if records and isinstance(seal := records[-1], SealRecord) and not seal.cancelled:
             CLOSE_DELAY_S.observe(max(0, self._clock.now() - self._ends_at) / 1000)
         took_s = time.perf_counter() - started
         FLUSH_S.observe(took_s)
@@ -267,7 +271,7 @@ class Room:
 def events(records: Sequence[Record], now: int) -> Iterator[Event]:
     """What a viewer is told about consecutive records of one epoch: live and when it resumes, the same.
 
-    One tick for all bids, every extension, the close.
+    One tick for all bids and the numbers between them, every extension, the close.
     """
     bids = [record for record in records if isinstance(record, BidRecord)]
     if bids:
@@ -275,7 +279,7 @@ def events(records: Sequence[Record], now: int) -> Iterator[Event]:
         yield Tick(
             auction=last.auction,
             epoch=last.epoch,
-            first=bids[0].seq,
+            first=records[0].seq,
             last=last.seq,
             bids=[_public(record) for record in bids],
             price=last.price,
@@ -287,13 +291,15 @@ def events(records: Sequence[Record], now: int) -> Iterator[Event]:
             buy_now=last.buy_now or None,
             server_time=now,
         )
-    for record in bids:
-        if record.extended:
+    for record in records:
+        outage = isinstance(record, ExtensionRecord)
+        if outage or (isinstance(record, BidRecord) and record.extended):
             yield Extended(
                 auction=record.auction,
                 epoch=record.epoch,
                 seq=record.seq,
                 ends_at=record.ends_at,
+                outage=outage,
                 server_time=now,
             )
     if records and isinstance(seal := records[-1], SealRecord):
@@ -303,6 +309,7 @@ def events(records: Sequence[Record], now: int) -> Iterator[Event]:
             seq=seal.seq,
             hammer_price=_hammer_price(seal),
             winner=seal.leader_paddle or None,
+            cancelled=seal.cancelled,
             bids=seal.bids,
             ends_at=seal.ends_at,
             sealed_at=seal.at,

@@ -27,10 +27,13 @@ from redis.retry import Retry
 from store.ids import SHARDS, shard_of
 from store.records import (
     BidRecord,
+    ExtensionRecord,
     NotYet,
     Rejection,
     SealRecord,
     decode_bid_answer,
+    decode_cancel_answer,
+    decode_extend_answer,
     decode_seal_answer,
 )
 
@@ -120,6 +123,7 @@ class Scripts(NamedTuple):
 
     place_bid: Script
     seal_auction: Script
+    extend_auction: Script
     put_paddle: Script
     load_auction: Script
     read_auction: Script
@@ -181,12 +185,42 @@ def _place(
 
 def seal_auction(auction_id: UUID, *, scripts: Scripts = SCRIPTS) -> Call[SealRecord | NotYet | Rejection]:
     """End the auction if its time has come. Any process may call it, any number of times."""
+    return _seal(auction_id, "end", decode_seal_answer, scripts)
+
+
+def cancel_auction(
+    auction_id: UUID, *, force: bool, scripts: Scripts = SCRIPTS
+) -> Call[SealRecord | Rejection]:
+    """End the auction with no winner, before its first bid or, forced, whatever was bid. Else rejects with "has_bids".
+
+    An auction that is sealed stays as it is, and answers its seal: look whether that is `cancelled`.
+    """
+    return _seal(auction_id, "force" if force else "cancel", decode_cancel_answer, scripts)
+
+
+def _seal(auction_id: UUID, mode: str, parse: Callable[[Any], T], scripts: Scripts) -> Call[T]:
     keys = keys_of(auction_id)
     return Call(
         scripts.seal_auction,
         [keys.auction, keys.paddles, keys.log, keys.history, keys.due, keys.channel, keys.ready],
-        [str(auction_id), HISTORY_LENGTH, KEEP_SEALED_MS],
-        decode_seal_answer,
+        [str(auction_id), HISTORY_LENGTH, KEEP_SEALED_MS, mode],
+        parse,
+    )
+
+
+def extend_auction(
+    auction_id: UUID, action: UUID, by_ms: int, *, scripts: Scripts = SCRIPTS
+) -> Call[ExtensionRecord | Rejection]:
+    """Move the end by `by_ms`, and the latest end with it: once for each action, also if that is asked again.
+
+    Rejects with "already_extended", "closed" (sealed), or because there is no hot state.
+    """
+    keys = keys_of(auction_id)
+    return Call(
+        scripts.extend_auction,
+        [keys.auction, keys.log, keys.history, keys.due, keys.channel, keys.ready],
+        [str(auction_id), str(action), by_ms, HISTORY_LENGTH],
+        decode_extend_answer,
     )
 
 
@@ -216,7 +250,7 @@ def put_paddle(auction_id: UUID, paddle: HotPaddle, *, scripts: Scripts = SCRIPT
 class HotAuction:
     """An auction as PostgreSQL knows it, to be loaded. `epoch` must be fresh; `log_position` is the last stream id of
     the shard that PostgreSQL has committed ("0-0" if none). `steps` are (from price, increment), the first from 0.
-    `reserve`, `buy_now_price` and `buy_now_until` as in `market.rules.State`."""
+    `reserve`, `buy_now_price`, `buy_now_until` and `extended_by` as in `market.rules.State`."""
 
     auction_id: UUID
     epoch: int
@@ -239,6 +273,7 @@ class HotAuction:
     bids: int
     log_position: str
     paddles: Sequence[HotPaddle]
+    extended_by: Sequence[UUID] = ()
 
 
 def state_of(auction: HotAuction) -> dict[str, str | int]:
@@ -263,6 +298,7 @@ def state_of(auction: HotAuction) -> dict[str, str | int]:
         "leader_maximum": auction.leader_maximum,
         "bids": auction.bids,
         "decided_at": 0,
+        **{f"extended:{action}": 1 for action in auction.extended_by},
     }
 
 

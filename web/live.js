@@ -54,8 +54,12 @@ const receive = {
     });
   },
   extended(auction, message) {
-    if (!auction.live) return;
-    auction.live.ends_at = Math.max(auction.live.ends_at, message.ends_at);
+    const live = auction.live;
+    if (!live) return;
+    const known = message.outage ? live.seq + 1 : live.seq;
+    if (message.epoch !== live.epoch || message.seq > known) return subscribe(message.auction);
+    live.seq = Math.max(live.seq, message.seq);
+    live.ends_at = Math.max(live.ends_at, message.ends_at);
     auction.extendedAt = Date.now();
   },
   closed(auction, message) {
@@ -68,6 +72,7 @@ const receive = {
       ends_at: message.ends_at,
       hammer_price: message.hammer_price,
       winner: message.winner,
+      cancelled: message.cancelled,
       bids: message.bids,
     });
   },
@@ -177,7 +182,7 @@ function countDown() {
     const closed = live.state === "closed";
     const [untilOpen, untilEnd] = [live.opens_at - serverNow(), live.ends_at - serverNow()];
     const text = closed
-      ? live.hammer_price === null ? "closed, unsold" : `sold at ${money.format(live.hammer_price)}`
+      ? live.cancelled ? "cancelled" : live.hammer_price === null ? "closed, unsold" : `sold at ${money.format(live.hammer_price)}`
       : untilOpen > 0 ? `opens in ${remaining(untilOpen)}` : `${remaining(untilEnd)} left`;
     card.querySelector(".clock time").textContent = text;
     card.querySelector(".extended").hidden = closed || Date.now() - extendedAt > EXTENDED_SHOWN_MS;

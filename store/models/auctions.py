@@ -33,6 +33,7 @@ class AuctionStatus(StrEnum):
     SEALED = "sealed"
     SOLD = "sold"
     UNSOLD = "unsold"
+    CANCELLED = "cancelled"
 
 
 class AuctionKind(StrEnum):
@@ -62,9 +63,11 @@ class Auction(Base):
 
     `epoch` counts the loads into Redis. `seq` is the number of the last record written back; `sealed_seq` that of the
     seal, so the auction may be settled when they are equal. `increments` are [from price, increment], the first from 0.
-    `ends_at` moves with soft close, at most to `latest_end`, and to the moment of a purchase. `hammer_price` is None
-    when nobody won. `fee_*` are the seller's fee as it was when the auction was published. Since `hidden_at` only
-    those who take part and moderators find it.
+    `ends_at` moves with soft close, at most to `latest_end`, and to the moment of a purchase; an `Extension` moves both.
+    `hammer_price` is None when nobody won. `cancelled` says what kind of seal it was; `cancel_reason` means nothing
+    unless it was.
+    `fee_*` are the seller's fee as it was when the auction was published. Since `hidden_at` only those who take part and
+    moderators find it.
     """
 
     __tablename__ = "auctions"
@@ -140,6 +143,8 @@ class Auction(Base):
     fee_floor: Mapped[int] = mapped_column(server_default="0")
     fee_cap: Mapped[int | None]
     hidden_at: Mapped[datetime | None]
+    cancelled: Mapped[bool] = mapped_column(server_default="false")
+    cancel_reason: Mapped[str | None]
 
 
 class Category(Base):
@@ -212,6 +217,22 @@ class Paddle(Base):
     version: Mapped[int]
     synced_version: Mapped[int] = mapped_column(server_default="0")
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+
+class Extension(Base):
+    """The end of an auction was moved by an action of the service, once. `seq` is its number among the bids.
+    Append-only."""
+
+    __tablename__ = "extensions"
+    __table_args__ = (UniqueConstraint("auction_id", "epoch", "seq"),)
+
+    auction_id: Mapped[UUID] = mapped_column(primary_key=True)
+    action_id: Mapped[UUID] = mapped_column(primary_key=True)
+    epoch: Mapped[int]
+    seq: Mapped[int]
+    at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    latest_end: Mapped[datetime]
 
 
 class Bid(Base):

@@ -59,6 +59,7 @@ AUCTION = {
     "bids",
     "hammer_price",
     "winner_paddle",
+    "cancel_reason",
     "created_at",
     "hidden",
 }

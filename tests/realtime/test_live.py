@@ -8,9 +8,9 @@ import pytest
 from realtime.limits import Limits
 from realtime.replica import Replica
 from store import figures
-from store.hot import Hot, SyncHot, buy_now, place_bid, seal_auction
+from store.hot import Hot, SyncHot, buy_now, cancel_auction, extend_auction, place_bid, seal_auction
 from store.ids import new_id
-from store.records import BidRecord
+from store.records import BidRecord, ExtensionRecord
 from tests.realtime.clients import LIMIT, Client, load, repeat_last_bid, unload
 from tests.realtime.conftest import Connect, Process
 from tests.waiting import until
@@ -157,15 +157,19 @@ async def test_every_kind_of_event_leaves_a_replica_like_a_fresh_snapshot(
     ):
         await bid(hot, auction, bidder, maximum)
         await compare(seq)
-    await compare(6)  # the hammer
+    extension = await hot.run(extend_auction(auction, new_id(), 100))
+    assert isinstance(extension, ExtensionRecord)
+    await compare(6)
+    await compare(7)  # the hammer
 
-    assert viewer.of_type("extended"), "the soft close was tried"
+    assert [message["outage"] for message in viewer.of_type("extended")][-1]
+    assert not viewer.of_type("extended")[0]["outage"], "the soft close was tried"
     ticks = [(tick["price"], tick["reserve_met"], tick["buy_now"]) for tick in viewer.of_type("tick")]
     assert ticks[2:4] == [(2_100, False, 20_000), (5_000, True, None)]
     closed = viewer.of_type("closed")[0]
     assert (closed["hammer_price"], closed["winner"], closed["bids"]) == (9_000, 2, 5)
     for newcomer in newcomers:
-        assert await newcomer.reached(auction, 6) == viewer.replicas[str(auction)]
+        assert await newcomer.reached(auction, 7) == viewer.replicas[str(auction)]
 
 
 async def test_an_auction_without_bids_closes_unsold(hot: Hot, url: str, connect: Connect) -> None:
@@ -203,6 +207,31 @@ async def test_below_its_reserve_an_auction_closes_unsold_and_the_reserve_stays_
     newcomer = await watch(await connect(url), auction)
     assert replica == fresh(newcomer)
     assert "54321" not in str(viewer.messages + newcomer.messages)
+
+
+@pytest.mark.parametrize("bids", [0, 1])
+async def test_cancelling_ends_the_auction_for_everybody_before_its_end(
+    hot: Hot, processes: Processes, connect: Connect, bids: int
+) -> None:
+    anna = new_id()
+    auction = (await load(hot, [anna], buy_now_price=20_000)).auction_id
+    viewer = await watch(await connect(processes[0].url), auction)
+    bidder = await connect(processes[1].url, anna)
+    if bids:
+        await bid(hot, auction, anna, 3_000)
+
+    await hot.run(cancel_auction(auction, force=bids > 0))
+
+    closed = await viewer.push("closed")
+    assert (closed["cancelled"], closed["seq"], closed["bids"]) == (True, bids + 1, bids)
+    assert (closed["hammer_price"], closed["winner"]) == (None, None)
+    assert closed["sealed_at"] < closed["ends_at"]
+    reply = await bidder.request("bid", auction=str(auction), maximum=5_000)
+    assert (reply["type"], reply["code"]) == ("rejected", "cancelled")
+    newcomer = await watch(await connect(processes[1].url), auction)
+    snapshot = newcomer.messages[-1]
+    assert (snapshot["state"], snapshot["cancelled"], snapshot["buy_now"]) == ("closed", True, None)
+    assert viewer.replicas[str(auction)] == fresh(newcomer)
 
 
 async def test_buying_at_once_ends_the_auction_for_everybody(

@@ -15,6 +15,8 @@ from tests.store.side_by_side import SideBySide
 HISTORY_LENGTH = 4
 
 SELLER, ANN, BEN, CAT, DAN = (str(UUID(int=number)) for number in range(1, 6))
+FIRST, SECOND = str(UUID(int=101)), str(UUID(int=102))
+"""Actions that extend."""
 BASE = 1_800_000_000_000
 OPENS_AT, ENDS_AT, LATEST_END = BASE + 10_000, BASE + 100_000, BASE + 130_000
 BEFORE_WINDOW, IN_WINDOW = ENDS_AT - 10_001, ENDS_AT - 10_000
@@ -295,6 +297,89 @@ def bought_until_the_reserve_is_met(auction: SideBySide) -> None:
         auction.buy_now(BEN, "mine")
 
 
+def cancelling(auction: SideBySide) -> None:
+    for force in (False, True):
+        auction.reset()
+        auction.load(STATE)
+        auction.set_clock(BASE)
+        auction.cancel(force)
+        auction.set_clock(BASE + 20_000)
+        auction.bid(ANN, 5_000, "after_it")
+        auction.cancel(force)
+        auction.put_paddle(ANN, 5, 0, 2)
+        auction.set_clock(ENDS_AT)
+        auction.seal()
+        auction.bid(ANN, 5_000, "long_after_it")
+
+
+def cancelling_with_bids(auction: SideBySide) -> None:
+    auction.load(STATE)
+    auction.set_clock(BASE + 20_000)
+    auction.bid(ANN, 5_000, "one")
+    auction.set_clock(BASE)
+    auction.cancel(force=False)
+    auction.cancel(force=True)
+    auction.bid(ANN, 5_000, "one")
+    auction.bid(BEN, 9_000, "after_it")
+    auction.buy_now(BEN, "after_it")
+
+
+def cancelling_what_is_over(auction: SideBySide) -> None:
+    auction.load(STATE)
+    auction.set_clock(ENDS_AT)
+    auction.cancel(force=False)
+    auction.reset()
+    auction.load(STATE)
+    auction.set_clock(ENDS_AT)
+    auction.seal()
+    for force in (False, True):
+        auction.cancel(force)
+
+
+def extending(auction: SideBySide) -> None:
+    auction.load(STATE)
+    auction.set_clock(IN_WINDOW)
+    auction.bid(ANN, 2_000, "to_the_window")
+    auction.extend(FIRST, 60_000)
+    auction.set_clock(IN_WINDOW + 999)
+    auction.extend(FIRST, 60_000)
+    auction.extend(SECOND, 1)
+    auction.extend(FIRST, 60_000)
+    auction.set_clock(BASE)
+    for number in range(HISTORY_LENGTH):
+        auction.extend(str(UUID(int=200 + number)), 1)
+    auction.set_clock(ENDS_AT + 15_000)
+    auction.bid(BEN, 3_000, "not_over_yet")
+    auction.set_clock(LATEST_END + 60_000)
+    auction.bid(ANN, 4_000, "after_the_former_latest_end")
+    auction.read(0)
+    auction.read(8)
+
+
+def extending_past_the_end(auction: SideBySide) -> None:
+    auction.load(STATE)
+    auction.set_clock(ENDS_AT + 30_000)
+    auction.bid(ANN, 2_000, "over")
+    auction.extend(FIRST, 60_000)
+    auction.bid(ANN, 2_000, "goes_on")
+    auction.seal()
+    auction.set_clock(LATEST_END + 60_000)
+    auction.seal()
+    auction.extend(FIRST, 60_000)
+    auction.extend(SECOND, 60_000)
+    auction.set_clock(BASE)
+    auction.extend(SECOND, 60_000)
+
+
+def extended_in_another_life(auction: SideBySide) -> None:
+    auction.load(replace(STATE, extended_by=frozenset((FIRST, SECOND))))
+    auction.set_clock(BASE + 20_000)
+    auction.extend(SECOND, 5)
+    auction.cancel(force=False)
+    auction.extend(FIRST, 5)
+    auction.extend(str(UUID(int=103)), 5)
+
+
 def clock_steps_back(auction: SideBySide) -> None:
     auction.load(STATE)
     auction.set_clock(BASE + 20_000, microseconds=0)
@@ -350,6 +435,8 @@ def no_state(auction: SideBySide) -> None:
     for _ in range(2):
         auction.bid(ANN, 2_000, "a1")
         auction.seal()
+        auction.cancel(force=False)
+        auction.extend(FIRST, 1)
         auction.put_paddle(ANN, 5, 30_000, 2)
         auction.read(0)
         auction.mark_ready()
@@ -398,6 +485,12 @@ SCENARIOS: tuple[Callable[[SideBySide], None], ...] = (
     buying_as_the_leader,
     buying_when_the_clock_stepped_back,
     refused_purchases,
+    extending,
+    extending_past_the_end,
+    extended_in_another_life,
+    cancelling,
+    cancelling_with_bids,
+    cancelling_what_is_over,
     bought_out_by_bids,
     bought_until_the_first_bid,
     bought_until_the_reserve_is_met,

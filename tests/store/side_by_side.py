@@ -13,7 +13,7 @@ import msgspec
 from market import rules
 from store import hot
 from store.ids import new_id
-from store.records import BidRecord, NotYet, Rejection, SealRecord
+from store.records import BidRecord, ExtensionRecord, NotYet, Record, Rejection, SealRecord
 
 CLOCK = "clock"
 
@@ -72,6 +72,7 @@ def hot_auction(auction_id: UUID, state: rules.State, log_position: str = "0-0")
             hot.HotPaddle(UUID(bidder), paddle.number, paddle.limit, 1)
             for bidder, paddle in state.paddles.items()
         ],
+        extended_by=[UUID(action) for action in sorted(state.extended_by)],
     )
 
 
@@ -187,6 +188,34 @@ class SideBySide:
                 expected = self._seal(self.state, sealed)
         self._run(hot.seal_auction(self.auction_id, scripts=self.scripts), expected)
 
+    def cancel(self, force: bool) -> None:
+        """Try to cancel the auction in both worlds."""
+        expected: SealRecord | Rejection
+        if self.state is None:
+            expected = self._missing()
+        elif sealed := rules.cancel(self.state, self.now, force):
+            expected = self._seal(self.state, sealed)
+        else:
+            expected = Rejection("has_bids", max(self.now, self.state.decided_at), 0, 0, 0)
+        self._run(hot.cancel_auction(self.auction_id, force=force, scripts=self.scripts), expected)
+
+    def extend(self, action: str, by_ms: int) -> None:
+        """Try to move the end in both worlds."""
+        expected: ExtensionRecord | Rejection
+        if self.state is None:
+            expected = self._missing()
+        elif extension := rules.extend(self.state, action, by_ms, self.now):
+            expected = msgspec.convert(
+                {"type": "extension", "auction": self.auction_id, **asdict(extension)}, ExtensionRecord
+            )
+            self._record(expected)
+            self.state = rules.apply(self.state, extension)
+        else:
+            code = "already_extended" if action in self.state.extended_by else "closed"
+            expected = Rejection(code, max(self.now, self.state.decided_at), 0, 0, 0)
+        call = hot.extend_auction(self.auction_id, UUID(action), by_ms, scripts=self.scripts)
+        self._run(call, expected)
+
     def _seal(self, state: rules.State, sealed: rules.Sealed) -> SealRecord:
         """The record of the seal, which ends the auction unless it is sealed already."""
         record = msgspec.convert({"type": "seal", "auction": self.auction_id, **asdict(sealed)}, SealRecord)
@@ -290,7 +319,7 @@ class SideBySide:
         agree("reply", self.server.run(replace(call, parse=_as_it_is)), msgspec.json.encode(expected))
         self.compare()
 
-    def _record(self, record: BidRecord | SealRecord) -> None:
+    def _record(self, record: Record) -> None:
         text = msgspec.json.encode(record)
         self.history.append(text)
         self.log.append(text)
@@ -331,6 +360,7 @@ class SideBySide:
             "leader_maximum": lead.maximum,
             "bids": state.bids,
             "decided_at": state.decided_at,
+            **{f"extended:{action}": 1 for action in state.extended_by},
         }
         if state.sealed:
             fields["seal"] = self.seal_text.decode()

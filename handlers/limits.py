@@ -42,6 +42,7 @@ POLICIES: list[tuple[str, str, Policy]] = [
     ("PUT|DELETE", r"/api/v1/me/blocks/[^/]+", Policy("block", 60, 60)),
     ("POST", r"/api/v1/admin/reports/[^/]+/resolve", Policy("resolve", 120, 60)),
     ("POST", r"/api/v1/admin/signals/[^/]+/review", Policy("signal", 120, 60)),
+    ("POST", r"/api/v1/admin/(auctions/[^/]+/cancel|outages)", Policy("intervention", 60, 60)),
     ("PUT", r"/api/v1/admin/(auctions|reviews|messages)/[^/]+/hidden", Policy("hide", 120, 60)),
     ("PUT", r"/api/v1/admin/(seller-fee|switches|increment-tables)", Policy("setting", 30, 60)),
     ("GET|HEAD", r"/api/v1/admin/figures(/series)?", Policy("figures", 120, 60)),

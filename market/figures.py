@@ -35,7 +35,7 @@ class Name(StrEnum):
     SALES_AMOUNT = "sales_amount"
     """Their hammer prices together."""
     CONVERSION = "conversion"
-    """How many of 10,000 auctions that ended were sold."""
+    """How many of 10,000 auctions that ended were sold. Those that were cancelled do not count."""
     BIDS = "bids"
     """Accepted bids."""
     LATENESS = "lateness"
@@ -63,15 +63,13 @@ class Step(StrEnum):
 _STEPS = {Step.MINUTE: MINUTE, Step.HOUR: timedelta(hours=1), Step.DAY: DAY}
 
 _lateness = func.extract("epoch", Auction.sealed_at - Auction.ends_at) * 1000
+_ended = func.count().filter(~Auction.cancelled)
 _COUNTED: Mapping[Name, tuple[InstrumentedAttribute[Any], ColumnElement[Any]]] = {
     Name.SALES: (Order.created_at, func.count()),
     Name.SALES_AMOUNT: (Order.created_at, func.sum(Order.hammer_price)),
-    Name.CONVERSION: (
-        Auction.sealed_at,
-        func.count(Auction.hammer_price) * 10_000 // func.nullif(func.count(), 0),
-    ),
+    Name.CONVERSION: (Auction.sealed_at, func.count(Auction.hammer_price) * 10_000 // func.nullif(_ended, 0)),
     Name.BIDS: (Bid.at, func.count()),
-    Name.LATENESS: (Auction.sealed_at, func.max(_lateness)),
+    Name.LATENESS: (Auction.sealed_at, func.max(_lateness).filter(~Auction.cancelled)),
 }
 """What tables know: of when, and what of it."""
 
@@ -165,6 +163,7 @@ def series(session: Session, name: Name, since: int, until: int, step: Step) -> 
         select(at, _whole(value))
         .where(*where, time >= from_ms(since), time < from_ms(until))
         .group_by(at)
+        .having(value.is_not(None))
         .order_by(at)
     )
     return Series(name, step, [Point(to_ms(begin), value) for begin, value in rows])

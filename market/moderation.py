@@ -1,12 +1,14 @@
-"""What moderators hide and show again: auctions, reviews, messages. Nothing is deleted."""
+"""What moderators hide and show again: auctions, reviews, messages. Nothing is deleted. And what those with a role do
+to auctions that run: cancel one, give back the time that an outage took."""
 
 from uuid import UUID
 
 import msgspec
 from sqlalchemy.orm import Session
 
-from market import audit, trust
+from market import audit, cancelling, outages, trust
 from market.audit import Actor, Subject
+from market.cancelling import Cancelling
 from market.errors import Refusal
 from market.times import clock, to_ms
 from store.models import Auction, AuctionStatus, ChatMessage, Review
@@ -49,6 +51,29 @@ def hide_message(session: Session, actor: Actor, message_id: UUID, hidden: bool,
     if message is None:
         raise _not_found()
     return _set(session, actor, message, hidden, reason)
+
+
+def cancel_auction(session: Session, actor: Actor, auction_id: UUID, reason: str) -> Cancelling:
+    """`cancelling.forced`, with its refusals: any auction that is not settled yet, whatever was bid. The `reason` is
+    for everybody to read. That of a running live auction is noted before Redis decides."""
+    outcome = cancelling.forced(session, auction_id, reason)
+    after = {"cancelled_at": outcome.cancelled_at}
+    audit.record(session, actor, "cancel", Subject("auction", auction_id), reason, None, after)
+    return outcome
+
+
+def order_extension(
+    session: Session, actor: Actor, action: UUID, began_at: int, ended_at: int, by_ms: int, reason: str
+) -> None:
+    """Note that all that an outage touched is to be extended. Refuses as `outages.touched`."""
+    touched = outages.touched(session, began_at, ended_at, by_ms)
+    after = {
+        "began_at": began_at,
+        "ended_at": ended_at,
+        "by_ms": by_ms,
+        "auctions": len(touched.live) + len(touched.neighbourhood),
+    }
+    audit.record(session, actor, "extend", Subject("outage", action), reason, None, after)
 
 
 def _set(

@@ -188,7 +188,7 @@ def _new_accounts() -> Select[*tuple[Any, ...]]:
         Auction.status == AuctionStatus.PUBLISHED,
         Auction.ends_at.between(func.now(), func.now() + NEAR_CLOSE),
     )
-    has_ended = Auction.sealed_at > func.now() - NEW_ACCOUNT
+    has_ended = and_(Auction.sealed_at > func.now() - NEW_ACCOUNT, ~Auction.cancelled)
     age_ms = func.extract("epoch", Auction.ends_at - User.created_at) * 1000
     bid_late = exists().where(
         Bid.bidder_id == Auction.leader_id,

@@ -3,6 +3,7 @@
 from handlers.admin import (
     adjustments,
     announcements,
+    auctions,
     audit,
     catalogue,
     figures,
@@ -20,6 +21,7 @@ routes: list[tuple[str, type[ApiHandler]]] = [
     *adjustments.routes,
     *audit.routes,
     *moderation.routes,
+    *auctions.routes,
     *settings.routes,
     *announcements.routes,
     *catalogue.routes,

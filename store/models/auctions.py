@@ -63,11 +63,10 @@ class Auction(Base):
 
     `epoch` counts the loads into Redis. `seq` is the number of the last record written back; `sealed_seq` that of the
     seal, so the auction may be settled when they are equal. `increments` are [from price, increment], the first from 0.
-    `ends_at` moves with soft close, at most to `latest_end`, and to the moment of a purchase; an `Extension` moves both.
-    `hammer_price` is None when nobody won. `cancelled` says what kind of seal it was; `cancel_reason` means nothing
-    unless it was.
-    `fee_*` are the seller's fee as it was when the auction was published. Since `hidden_at` only those who take part and
-    moderators find it.
+    `ends_at` moves with soft close, at most to `latest_end`, and to the moment of a purchase; an `Extension` moves
+    both. `hammer_price` is None when nobody won. `cancelled` says what kind of seal it was; `cancel_reason` means
+    nothing unless it was. `fee_*` are the seller's fee as it was when the auction was published. Since `hidden_at` only
+    those who take part and moderators find it.
     """
 
     __tablename__ = "auctions"

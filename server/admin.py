@@ -71,7 +71,7 @@ def create(settings: Settings, email: str) -> bool:
 
 
 def warn(settings: Settings, email: str, reason: str) -> None:
-    """Tell a user what was wrong."""
+    """Warn a user."""
     _act(settings, email, reason, sanctions.warn)
 
 

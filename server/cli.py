@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         "admin", help="act on a user as an administrator; the audit log keeps who, what and why"
     ).add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, what in {
-        "warn": "tell a user what was wrong",
+        "warn": "warn a user",
         "suspend": "let a user look, but neither bid nor sell, for a time",
         "ban": "end a user's sessions and refuse new ones",
         "unban": "lift a ban",

@@ -119,7 +119,7 @@ def _operation(
     name = handler.__name__.removesuffix("Handler")
     described: Json = {
         "operationId": f"{method.lower()}{name}",
-        "tags": [handler.__module__.rpartition(".")[2]],
+        "tags": [handler.__module__.split(".")[1]],
         "summary": _summary(handler, method),
         "security": _security(handler, method, operation),
         "parameters": list(_parameters(operation, components)),

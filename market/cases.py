@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session, aliased
 
 from market import audit, orders
 from market.audit import Actor, Subject
+from market.errors import Refusal
 from market.orders import Action
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
-from store.models import Auction, Delivery, Order, OrderState, User
+from store.models import Auction, ChatMessage, Delivery, Order, OrderEvent, OrderState, User
 
 Outcome = Literal["complete", "refund"]
 
@@ -20,6 +21,10 @@ ACTIONS: dict[Outcome, Action] = {
     "complete": Action.DECIDE_FOR_SELLER,
     "refund": Action.DECIDE_FOR_BUYER,
 }
+
+
+MESSAGES = 200
+"""How many messages of the chat a case shows."""
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -43,6 +48,33 @@ class Case(msgspec.Struct, frozen=True):
     finished_at: int | None
 
 
+class CaseEvent(msgspec.Struct, frozen=True):
+    """A step of the order, `at` (ms). Without an `actor_id` it was the clock."""
+
+    actor_id: UUID | None
+    action: str
+    from_state: str
+    to_state: str
+    at: int
+
+
+class CaseMessage(msgspec.Struct, frozen=True):
+    """What one side wrote to the other, `created_at` in ms."""
+
+    id: UUID
+    sender_id: UUID
+    text: str
+    created_at: int
+
+
+class CaseFile(msgspec.Struct, frozen=True):
+    """What a decision is made by: all steps, and the latest messages, both in their order."""
+
+    case: Case
+    events: list[CaseEvent]
+    messages: list[CaseMessage]
+
+
 def page(session: Session, cursor: str | None, limit: int) -> Page[Case]:
     """The orders that wait for a decision, the oldest first. Refuses with `invalid_cursor`."""
     query = _cases().where(Order.state == OrderState.PROBLEM).order_by(Order.id)
@@ -50,6 +82,33 @@ def page(session: Session, cursor: str | None, limit: int) -> Page[Case]:
         query = query.where(Order.id > decode_cursor(cursor, UUID))
     cases = [_view(*row) for row in session.execute(query.limit(bounded(limit) + 1))]
     return page_of(cases, bounded(limit), lambda case: case.id)
+
+
+def get(session: Session, order_id: UUID) -> CaseFile:
+    """An order that is or was a case, with its chat. Refuses with `not_found`, also for all other orders, whose chats
+    are nobody's business."""
+    events = session.scalars(
+        select(OrderEvent).where(OrderEvent.order_id == order_id).order_by(OrderEvent.at)
+    ).all()
+    if all(event.to_state != OrderState.PROBLEM for event in events):
+        raise Refusal("not_found", "There is no such case.")
+    latest = (
+        select(ChatMessage)
+        .where(ChatMessage.order_id == order_id)
+        .order_by(ChatMessage.number.desc())
+        .limit(MESSAGES)
+    )
+    return CaseFile(
+        _view(*session.execute(_cases().where(Order.id == order_id)).one()),
+        [
+            CaseEvent(event.actor_id, event.action, event.from_state, event.to_state, to_ms(event.at))
+            for event in events
+        ],
+        [
+            CaseMessage(message.id, message.sender_id, message.text, to_ms(message.created_at))
+            for message in reversed(session.scalars(latest).all())
+        ],
+    )
 
 
 def resolve(session: Session, actor: Actor, order_id: UUID, outcome: Outcome, reason: str) -> Case:

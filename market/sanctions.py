@@ -24,7 +24,8 @@ MAX_SUSPENSION = timedelta(days=365)
 
 
 def warn(session: Session, actor: Actor, user_id: UUID, reason: str) -> None:
-    """Tell a user what was wrong: the `reason`. Refuses with `not_found` or `forbidden`."""
+    """Keep a warning among what was done to the user; the `reason` says what was wrong. Refuses with `not_found` or
+    `forbidden`."""
     _locked(session, actor, user_id)
     audit.record(session, actor, "warn", Subject("user", user_id), reason)
 

@@ -10,7 +10,6 @@ import pwd
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from uuid import UUID
 
 import msgspec
@@ -33,6 +32,7 @@ from store.database import SyncDatabase
 from store.hot import SyncHot
 from store.models import Role
 
+HOUR_MS = 3_600_000
 NAME = "Admin"
 CREATED = "createadmin"
 """The reason that the audit log has for administrators who are made here."""
@@ -71,7 +71,7 @@ def create(settings: Settings, email: str) -> bool:
 
 
 def warn(settings: Settings, email: str, reason: str) -> None:
-    """Tell a user what was wrong."""
+    """Warn a user."""
     _act(settings, email, reason, sanctions.warn)
 
 
@@ -79,7 +79,7 @@ def suspend(settings: Settings, email: str, hours: int, reason: str) -> None:
     """Let a user look, but neither bid nor sell, for so many hours; 0 ends it."""
 
     def use_case(session: Session, actor: Actor, user_id: UUID, reason: str) -> list[UUID]:
-        until = to_ms(clock(session) + timedelta(hours=hours)) if hours else None
+        until = to_ms(clock(session)) + hours * HOUR_MS if hours else None
         return sanctions.suspend(session, actor, user_id, until, reason)
 
     _act(settings, email, reason, use_case)

@@ -97,11 +97,26 @@ def _parser() -> argparse.ArgumentParser:
         "createadmin", help="make an administrator; asks a new one for the password or reads stdin"
     )
     admin.add_argument("email", help="what the administrator logs in with")
-    actions = commands.add_parser(
-        "admin", help="act on a user as an administrator; the audit log keeps who, what and why"
-    ).add_subparsers(dest="action", required=True, metavar="ACTION")
+    _add_actions(
+        commands.add_parser(
+            "admin", help="act on a user as an administrator; the audit log keeps who, what and why"
+        )
+    )
+    commands.add_parser(
+        "demo",
+        help="run three live auctions, or with --neighbourhood a trade, with bots on the running system",
+    )
+    commands.add_parser(
+        "test", help="run pytest on an instance of its own (--keep leaves it up), with pytest's options"
+    )
+    return parser
+
+
+def _add_actions(parser: argparse.ArgumentParser) -> None:
+    """The actions of `admin`."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, what in {
-        "warn": "tell a user what was wrong",
+        "warn": "warn a user",
         "suspend": "let a user look, but neither bid nor sell, for a time",
         "ban": "end a user's sessions and refuse new ones",
         "unban": "lift a ban",
@@ -118,14 +133,6 @@ def _parser() -> argparse.ArgumentParser:
     log = actions.add_parser("audit", help="show the latest entries of the audit log")
     log.add_argument("email", nargs="?", help="only those about this user")
     log.add_argument("-n", dest="limit", type=int, default=20, help="how many at most (20; up to 100)")
-    commands.add_parser(
-        "demo",
-        help="run three live auctions, or with --neighbourhood a trade, with bots on the running system",
-    )
-    commands.add_parser(
-        "test", help="run pytest on an instance of its own (--keep leaves it up), with pytest's options"
-    )
-    return parser
 
 
 def administer(settings: Settings, arguments: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from handlers.operations import operation
 from handlers.parsing import Body, PageQuery
 from handlers.pushing import tell
 from market import cases
-from market.cases import Case, Outcome
+from market.cases import Case, CaseFile, Outcome
 from market.pages import Page
 from store.models import Role
 from store.pushes import OrderPush
@@ -29,6 +29,14 @@ class CasesHandler(AdminHandler):
         return await self.use(cases.page, query.cursor, query.limit)
 
 
+class CaseHandler(AdminHandler):
+    """GET: one such order, or one that was decided, with its steps and its chat."""
+
+    @operation(role=Role.MODERATOR)
+    async def get(self, order_id: UUID) -> CaseFile:
+        return await self.use(cases.get, order_id)
+
+
 class ResolveHandler(AdminHandler):
     """POST: decide about an order whose sides do not agree, which moves its escrow."""
 
@@ -42,5 +50,6 @@ class ResolveHandler(AdminHandler):
 
 routes = [
     (r"/api/v1/admin/orders", CasesHandler),
+    (rf"/api/v1/admin/orders/{UUID_PATTERN}", CaseHandler),
     (rf"/api/v1/admin/orders/{UUID_PATTERN}/resolve", ResolveHandler),
 ]

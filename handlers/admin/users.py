@@ -57,7 +57,7 @@ class MemberHandler(AdminHandler):
 
 
 class WarnHandler(AdminHandler):
-    """POST: tell a user what was wrong."""
+    """POST: warn a user."""
 
     @operation(statuses=DONE, role=Role.MODERATOR)
     async def post(self, user_id: UUID, body: Reasoned) -> None:

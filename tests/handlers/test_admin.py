@@ -9,11 +9,12 @@ import pytest
 
 from handlers.openapi import document, operations
 from handlers.routes import ROUTES
-from market import accounts, audit
+from market import accounts, audit, bidding, neighbourhoods, orders, paddles
 from market.audit import Actor, Subject
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Role
+from tests.database import YEOKSAM, make_neighbourhood_auction, make_order, make_published_auction
 from tests.handlers.client import Client
 from tests.handlers.conftest import People
 from tests.handlers.test_bodies import BODIES, NOWHERE
@@ -66,6 +67,37 @@ async def test_the_role_of_this_moment_counts_and_not_that_of_the_token(
     with sync_database.transaction() as session:
         accounts.set_role(session, ann.user_id, Role.MODERATOR)
     assert await ann.refused("GET", "/admin/audit") == "forbidden"
+
+
+RESERVE, MAXIMUM, LIMIT = 3_333_331, 4_444_443, 5_555_557
+READS = [path for method, path, _ in OPERATIONS if method == "GET"]
+
+
+@pytest.mark.parametrize("path", READS)
+@pytest.mark.usefixtures("some_regions")
+async def test_no_answer_tells_a_secret(person: People, sync_database: SyncDatabase, path: str) -> None:
+    """Neither by its name, which `Client` looks at, nor by what it looks like: the reserve and the leader's maximum of
+    an auction that runs, what is held for it, a token, a hash."""
+    admin, bidder = person(role=Role.ADMIN), person(funds=20_000_000)
+    with sync_database.transaction() as session:
+        auction = make_neighbourhood_auction(session, reserve=RESERVE)
+        neighbourhoods.verify(session, bidder.user_id, *YEOKSAM, accuracy_m=10)
+        bidding.place(session, bidder.user_id, auction.id, "one", MAXIMUM)
+        paddles.take(session, bidder.user_id, make_published_auction(session, reserve=RESERVE).id, LIMIT)
+        order = make_order(session, auction.seller_id, bidder.user_id).id
+        orders.ship(session, auction.seller_id, order, "A carrier", "1")
+        orders.report_problem(session, bidder.user_id, order, "It is broken.")
+    await admin.post(f"/admin/users/{bidder.user_id}/warn", {"reason": "A reason"})
+    ids = {"user_id": bidder.user_id, "auction_id": auction.id, "order_id": order}
+    address = re.sub(r"\{(\w+)\}", lambda match: str(ids.get(match[1], NOWHERE)), path)
+
+    text = json.dumps((await admin.call("GET", address)).body)
+
+    for number in (RESERVE, MAXIMUM, LIMIT, MAXIMUM + LIMIT, 20_000_000 - MAXIMUM - LIMIT):
+        assert str(number) not in text
+    assert bidder.token is not None
+    assert bidder.token not in text
+    assert not re.search(r"\$argon2|eyJ|\"reserve\": \d", text)
 
 
 def note(database: SyncDatabase, actor: Actor, action: str, subject: UUID, **changes: Any) -> None:

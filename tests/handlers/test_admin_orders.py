@@ -41,6 +41,10 @@ async def test_a_moderator_decides_an_order(
     moderator = person(role=Role.MODERATOR)
     case = next(case for case in await moderator.items("/admin/orders", 100) if case["id"] == str(order))
     assert (case["problem"], case["buyer_id"]) == ("It is broken.", str(buyer.user_id))
+    file = await moderator.get(f"/admin/orders/{order}")
+    assert file["case"] == case
+    assert [event["action"] for event in file["events"]] == ["ship", "report_problem"]
+    assert await moderator.refused("GET", f"/admin/orders/{new_id()}") == "not_found"
     path, key = f"/admin/orders/{order}/resolve", {"Idempotency-Key": str(uuid4())}
     for _ in range(2):
         answer = await moderator.call("POST", path, REFUND, headers=key)

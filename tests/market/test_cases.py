@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from market import audit, cases, orders
+from market import audit, cases, chats, orders
 from market.audit import Actor
 from market.cases import ACTIONS, Case, Outcome
 from market.orders import OrderView
@@ -92,6 +92,25 @@ def test_the_sides_and_moderators_at_once_move_the_escrow_once(trade: Trade, mod
     assert answers.count("wrong_state") == 5
     assert trade.money == ((0, PRICE, 0) if won.state == "completed" else (0, 0, PRICE))
     trade.check_ledger()
+
+
+def test_a_case_has_its_steps_and_its_chat_and_other_orders_are_none(trade: Trade, moderator: Actor) -> None:
+    for number in range(3):
+        trade.do(chats.send, trade.seller, trade.order_id, f"Message {number}")
+    trade.ship()
+    assert trade.refused(cases.get, trade.order_id) == "not_found"
+    assert trade.refused(cases.get, new_id()) == "not_found"
+    trade.do(orders.report_problem, trade.buyer, trade.order_id, "It is broken.")
+    file = trade.do(cases.get, trade.order_id)
+    assert file.case.problem == "It is broken."
+    assert [(event.action, event.actor_id) for event in file.events] == [
+        ("ship", trade.seller),
+        ("report_problem", trade.buyer),
+    ]
+    assert [message.text for message in file.messages] == ["Message 0", "Message 1", "Message 2"]
+    assert {message.sender_id for message in file.messages} == {trade.seller}
+    trade.do(cases.resolve, moderator, trade.order_id, "refund", WHY)
+    assert trade.do(cases.get, trade.order_id).events[-1].actor_id == moderator.user_id
 
 
 def test_what_waits_for_a_decision_is_listed_the_oldest_first(trade: Trade, moderator: Actor) -> None:

@@ -61,7 +61,7 @@ class RegisterHandler(ApiHandler):
 
     public = True
 
-    @operation("password_too_common", "busy", statuses=(HTTPStatus.ACCEPTED,))
+    @operation("switched_off", "password_too_common", "busy", statuses=(HTTPStatus.ACCEPTED,))
     async def post(self, body: Registration) -> Addressed:
         require_uncommon(body.password, body.email, body.display_name)
         new = NewUser(
@@ -124,6 +124,7 @@ class LoginHandler(_TokensHandler):
         if attempt.counted:
             await logins.forget_attempts(self, user_id)
         await logins.tell_revoked(self, opened.ended)
+        await logins.leave_trace(self, user_id)
         return self.hand_out(opened.log_in, token, in_cookie)
 
 

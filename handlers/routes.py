@@ -13,6 +13,7 @@ from handlers import (
     neighbourhoods,
     orders,
     photos,
+    platform,
     questions,
     recovery,
     regions,
@@ -22,6 +23,7 @@ from handlers import (
     wallet,
     watches,
 )
+from handlers.admin import routes as admin
 from handlers.base import ApiHandler, NotFoundHandler
 
 ROUTES: list[tuple[str, type[ApiHandler]]] = [
@@ -33,6 +35,7 @@ ROUTES: list[tuple[str, type[ApiHandler]]] = [
     *auctions.routes,
     *categories.routes,
     *watches.routes,
+    *platform.routes,
     *bids.routes,
     *seller.routes,
     *buyer.routes,
@@ -44,6 +47,7 @@ ROUTES: list[tuple[str, type[ApiHandler]]] = [
     *chats.routes,
     *reviews.routes,
     *safety.routes,
+    *admin.routes,
     *docs.routes,
     (r"/api/.*", NotFoundHandler),
 ]

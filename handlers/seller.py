@@ -164,7 +164,9 @@ class PublishHandler(ApiHandler):
     """POST: make a draft public, for good."""
 
     @operation(
+        "switched_off",
         "email_not_verified",
+        "suspended",
         "forbidden",
         "wrong_state",
         "invalid_auction",

@@ -278,8 +278,8 @@ def told(session: Session, session_ids: Sequence[UUID]) -> None:
     )
 
 
-def open_sessions(session: Session, principal: Principal) -> SessionList:
-    """The sessions of the user that are not over."""
+def open_sessions(session: Session, user_id: UUID, current: UUID | None = None) -> SessionList:
+    """The sessions of the user that are not over; `current` is the one that asks."""
     rows = session.execute(
         select(
             models.Session.id,
@@ -287,7 +287,7 @@ def open_sessions(session: Session, principal: Principal) -> SessionList:
             models.Session.refreshed_at,
             models.Session.expires_at,
         )
-        .where(models.Session.user_id == principal.user_id, _open())
+        .where(models.Session.user_id == user_id, _open())
         .order_by(models.Session.id.desc())
     )
     return SessionList(
@@ -297,7 +297,7 @@ def open_sessions(session: Session, principal: Principal) -> SessionList:
                 to_ms(row.created_at),
                 to_ms(row.refreshed_at),
                 to_ms(row.expires_at),
-                row.id == principal.session_id,
+                row.id == current,
             )
             for row in rows
         ]

@@ -6,11 +6,12 @@ from uuid import UUID
 from sqlalchemy import case, func, literal, select, union_all, update
 from sqlalchemy.orm import Session
 
-from market import alarms, due, ledger
+from market import alarms, due, fees, ledger
 from market.alarms import Alarm, Reason
 from market.auctions import locked
 from market.due import Due
 from market.errors import Refusal
+from market.fees import SellerFee
 from store.ids import new_id
 from store.models import (
     AccountKind,
@@ -149,6 +150,10 @@ def _move_money(session: Session, auction: Auction) -> Settled:
                 seller_id=auction.seller_id,
                 buyer_id=winner_id,
                 hammer_price=auction.hammer_price,
+                fee=fees.of(
+                    SellerFee(auction.fee_basis_points, auction.fee_floor, auction.fee_cap),
+                    auction.hammer_price,
+                ),
                 state=OrderState.IN_ESCROW,
             )
         )

@@ -9,7 +9,7 @@ from handlers.routes import ROUTES
 from handlers.tokens import AccessTokens
 from market.sessions import Lifetime
 from server import asyncapi, health, media, process
-from server.settings import Settings
+from server.settings import Settings, secret
 from store.database import Database
 from store.hot import Hot
 from store.vault import Vault
@@ -37,6 +37,7 @@ async def main(settings: Settings, port: int) -> None:
         openapi=openapi.document(ROUTES),
         asyncapi=asyncapi.document(),
         quota_factor=settings.quota_factor,
+        trace_key=secret(settings.home, "traces").encode(),
     )
     application = process.ServerApplication(
         [*ROUTES, *health.routes(readiness)],

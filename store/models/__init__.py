@@ -1,5 +1,6 @@
 """The tables, by subject."""
 
+from store.models.admin import Adjustment, AdjustmentState, AuditEntry, Direction
 from store.models.auctions import (
     Auction,
     AuctionKind,
@@ -32,17 +33,23 @@ from store.models.people import (
 )
 from store.models.photos import Photo, PhotoStatus
 from store.models.places import Neighbourhood, Region
+from store.models.platform import Announcement, Figure, PlatformSetting
 from store.models.questions import Question
-from store.models.safety import Block, Report, ReportKind, ReportReason
+from store.models.safety import Block, Report, ReportKind, ReportOutcome, ReportReason
+from store.models.signals import LogInTrace, Signal, SignalKind
 from store.models.watches import Watch
 
 __all__ = [
     "TRUST",
     "Account",
     "AccountKind",
+    "Adjustment",
+    "AdjustmentState",
+    "Announcement",
     "Auction",
     "AuctionKind",
     "AuctionStatus",
+    "AuditEntry",
     "Base",
     "Bid",
     "Block",
@@ -50,10 +57,13 @@ __all__ = [
     "ChatMessage",
     "Condition",
     "Delivery",
+    "Direction",
     "Extension",
+    "Figure",
     "Handover",
     "IdempotencyKey",
     "Language",
+    "LogInTrace",
     "LogPosition",
     "Mail",
     "MailKind",
@@ -66,18 +76,22 @@ __all__ = [
     "PaddleStatus",
     "Photo",
     "PhotoStatus",
+    "PlatformSetting",
     "Purpose",
     "Question",
     "RecoveryCode",
     "Region",
     "Report",
     "ReportKind",
+    "ReportOutcome",
     "ReportReason",
     "Review",
     "Role",
     "SearchWords",
     "SecondFactor",
     "Session",
+    "Signal",
+    "SignalKind",
     "Transfer",
     "TransferKind",
     "User",

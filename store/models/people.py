@@ -28,11 +28,17 @@ TRUST = (
 
 
 class Role(StrEnum):
-    """What a user may do. Everybody buys and sells; the others also look after the platform."""
+    """What a user may do: also all that those before it may. Everybody buys and sells; the others also look after the
+    platform."""
 
     USER = "user"
     MODERATOR = "moderator"
     ADMIN = "admin"
+
+    def includes(self, other: "Role") -> bool:
+        """Whether this role may do what `other` may."""
+        roles = list(Role)
+        return roles.index(self) >= roles.index(other)
 
 
 class Language(StrEnum):
@@ -53,7 +59,17 @@ class User(Base):
     """
 
     __tablename__ = "users"
-    __table_args__ = (one_of("role", Role), one_of("language", Language))
+    __table_args__ = (
+        one_of("role", Role),
+        one_of("language", Language),
+        Index("ix_users_email_prefix", "email", postgresql_ops={"email": "text_pattern_ops"}),
+        Index(
+            "ix_users_name_prefix",
+            func.lower(text("display_name")).label("name"),
+            postgresql_ops={"name": "text_pattern_ops"},
+        ),
+        Index("ix_users_staff", "role", "id", postgresql_where=text("role <> 'user'")),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     email: Mapped[str] = mapped_column(unique=True)
@@ -62,6 +78,8 @@ class User(Base):
     bio: Mapped[str] = mapped_column(server_default="")
     role: Mapped[Role] = mapped_column(String, server_default="user")
     banned_at: Mapped[datetime | None]
+    suspended_until: Mapped[datetime | None]
+    """Until then the user may look, but neither bid nor sell."""
     language: Mapped[Language] = mapped_column(String, server_default="en")
     email_verified_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

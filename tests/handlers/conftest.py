@@ -22,6 +22,7 @@ from store.database import Database, SyncDatabase
 from store.hot import Hot
 from store.ids import new_id
 from store.media.interface import Media
+from store.models import Role
 from store.vault import Vault
 from tests.database import make_user
 from tests.handlers.client import Client
@@ -90,9 +91,11 @@ def guest(http_server_client: AsyncHTTPClient) -> Client:
 def person(http_server_client: AsyncHTTPClient, sync_database: SyncDatabase) -> People:
     """Makes logged-in users, with `funds` in the wallet. Below the API: password hashes take long."""
 
-    def make(funds: int = 0, session_ttl_s: int = 3600, verified: bool = True) -> Client:
+    def make(
+        funds: int = 0, session_ttl_s: int = 3600, verified: bool = True, role: Role = Role.USER
+    ) -> Client:
         with sync_database.transaction() as session:
-            user_id = make_user(session, verified=verified)
+            user_id = make_user(session, role=role, verified=verified)
             lifetime = Lifetime(session_ttl_s, session_ttl_s)
             session_id = sessions.open_session(session, user_id, RefreshToken.new(), lifetime)
             if funds:
@@ -101,3 +104,20 @@ def person(http_server_client: AsyncHTTPClient, sync_database: SyncDatabase) -> 
         return Client(http_server_client, user_id, token)
 
     return make
+
+
+@pytest.fixture
+def log_in_again(
+    http_server_client: AsyncHTTPClient, sync_database: SyncDatabase
+) -> Callable[[Client], Client]:
+    """The same user with another session."""
+
+    def log_in(client: Client) -> Client:
+        with sync_database.transaction() as session:
+            session_id = sessions.open_session(
+                session, client.user_id, RefreshToken.new(), Lifetime(3600, 3600)
+            )
+        token, _ = TOKENS.issue(Principal(client.user_id, session_id))
+        return Client(http_server_client, client.user_id, token)
+
+    return log_in

@@ -1,0 +1,100 @@
+"""Figures, of this moment and through time."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.orm import Session
+
+from market import figures
+from market.errors import Refusal
+from market.figures import Name, Point, Step
+from market.times import to_ms
+from store.models import Auction, AuctionStatus, Figure
+from tests.database import make_order, make_published_auction
+
+THEN = datetime(2001, 1, 1, tzinfo=UTC)
+"""Long before everything that other tests do."""
+HOUR = timedelta(hours=1)
+
+
+def points(session: Session, name: Name, step: Step = Step.HOUR, hours: int = 24) -> list[tuple[int, int]]:
+    """The values of a series from THEN on, with the number of the step."""
+    found = figures.series(session, name, to_ms(THEN), to_ms(THEN + hours * HOUR), step)
+    width = {Step.MINUTE: 60_000, Step.HOUR: 3_600_000, Step.DAY: 86_400_000}[step]
+    return [((point.at - to_ms(THEN)) // width, point.value) for point in found.items]
+
+
+def test_sales_are_counted_from_the_orders(db_session: Session) -> None:
+    for minutes, price in ((5, 1_000), (50, 2_000), (130, 4_000), (25 * 60, 8_000)):
+        order = make_order(db_session, hammer_price=price)
+        order.created_at = THEN + timedelta(minutes=minutes)
+    db_session.flush()
+    assert points(db_session, Name.SALES) == [(0, 2), (2, 1)]
+    assert points(db_session, Name.SALES_AMOUNT) == [(0, 3_000), (2, 4_000)]
+    assert points(db_session, Name.SALES_AMOUNT, Step.DAY, 48) == [(0, 7_000), (1, 8_000)]
+    assert points(db_session, Name.SALES, Step.MINUTE, 1) == [(5, 1), (50, 1)]
+
+
+def test_conversion_and_lateness_are_those_of_the_auctions_that_ended(db_session: Session) -> None:
+    for minutes, late_ms, price in ((5, 20, 1_000), (6, 250, None), (7, 0, 500), (65, 7, None)):
+        auction = db_session.get_one(Auction, make_published_auction(db_session).id)
+        auction.sealed_at = THEN + timedelta(minutes=minutes)
+        auction.opens_at = auction.sealed_at - HOUR
+        auction.ends_at = auction.latest_end = auction.sealed_at - timedelta(milliseconds=late_ms)
+        auction.status = AuctionStatus.UNSOLD if price is None else AuctionStatus.SOLD
+        auction.hammer_price = price
+    db_session.flush()
+    assert points(db_session, Name.CONVERSION) == [(0, 6_666), (1, 0)]
+    assert points(db_session, Name.LATENESS) == [(0, 250), (1, 7)]
+
+
+def test_samples_of_a_step_make_one_point(db_session: Session) -> None:
+    for minutes, value in ((0, 3), (1, 9), (2, 5), (70, -4)):
+        for name in (Name.SOCKETS, Name.LATE_REJECTIONS, Name.LEDGER_SUM):
+            at = THEN + timedelta(minutes=minutes)
+            db_session.execute(insert(Figure).values(name=name, at=at, value=value))
+    assert points(db_session, Name.SOCKETS) == [(0, 9), (1, -4)]
+    assert points(db_session, Name.LATE_REJECTIONS) == [(0, 17), (1, -4)]
+    assert points(db_session, Name.LEDGER_SUM) == [(0, 9), (1, 4)]
+
+
+@pytest.mark.parametrize("name", Name)
+def test_every_figure_has_a_series(db_session: Session, name: Name) -> None:
+    assert points(db_session, name) == []
+
+
+@pytest.mark.parametrize("span_ms", [0, -1, figures.MAX_POINTS * 60_000 + 1])
+def test_a_series_has_some_points_and_not_too_many(db_session: Session, span_ms: int) -> None:
+    with pytest.raises(Refusal, match="invalid_query"):
+        figures.series(db_session, Name.BIDS, to_ms(THEN), to_ms(THEN) + span_ms, Step.MINUTE)
+
+
+def test_the_figures_of_now_follow_what_happens(db_session: Session) -> None:
+    before = figures.now(db_session)
+    make_order(db_session, hammer_price=1_500)
+    figures.sample(db_session, sockets=7, write_back_lag=900, late_rejections=2)
+    figures.sample(db_session, sockets=5, write_back_lag=800, late_rejections=1)
+    after = figures.now(db_session)
+    assert (after.sales - before.sales, after.sales_amount - before.sales_amount) == (1, 1_500)
+    assert (after.sockets, after.write_back_lag) == (5, 800)
+    assert after.mail_backlog is not None
+    assert after.late_rejections - before.late_rejections == 3
+    assert after.ledger_sum == 0
+    at = after.at
+    [*_, last] = figures.series(db_session, Name.SOCKETS, at - 60_000, at + 60_000, Step.DAY).items
+    assert isinstance(last, Point)
+    assert last.value == 7
+
+
+def test_without_anything_there_are_still_figures(db_session: Session) -> None:
+    db_session.execute(delete(Figure))
+    found = figures.now(db_session)
+    assert (found.sockets, found.write_back_lag, found.mail_backlog) == (None, None, None)
+
+
+def test_old_samples_are_deleted(db_session: Session) -> None:
+    db_session.execute(insert(Figure).values(name=Name.SOCKETS, at=THEN, value=1))
+    figures.sample(db_session, 1, 1, 1)
+    figures.forget_old(db_session)
+    assert db_session.scalar(select(func.min(Figure.at))) != THEN

@@ -1,5 +1,5 @@
-"""What moderators hide and show again: auctions, reviews, messages, questions. Nothing is deleted. And what those with a
-role do to auctions that run: cancel one, give back the time that an outage took."""
+"""What moderators hide and show again: auctions, reviews, messages, questions. Nothing is deleted. And what those with
+a role do to auctions that run: cancel one, give back the time that an outage took."""
 
 from uuid import UUID
 

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy.orm import Session
 
 from market import audit, cancelling, outages, trust
+from market.auctions import locked, not_found
 from market.audit import Actor, Subject
 from market.cancelling import Cancelling
 from market.errors import Refusal
@@ -26,9 +27,9 @@ def hide_auction(session: Session, actor: Actor, auction_id: UUID, hidden: bool,
 
     Refuses with `not_found`, also for a draft.
     """
-    auction = session.get(Auction, auction_id, populate_existing=True, with_for_update={"key_share": True})
-    if auction is None or auction.status == AuctionStatus.DRAFT:
-        raise _not_found()
+    auction = locked(session, auction_id)
+    if auction.status == AuctionStatus.DRAFT:
+        raise not_found()
     return _set(session, actor, auction, hidden, reason)
 
 

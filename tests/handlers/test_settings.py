@@ -1,14 +1,13 @@
 """What admins change holds everywhere within a second."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from pytest_tornasync.plugin import AsyncHTTPServerClient  # type: ignore[import-untyped]
-from sqlalchemy import delete, text
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application
@@ -19,7 +18,7 @@ from realtime.limits import Limits
 from store import switches
 from store.database import Database, SyncDatabase
 from store.hot import Hot, SyncHot
-from store.models import PlatformSetting, Role
+from store.models import Role
 from store.switches import Switches
 from tasks.app import Resources
 from tasks.platform import bring_switches
@@ -34,15 +33,7 @@ from tests.waiting import until
 ON = {"registrations": True, "publishing": True, "live_bidding": True, "neighbourhood_bidding": True}
 
 
-@pytest.fixture(autouse=True)
-def no_settings(sync_database: SyncDatabase, sync_hot: SyncHot) -> Iterator[None]:
-    """Other tests find everything as it is by default."""
-    sync_hot.client.delete(switches.KEY)
-    yield
-    with sync_database.transaction() as session:
-        session.execute(text("SET LOCAL ROLE NONE"))
-        session.execute(delete(PlatformSetting))
-    sync_hot.client.delete(switches.KEY)
+pytestmark = pytest.mark.usefixtures("default_settings")
 
 
 @pytest.fixture

@@ -14,6 +14,15 @@ from store.models.auctions import (
 from store.models.base import Base
 from store.models.live import LogPosition, WriteBackAlarm
 from store.models.money import Account, AccountKind, Transfer, TransferKind
+from store.models.notifications import (
+    Channel,
+    Digest,
+    Event,
+    Notification,
+    NotificationDelivery,
+    NotificationPreferences,
+    PushSubscription,
+)
 from store.models.orders import ChatMessage, Delivery, Handover, Order, OrderEvent, OrderState, Review
 from store.models.people import (
     TRUST,
@@ -44,9 +53,12 @@ __all__ = [
     "Bid",
     "Block",
     "Category",
+    "Channel",
     "ChatMessage",
     "Condition",
     "Delivery",
+    "Digest",
+    "Event",
     "Handover",
     "IdempotencyKey",
     "Language",
@@ -55,6 +67,9 @@ __all__ = [
     "MailKind",
     "MailToken",
     "Neighbourhood",
+    "Notification",
+    "NotificationDelivery",
+    "NotificationPreferences",
     "Order",
     "OrderEvent",
     "OrderState",
@@ -63,6 +78,7 @@ __all__ = [
     "Photo",
     "PhotoStatus",
     "Purpose",
+    "PushSubscription",
     "RecoveryCode",
     "Region",
     "Report",

@@ -39,6 +39,8 @@ POLICIES: list[tuple[str, str, Policy]] = [
     ("POST", r"/api/v1/orders/[^/]+/(?!messages|handover/code).+", Policy("order", 60, 60)),
     ("POST", r"/api/v1/reports", Policy("report", 20, 3600)),
     ("PUT|DELETE", r"/api/v1/me/blocks/[^/]+", Policy("block", 60, 60)),
+    ("POST", r"/api/v1/notifications/([^/]+/)?read", Policy("read", 300, 60)),
+    ("PUT", r"/api/v1/notifications/preferences", Policy("preferences", 30, 60)),
 ]
 """Methods and path (regular expressions) of what has a quota of its own. All the rest shares `DEFAULT`."""
 

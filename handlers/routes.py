@@ -11,6 +11,7 @@ from handlers import (
     factors,
     me,
     neighbourhoods,
+    notifications,
     orders,
     photos,
     recovery,
@@ -40,6 +41,7 @@ ROUTES: list[tuple[str, type[ApiHandler]]] = [
     *chats.routes,
     *reviews.routes,
     *safety.routes,
+    *notifications.routes,
     *docs.routes,
     (r"/api/.*", NotFoundHandler),
 ]

@@ -9,7 +9,7 @@ from handlers.routes import ROUTES
 from handlers.tokens import AccessTokens
 from market.sessions import Lifetime
 from server import asyncapi, health, media, process
-from server.settings import Settings, secret
+from server.settings import Settings
 from store.database import Database
 from store.hot import Hot
 from store.vault import Vault
@@ -42,7 +42,7 @@ async def main(settings: Settings, port: int) -> None:
         [*ROUTES, *health.routes(readiness)],
         services=services,
         media=MediaThreads(media.connect(settings)),
-        handover_key=secret(settings.home, "handover").encode(),
+        handover_keys=[key for _, key in settings.handover_keys],
     )
     try:
         await process.serve(

@@ -4,16 +4,13 @@ import smtplib
 import time
 
 import structlog
-from redis import RedisError
 
 from market import mails
 from market.mails import Claim
-from tasks.app import TIME_LIMIT_S, Resources, periodic
+from tasks.app import Resources, periodic
+from tasks.turns import RUN_S, alone
 
 log = structlog.get_logger()
-
-RUN_S = 20
-"""A run begins no further mail after this: a server that hangs keeps a worker for little longer."""
 
 RUNNING = "mail:running"
 """The key in Redis that a run holds: a second one would only wait for the same server."""
@@ -22,17 +19,10 @@ RUNNING = "mail:running"
 @periodic(every_s=1)
 def send_due(resources: Resources) -> None:
     """Send every mail that is due. What cannot be sent is tried again, or given up, and keeps no other waiting."""
-    if not resources.hot.client.set(RUNNING, 1, nx=True, ex=TIME_LIMIT_S):
-        return
-    try:
-        ends_at = time.monotonic() + RUN_S
-        while time.monotonic() < ends_at and send_next(resources):
+    with alone(resources.hot, RUNNING) as is_alone:
+        end = time.monotonic() + RUN_S
+        while is_alone and time.monotonic() < end and send_next(resources):
             pass
-    finally:
-        try:
-            resources.hot.client.delete(RUNNING)
-        except RedisError as error:
-            log.warning("mail_run_not_ended", error=str(error))
 
 
 def send_next(resources: Resources) -> bool:

@@ -67,7 +67,7 @@ def app(telling_database: Database, hot: Hot, passwords: Passwords, media: Media
         passwords=passwords,
     )
     return Application(
-        [*ROUTES], services=services, media=MediaThreads(media), handover_key=b"a key of the tests"
+        [*ROUTES], services=services, media=MediaThreads(media), handover_keys=[b"a key of the tests"]
     )
 
 

@@ -126,6 +126,7 @@ def test_every_periodic_task_exists_and_does_not_pile_up() -> None:
         "auctions.load_missing",
         "auctions.sweep_paddles",
         "mail.send_due",
+        "neighbourhood.check_copies",
         "neighbourhood.end_due",
         "neighbourhood.mirror_missing",
         "orders.count_reviews",

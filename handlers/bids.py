@@ -19,6 +19,7 @@ from market.pages import Page
 from store import hot
 from store.ids import new_id
 from store.models import AuctionKind
+from store.pushes import outbid_by, publish
 from store.records import BidRecord, Rejection
 
 REFUSALS = (
@@ -117,6 +118,7 @@ class _PlacingHandler(ApiHandler):
                     ends_at=answer.ends_at,
                 )
             )
+        await publish(self.services.hot, outbid_by(answer))
         return answer
 
 

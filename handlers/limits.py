@@ -62,6 +62,8 @@ POLICIES: list[tuple[str, str, Policy]] = [
     ("POST", r"/api/v1/admin/orders/[^/]+/resolve", Policy("resolve", 60, 60)),
     ("POST", r"/api/v1/admin/adjustments(/.+)?", Policy("adjustment", 30, 60)),
     ("PUT", r"/api/v1/admin/users/[^/]+/role", Policy("role", 30, 60)),
+    ("POST", r"/api/v1/notifications/([^/]+/)?read", Policy("read", 300, 60)),
+    ("PUT", r"/api/v1/notifications/preferences", Policy("preferences", 30, 60)),
 ]
 """Methods and path (regular expressions) of what has a quota of its own. All the rest shares `DEFAULT`."""
 

@@ -11,6 +11,7 @@ from handlers import (
     factors,
     me,
     neighbourhoods,
+    notifications,
     orders,
     photos,
     platform,
@@ -48,6 +49,7 @@ ROUTES: list[tuple[str, type[ApiHandler]]] = [
     *reviews.routes,
     *safety.routes,
     *admin.routes,
+    *notifications.routes,
     *docs.routes,
     (r"/api/.*", NotFoundHandler),
 ]

@@ -24,11 +24,13 @@ from sqlalchemy.orm import Session, aliased
 from market import (
     accounts,
     auctions,
+    bid_news,
     blocks,
     due,
     hot_copies,
     ledger,
     neighbourhoods,
+    notifications,
     platform,
     rules,
     settlement,
@@ -100,9 +102,14 @@ def place(
     assert auction.radius is not None
     if not neighbourhoods.is_within(session, bidder_id, auction.cell, Radius(auction.radius)):
         raise Refusal("not_a_neighbour", "Only verified neighbours within the seller's radius may bid.")
+    accepted = bid_news.Accepted(
+        record, auction.title, auction.seller_id, auction.leader_id, not rules.reserve_met(state)
+    )
     _hold(session, auction, outcome)
     session.add(_row(record))
     _update(auction, outcome)
+    session.flush()
+    _tell(session, accepted)
     settled = None
     if outcome.bought:
         settled = _seal(session, auction, rules.seal(rules.apply(state, outcome), outcome.at))
@@ -353,6 +360,11 @@ def _update(auction: Auction, accepted: rules.Accepted) -> None:
     auction.seq, auction.price, auction.bids = accepted.seq, accepted.price, accepted.bids
     auction.leader_id, auction.leader_paddle = UUID(accepted.leader), accepted.leader_paddle
     auction.leader_maximum, auction.ends_at = accepted.leader_maximum, from_ms(accepted.ends_at)
+
+
+def _tell(session: Session, accepted: bid_news.Accepted) -> None:
+    taken = [accepted] if accepted.beaten is not None else []
+    notifications.notify(session, [*bid_news.of_bid(accepted), *bid_news.leading_again(session, taken)])
 
 
 def _seal(session: Session, auction: Auction, sealed: rules.Sealed | rules.NotYet) -> Settled | Alarm | None:

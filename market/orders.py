@@ -15,17 +15,21 @@ import msgspec
 from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from market import due, ledger, trust
+from market import due, ledger, notifications, trust
 from market.due import Due
 from market.errors import Refusal
 from market.ledger import Posting
+from market.notifications import News, Value
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
+from store.database import tell_after_commit
+from store.ids import new_id
 from store.models import (
     AccountKind,
     Auction,
     ChatMessage,
     Delivery,
+    Event,
     Handover,
     Order,
     OrderEvent,
@@ -65,6 +69,14 @@ class Action(StrEnum):
     TIME_OUT = "time_out"
     DECIDE_FOR_SELLER = "decide_for_seller"
     DECIDE_FOR_BUYER = "decide_for_buyer"
+
+
+PROPOSE = "propose"
+"""What a push names when only the proposal has changed."""
+
+_EVENTS = {PROPOSE: Event.HANDOVER_PROPOSED, Action.AGREE: Event.HANDOVER_AGREED} | {
+    action: Event(f"order_{action}") for action in Action if action != Action.AGREE
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,15 +247,15 @@ def move(
     """
     require(order, action, _actor(order, actor_id))
     transition = TRANSITIONS[OrderState(order.state), action]
-    session.add(
-        OrderEvent(
-            order_id=order.id,
-            actor_id=actor_id,
-            action=action,
-            from_state=order.state,
-            to_state=transition.to,
-        )
+    step = OrderEvent(
+        id=new_id(),
+        order_id=order.id,
+        actor_id=actor_id,
+        action=action,
+        from_state=order.state,
+        to_state=transition.to,
     )
+    session.add(step)
     order.state = transition.to
     order.due_at = due_at
     if transition.to in FINAL:
@@ -257,11 +269,33 @@ def move(
         trust.add(session, {order.absent_id: {"no_shows": 1}})
     if transition.pays is not None:
         ledger.post(session, _payment(session, order, transition.pays))
+    tell(session, order, action, actor_id, str(step.id))
 
 
 def _actor(order: Order, user_id: UUID | None) -> Actor:
     parties = {None: Actor.CLOCK, order.buyer_id: Actor.BUYER, order.seller_id: Actor.SELLER}
     return parties.get(user_id, Actor.MODERATOR)
+
+
+def tell(session: Session, order: Order, action: str, actor_id: UUID | None, cause: str) -> None:
+    """Push to both sides that this was done by one of them, by a moderator or (None) by the clock, and notify whoever
+    has not done it. `cause` names it among all that has happened."""
+    sides = order.buyer_id, order.seller_id
+    push = OrderPush(order=order.id, action=action, state=order.state)
+    tell_after_commit(session, [(user_id, push) for user_id in sides])
+    data: dict[str, Value] = {
+        "title": session.get_one(Auction, order.auction_id).title,
+        "by": None if actor_id is None else _actor(order, actor_id),
+        "state": order.state,
+    }
+    notifications.notify(
+        session,
+        [
+            News(user_id, _EVENTS[action], cause, data, order.auction_id, order.id)
+            for user_id in sides
+            if user_id != actor_id
+        ],
+    )
 
 
 def ship(session: Session, user_id: UUID, order_id: UUID, carrier: str, tracking_number: str) -> OrderView:
@@ -309,8 +343,8 @@ def claim_due(session: Session, after: Due | None) -> Due | None:
     return due.claim(session, Order.due_at, Order.id, after, Order.due_at <= func.now())
 
 
-def time_out(session: Session, order_id: UUID) -> tuple[list[UUID], OrderPush] | None:
-    """Do what the end of an order's time means: whom to tell what. None if it is not due (any more).
+def time_out(session: Session, order_id: UUID) -> OrderState | None:
+    """Do what the end of an order's time means; the state after it. None if it is not due (any more).
 
     Refuses with `balance_too_large`.
     """
@@ -321,8 +355,7 @@ def time_out(session: Session, order_id: UUID) -> tuple[list[UUID], OrderPush] |
     if not session.scalar(select(func.clock_timestamp() >= order.due_at)):
         return None
     move(session, order, Action.TIME_OUT, None)
-    push = OrderPush(order=order.id, action=Action.TIME_OUT, state=order.state)
-    return [order.buyer_id, order.seller_id], push
+    return OrderState(order.state)
 
 
 def _lock(session: Session, order_id: UUID) -> Order | None:

@@ -10,13 +10,14 @@ import msgspec
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from market import accounts, auctions, blocks
+from market import accounts, auctions, blocks, notifications
 from market.auctions import AuctionState
 from market.errors import Refusal
+from market.notifications import News
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import clock, to_ms
 from store.ids import new_id
-from store.models import Auction, AuctionStatus, Question, User
+from store.models import Auction, AuctionStatus, Event, Question, User
 
 MAX_TEXT = 1_000
 """Characters of a question, and of an answer."""
@@ -70,6 +71,7 @@ def ask(session: Session, user_id: UUID, auction_id: UUID, text: str) -> Questio
     session.add(question)
     session.flush()
     session.refresh(question)
+    _tell(session, question, auction.seller_id, Event.QUESTION, auction.title)
     return _view(question, _name(session, user_id))
 
 
@@ -82,10 +84,12 @@ def answer(session: Session, user_id: UUID, question_id: UUID, text: str) -> Que
     question = _locked(session, question_id)
     if question.seller_id != user_id:
         raise Refusal("forbidden", "Only the seller answers.")
-    _require_running(session, session.get_one(Auction, question.auction_id))
+    auction = session.get_one(Auction, question.auction_id)
+    _require_running(session, auction)
     if text != question.answer:
         question.answer, question.answered_at = text, clock(session)
         session.flush()
+        _tell(session, question, question.asker_id, Event.ANSWER, auction.title)
     return _view(question, _name(session, question.asker_id))
 
 
@@ -162,6 +166,13 @@ def _locked(session: Session, question_id: UUID) -> Question:
     if question is None or question.hidden_at is not None:
         raise Refusal("not_found", "There is no such question.")
     return question
+
+
+def _tell(session: Session, question: Question, user_id: UUID, event: Event, title: str) -> None:
+    """Tell a user of a question, or its first answer, without the text: that may be hidden or forgotten later."""
+    cause = str(question.id)
+    data = {"title": title, "question": cause}
+    notifications.notify(session, [News(user_id, event, cause, data, question.auction_id)])
 
 
 def _require_running(session: Session, auction: Auction) -> None:

@@ -14,19 +14,22 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
-from market import accounts, audit, sessions
+from market import accounts, audit, notifications, sessions
 from market.audit import Actor, Subject
 from market.errors import Refusal
+from market.notifications import News
 from market.times import clock, from_ms, to_ms
-from store.models import Role, User
+from store.ids import new_id
+from store.models import Event, Role, User
 
 MAX_SUSPENSION = timedelta(days=365)
 
 
 def warn(session: Session, actor: Actor, user_id: UUID, reason: str) -> None:
-    """Keep a warning among what was done to the user; the `reason` says what was wrong. Refuses with `not_found` or
-    `forbidden`."""
+    """Tell a user off; the `reason` says what was wrong, and stands among what was done to the user. Refuses with
+    `not_found` or `forbidden`."""
     _locked(session, actor, user_id)
+    notifications.notify(session, [News(user_id, Event.WARNING, str(new_id()), {"reason": reason})])
     audit.record(session, actor, "warn", Subject("user", user_id), reason)
 
 

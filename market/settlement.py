@@ -6,18 +6,21 @@ from uuid import UUID
 from sqlalchemy import case, func, literal, select, union_all, update
 from sqlalchemy.orm import Session
 
-from market import alarms, due, fees, ledger
+from market import alarms, due, fees, ledger, notifications
 from market.alarms import Alarm, Reason
 from market.auctions import locked
 from market.due import Due
 from market.errors import Refusal
 from market.fees import SellerFee
+from market.notifications import News, Value
+from store.database import tell_after_commit
 from store.ids import new_id
 from store.models import (
     AccountKind,
     Auction,
     AuctionStatus,
     Bid,
+    Event,
     Extension,
     Order,
     OrderState,
@@ -38,14 +41,11 @@ _PENDING = (PaddleStatus.ACTIVE, PaddleStatus.RETURNING)
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A settled auction. `order_id` is None when it was not sold; `released` counts the holds given back. `push` is for
-    the `parties`, buyer and seller, after the commit."""
+    """A settled auction. `order_id` is None when it was not sold; `released` counts the holds given back."""
 
     auction_id: UUID
     order_id: UUID | None
     released: int
-    parties: tuple[UUID, ...] = ()
-    push: OrderPush | None = None
 
 
 def claim_due(session: Session, after: Due | None) -> Due | None:
@@ -75,9 +75,12 @@ def settle(session: Session, auction_id: UUID) -> Settled | Alarm | None:
     if alarm is None:
         try:
             with session.begin_nested():
-                return _move_money(session, auction)
+                settled = _move_money(session, auction)
         except Refusal as refusal:
             alarm = Alarm(auction_id, Reason.MONEY_REFUSED, f"{refusal.code}: {refusal.detail}")
+        else:
+            _tell(session, auction, settled.order_id)
+            return settled
     alarms.note(session, [alarm])
     return alarm
 
@@ -91,6 +94,7 @@ def call_off(session: Session, auction_id: UUID) -> None:
     assert auction.status == AuctionStatus.SEALED
     auction.cancelled, auction.hammer_price = True, None
     _move_money(session, auction)
+    _tell(session, auction, None)
 
 
 def _has_alarm(session: Session, auction_id: UUID) -> bool:
@@ -134,13 +138,10 @@ def _move_money(session: Session, auction: Auction) -> Settled:
     lost = [hold_id for bidder_id, hold_id in holds.items() if bidder_id != winner_id]
     postings = ledger.releasing(session, lost)
     order_id: UUID | None = None
-    parties: tuple[UUID, ...] = ()
-    push: OrderPush | None = None
     if winner_id is not None and auction.hammer_price is not None:
         if winner_id not in holds:
             raise Refusal("no_paddle", "The winner has no paddle with money behind it.")
-        order_id, parties = new_id(), (winner_id, auction.seller_id)
-        push = OrderPush(order=order_id, action=SELL, state=OrderState.IN_ESCROW)
+        order_id = new_id()
         escrow = ledger.account(session, AccountKind.ESCROW, order_id)
         postings += ledger.capturing(session, holds[winner_id], auction.hammer_price, escrow)
         session.add(
@@ -167,4 +168,38 @@ def _move_money(session: Session, auction: Auction) -> Settled:
     auction.status = AuctionStatus.SOLD if order_id else unsold
     auction.settled_at = session.scalars(select(func.now())).one()
     session.flush()
-    return Settled(auction.id, order_id, len(lost), parties, push)
+    return Settled(auction.id, order_id, len(lost))
+
+
+def _tell(session: Session, auction: Auction, order_id: UUID | None) -> None:
+    """Tell the seller and everybody who has bid how it ended; that it was cancelled, whoever had a paddle, too."""
+    data: dict[str, Value] = {"title": auction.title}
+    if auction.cancelled:
+        told = select(Paddle.bidder_id).where(
+            Paddle.auction_id == auction.id, Paddle.status != PaddleStatus.RETURNED
+        )
+        outcomes = dict.fromkeys([*session.scalars(told), auction.seller_id], Event.CANCELLED)
+        data["reason"] = auction.cancel_reason
+    else:
+        told = select(Bid.bidder_id).distinct().where(Bid.auction_id == auction.id)
+        outcomes = dict.fromkeys(session.scalars(told), Event.LOST)
+        if order_id is not None and auction.leader_id is not None:
+            outcomes[auction.leader_id] = Event.WON
+            push = OrderPush(order=order_id, action=SELL, state=OrderState.IN_ESCROW)
+            tell_after_commit(session, [(auction.leader_id, push), (auction.seller_id, push)])
+        outcomes[auction.seller_id] = Event.UNSOLD if order_id is None else Event.SOLD
+        data |= {"price": auction.price, "bids": auction.bids, "sold": order_id is not None}
+    notifications.notify(
+        session,
+        [
+            News(
+                user_id,
+                event,
+                str(auction.id),
+                data,
+                auction_id=auction.id,
+                order_id=None if event == Event.LOST else order_id,
+            )
+            for user_id, event in outcomes.items()
+        ],
+    )

@@ -134,9 +134,8 @@ def resources() -> Resources:
     """This process's own connections, made when first asked for: after the fork."""
     assert _places.media is not None
     assert _places.post is not None
-    return Resources(
-        SyncDatabase(_places.database_url), SyncHot.connect(_places.redis_url), _places.media, _places.post
-    )
+    hot = SyncHot.connect(_places.redis_url)
+    return Resources(SyncDatabase(_places.database_url, hot), hot, _places.media, _places.post)
 
 
 def task(function: Callable[Concatenate[Resources, P], None]) -> Callable[Concatenate[Resources, P], None]:

@@ -4,7 +4,6 @@ import structlog
 
 from market import orders, reviews
 from tasks.app import Resources, periodic
-from tasks.pushing import tell
 from tasks.turns import each_due
 
 log = structlog.get_logger()
@@ -13,9 +12,8 @@ log = structlog.get_logger()
 @periodic(every_s=30)
 def time_out_orders(resources: Resources) -> None:
     """Move on the orders whose time is up. One that fails keeps no other from it."""
-    for users, push in each_due(resources, orders.claim_due, orders.time_out, "order_time_out_failed"):
-        log.info("order_timed_out", order=str(push.order), state=push.state)
-        tell(resources, users, push)
+    for state in each_due(resources, orders.claim_due, orders.time_out, "order_time_out_failed"):
+        log.info("order_timed_out", state=state)
 
 
 @periodic(every_s=300)

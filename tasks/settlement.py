@@ -10,7 +10,6 @@ from market.alarms import Alarm
 from market.settlement import Settled
 from tasks.alarms import sound
 from tasks.app import Resources, periodic, task
-from tasks.pushing import tell
 from tasks.turns import each_due
 
 log = structlog.get_logger()
@@ -35,8 +34,6 @@ def announce(resources: Resources, outcome: Settled | Alarm | None) -> None:
             order=str(outcome.order_id or ""),
             released=outcome.released,
         )
-        if outcome.push is not None:
-            tell(resources, outcome.parties, outcome.push)
 
 
 @periodic(every_s=5)

@@ -6,12 +6,10 @@ from handlers.admin.base import AdminHandler, Reason
 from handlers.base import UUID_PATTERN
 from handlers.operations import operation
 from handlers.parsing import Body, PageQuery
-from handlers.pushing import tell
 from market import cases
 from market.cases import Case, CaseFile, Outcome
 from market.pages import Page
 from store.models import Role
-from store.pushes import OrderPush
 
 
 class Resolution(Body, frozen=True, kw_only=True):
@@ -42,10 +40,7 @@ class ResolveHandler(AdminHandler):
 
     @operation("wrong_state", "balance_too_large", idempotent=True, role=Role.MODERATOR)
     async def post(self, order_id: UUID, body: Resolution) -> Case:
-        case = await self.use_once(cases.resolve, self.actor, order_id, body.outcome, body.reason)
-        push = OrderPush(order=case.id, action=cases.ACTIONS[body.outcome], state=case.state)
-        await tell(self.services.hot, (case.buyer_id, case.seller_id), push)
-        return case
+        return await self.use_once(cases.resolve, self.actor, order_id, body.outcome, body.reason)
 
 
 routes = [

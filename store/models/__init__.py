@@ -16,6 +16,15 @@ from store.models.auctions import (
 from store.models.base import Base
 from store.models.live import LogPosition, WriteBackAlarm
 from store.models.money import Account, AccountKind, Transfer, TransferKind
+from store.models.notifications import (
+    Channel,
+    Digest,
+    Event,
+    Notification,
+    NotificationDelivery,
+    NotificationPreferences,
+    PushSubscription,
+)
 from store.models.orders import ChatMessage, Delivery, Handover, Order, OrderEvent, OrderState, Review
 from store.models.people import (
     TRUST,
@@ -54,10 +63,13 @@ __all__ = [
     "Bid",
     "Block",
     "Category",
+    "Channel",
     "ChatMessage",
     "Condition",
     "Delivery",
+    "Digest",
     "Direction",
+    "Event",
     "Extension",
     "Figure",
     "Handover",
@@ -69,6 +81,9 @@ __all__ = [
     "MailKind",
     "MailToken",
     "Neighbourhood",
+    "Notification",
+    "NotificationDelivery",
+    "NotificationPreferences",
     "Order",
     "OrderEvent",
     "OrderState",
@@ -78,6 +93,7 @@ __all__ = [
     "PhotoStatus",
     "PlatformSetting",
     "Purpose",
+    "PushSubscription",
     "Question",
     "RecoveryCode",
     "Region",

@@ -38,6 +38,7 @@ USE_CASES = [
     "members",
     "moderation",
     "neighbourhoods",
+    "notifications",
     "orders",
     "outages",
     "paddles",

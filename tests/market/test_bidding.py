@@ -17,7 +17,7 @@ from market.neighbourhoods import Radius
 from market.rules import BuyNowUntil
 from market.settlement import Settled
 from market.times import from_ms
-from store.database import SyncDatabase
+from store.database import SyncDatabase, told_after_commit
 from store.ids import new_id
 from store.models import (
     Account,
@@ -29,6 +29,7 @@ from store.models import (
     Paddle,
     PaddleStatus,
 )
+from store.pushes import OrderPush
 from store.records import BidRecord, SealRecord
 from tests.database import (
     a_draft,
@@ -64,6 +65,11 @@ def balances(session: Session, user_id: UUID) -> tuple[int, int]:
         session.execute(select(Account.kind, Account.balance).where(Account.owner_id == user_id)).all()
     )
     return rows.get(AccountKind.AVAILABLE, 0), rows.get(AccountKind.HELD, 0)
+
+
+def sides_told(session: Session) -> set[UUID]:
+    """Who is pushed that there is an order."""
+    return {user for user, push in told_after_commit(session) if isinstance(push, OrderPush)}
 
 
 def end(session: Session, auction: AuctionView) -> None:
@@ -186,7 +192,7 @@ def test_the_end_makes_an_order_in_the_same_transaction(db_session: Session) -> 
     assert (seal.leader, seal.price, seal.seq) == (str(ben), 3_100, 3)
     assert mirror.seal == seal
     assert isinstance(mirror.settled, Settled)
-    assert mirror.settled.parties == (ben, auction.seller_id)
+    assert sides_told(db_session) == {ben, auction.seller_id}
     order = db_session.scalars(select(Order).where(Order.auction_id == auction.id)).one()
     assert (order.buyer_id, order.hammer_price) == (ben, 3_100)
     assert balances(db_session, ben) == (46_900, 0)
@@ -320,7 +326,7 @@ def test_an_auction_goes_on_under_a_fresh_epoch(db_session: Session, monkeypatch
     mirror = bidding.close(db_session, auction.id)
     assert mirror is not None
     assert isinstance(mirror.settled, Settled)
-    assert mirror.settled.parties == (ann, auction.seller_id)
+    assert sides_told(db_session) == {ann, auction.seller_id}
 
 
 def test_what_is_told_of_a_bid_is_all_that_redis_may_lack_and_as_it_was_answered(db_session: Session) -> None:

@@ -31,14 +31,14 @@ def mail_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def resources(
-    database_url: str, sync_database: SyncDatabase, redis_url: str, media: Media, mail_dir: Path
-) -> Iterator[Resources]:
+def resources(database_url: str, redis_url: str, media: Media, mail_dir: Path) -> Iterator[Resources]:
     post = PostOffice(Folder(mail_dir), "from@example.org", "https://bid.example")
     configure(database_url=database_url, redis_url=redis_url, broker_url=redis_url, media=media, post=post)
     hot = SyncHot.connect(redis_url)
     hot.client.flushdb()
-    yield Resources(sync_database, hot, media, post)
+    database = SyncDatabase(database_url, hot)
+    yield Resources(database, hot, media, post)
+    database.dispose()
     hot.client.close()
 
 

@@ -6,6 +6,7 @@ from handlers import (
     bids,
     buyer,
     categories,
+    channels,
     chats,
     docs,
     factors,
@@ -40,6 +41,7 @@ ROUTES: list[tuple[str, type[ApiHandler]]] = [
     *chats.routes,
     *reviews.routes,
     *safety.routes,
+    *channels.routes,
     *docs.routes,
     (r"/api/.*", NotFoundHandler),
 ]

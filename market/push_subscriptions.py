@@ -20,8 +20,6 @@ from store.models import PushSubscription, User
 MAX_SUBSCRIPTIONS = 10
 """Of a user. A further one takes the place of the oldest."""
 
-AUTH_BYTES = 16
-
 NAT64 = IPv6Network("64:ff9b::/96")
 """These addresses end with the IPv4 address that they lead to."""
 
@@ -57,8 +55,6 @@ def add(
         ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), p256dh)
     except ValueError:
         raise Refusal("invalid_subscription", "p256dh must be a public key.", field="p256dh") from None
-    if len(auth) != AUTH_BYTES:
-        raise Refusal("invalid_subscription", f"auth must have {AUTH_BYTES} bytes.", field="auth")
     # Two subscriptions of one user at a time could both find room.
     session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
     keys = {"user_id": user_id, "p256dh": p256dh, "auth": auth, "created_at": func.now(), "failures": 0}

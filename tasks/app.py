@@ -19,6 +19,7 @@ from store.hot import SyncHot
 from store.media.interface import Media
 from tasks.post import PostOffice
 from tasks.watchdog import SILENCE_S, Watchdog
+from tasks.web_push import WebPush
 
 P = ParamSpec("P")
 
@@ -60,6 +61,7 @@ class Resources:
     hot: SyncHot
     media: Media
     post: PostOffice
+    web_push: WebPush
 
 
 @dataclass(slots=True)
@@ -68,6 +70,7 @@ class _Places:
     redis_url: str = ""
     media: Media | None = None
     post: PostOffice | None = None
+    web_push: WebPush | None = None
 
 
 _places = _Places()
@@ -115,13 +118,14 @@ def configure(
     broker_url: str,
     media: Media,
     post: PostOffice,
+    web_push: WebPush,
     silence_s: float = SILENCE_S,
 ) -> None:
     """Say where everything is. Connects to nothing: every process does, when it runs its first task. A worker that
     hears nothing for `silence_s` ends."""
     Watchdog(silence_s).connect()
     _places.database_url, _places.redis_url = database_url, redis_url
-    _places.media, _places.post = media, post
+    _places.media, _places.post, _places.web_push = media, post, web_push
     app.conf.broker_url = broker_url
     app.conf.broker_transport_options = _REDIS_TRANSPORT if broker_url.startswith("redis") else {}
 
@@ -131,8 +135,13 @@ def resources() -> Resources:
     """This process's own connections, made when first asked for: after the fork."""
     assert _places.media is not None
     assert _places.post is not None
+    assert _places.web_push is not None
     return Resources(
-        SyncDatabase(_places.database_url), SyncHot.connect(_places.redis_url), _places.media, _places.post
+        SyncDatabase(_places.database_url),
+        SyncHot.connect(_places.redis_url),
+        _places.media,
+        _places.post,
+        _places.web_push,
     )
 
 

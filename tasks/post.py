@@ -77,6 +77,8 @@ class PostOffice:
     transport: Transport
     sender: str
     url: str
+    unsubscribe_key: bytes = field(repr=False)
+    """Signs the links that end e-mails."""
 
     def send(self, claim: Claim) -> None:
         """Raises what the transport raises, and ValueError for what cannot stand in a header."""

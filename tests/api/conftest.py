@@ -60,6 +60,8 @@ def base_url(database_url: str, redis_url: str, media: Media) -> Iterator[str]:
                 services=services,
                 media=MediaThreads(media),
                 handover_key=b"a key of the tests",
+                unsubscribe_key=b"a key of the tests",
+                push_key="a key of the tests",
             )
         )
         server.add_socket(socket)

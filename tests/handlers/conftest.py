@@ -32,6 +32,7 @@ CLOSED_PORT = 1
 KEYS = {"new": os.urandom(32), "old": os.urandom(32)}
 TOKENS = AccessTokens(KEYS)
 VAULT = Vault(KEYS)
+UNSUBSCRIBE_KEY = b"a key of the tests"
 
 People = Callable[..., Client]
 
@@ -58,7 +59,12 @@ def app(database: Database, hot: Hot, passwords: Passwords, media: Media) -> App
         passwords=passwords,
     )
     return Application(
-        [*ROUTES], services=services, media=MediaThreads(media), handover_key=b"a key of the tests"
+        [*ROUTES],
+        services=services,
+        media=MediaThreads(media),
+        handover_key=b"a key of the tests",
+        unsubscribe_key=UNSUBSCRIBE_KEY,
+        push_key="a key of the tests",
     )
 
 

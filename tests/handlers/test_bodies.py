@@ -47,6 +47,11 @@ BODIES: dict[str, dict[str, Any]] = {
     f"POST /orders/{NOWHERE}/messages": {"text": "Hello."},
     f"POST /orders/{NOWHERE}/messages/read": {"number": 1},
     f"POST /orders/{NOWHERE}/review": {"stars": 5},
+    "POST /notifications/push-subscriptions": {
+        "endpoint": "https://push.example/1",
+        "p256dh": "B" * 87,
+        "auth": "A" * 22,
+    },
     "POST /reports": {"kind": "user", "id": NOWHERE, "reason": "spam"},
     f"POST /auctions/{NOWHERE}/photos": {"size": 1_000, "content_type": "image/jpeg"},
     f"PUT /auctions/{NOWHERE}/photos": {"photos": []},

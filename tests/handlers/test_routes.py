@@ -30,11 +30,13 @@ USE_CASES = [
     "paddles",
     "pages",
     "photos",
+    "push_subscriptions",
     "regions",
     "reports",
     "reviews",
     "search",
     "sessions",
+    "unsubscribing",
     "wallet",
     "words",
 ]

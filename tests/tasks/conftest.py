@@ -47,14 +47,32 @@ def mail_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def web_push() -> WebPush:
+    """As in development: a service on this machine will do."""
+    return WebPush(ec.generate_private_key(ec.SECP256R1()), "mailto:us@example.org", private_allowed=True)
+
+
+@pytest.fixture
 def resources(
-    database_url: str, sync_database: SyncDatabase, redis_url: str, media: Media, mail_dir: Path
+    database_url: str,
+    sync_database: SyncDatabase,
+    redis_url: str,
+    media: Media,
+    mail_dir: Path,
+    web_push: WebPush,
 ) -> Iterator[Resources]:
-    post = PostOffice(Folder(mail_dir), "from@example.org", "https://bid.example")
-    configure(database_url=database_url, redis_url=redis_url, broker_url=redis_url, media=media, post=post)
+    post = PostOffice(Folder(mail_dir), "from@example.org", "https://bid.example", b"a key of the tests")
+    configure(
+        database_url=database_url,
+        redis_url=redis_url,
+        broker_url=redis_url,
+        media=media,
+        post=post,
+        web_push=web_push,
+    )
     hot = SyncHot.connect(redis_url)
     hot.client.flushdb()
-    yield Resources(sync_database, hot, media, post)
+    yield Resources(sync_database, hot, media, post, web_push)
     hot.client.close()
 
 
@@ -134,12 +152,6 @@ def by_smtp(resources: Resources, start_server: StartServer) -> Resources:
     return replace(
         resources, post=replace(resources.post, transport=Smtp("localhost", start_server(), "none"))
     )
-
-
-@pytest.fixture
-def web_push() -> WebPush:
-    """As in development: a service on this machine will do."""
-    return WebPush(ec.generate_private_key(ec.SECP256R1()), "mailto:us@example.org", private_allowed=True)
 
 
 @pytest.fixture

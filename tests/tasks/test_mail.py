@@ -194,7 +194,8 @@ def test_after_a_crash_between_commit_and_sending_the_mail_goes_out_with_a_new_t
     by_smtp: Resources, mailbox: Mailbox
 ) -> None:
     write(by_smtp.database, a_reader(by_smtp.database), MailKind.RESET)
-    dying = Dying(by_smtp.post.transport, by_smtp.post.sender, by_smtp.post.url)
+    post = by_smtp.post
+    dying = Dying(post.transport, post.sender, post.url, post.unsubscribe_key)
     with pytest.raises(Crash) as crash:
         send_due(replace(by_smtp, post=dying))
 

@@ -50,8 +50,8 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """For whom it is written."""
+class Locale:
+    """In which language, and by which clock, somebody reads."""
 
     language: Language
     zone: ZoneInfo
@@ -261,19 +261,19 @@ def _line(value: object, longest: int = LONGEST_LINE) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
 
 
-def _amount(value: object, _reader: Reader) -> str:
+def _amount(value: object, _locale: Locale) -> str:
     return f"₩{value:,}" if isinstance(value, int) else ""
 
 
-def _time(value: object, reader: Reader) -> str:
-    return f"{from_ms(value).astimezone(reader.zone):%Y-%m-%d %H:%M}" if isinstance(value, int) else ""
+def _time(value: object, locale: Locale) -> str:
+    return f"{from_ms(value).astimezone(locale.zone):%Y-%m-%d %H:%M}" if isinstance(value, int) else ""
 
 
-def _words(value: object, _reader: Reader) -> str:
+def _words(value: object, _locale: Locale) -> str:
     return _line(value, LONGEST_TEXT)
 
 
-FACTS: dict[str, tuple[dict[Language, str], Callable[[object, Reader], str]]] = {
+FACTS: dict[str, tuple[dict[Language, str], Callable[[object, Locale], str]]] = {
     "price": ({EN: "Price", KO: "가격"}, _amount),
     "ends_at": ({EN: "Ends", KO: "마감"}, _time),
     "place": ({EN: "Place", KO: "장소"}, _words),
@@ -283,15 +283,15 @@ FACTS: dict[str, tuple[dict[Language, str], Callable[[object, Reader], str]]] = 
 """What is told of a notification's data beside its `title`: amounts in minor units, times in ms."""
 
 
-def shown(notice: Notice, reader: Reader) -> Shown:
+def shown(notice: Notice, locale: Locale) -> Shown:
     """A notice in words. Data that is missing is left out."""
-    text = TEXTS[notice.event][reader.language]
+    text = TEXTS[notice.event][locale.language]
     name = _line(notice.data.get("title", ""))
-    title = f"“{name}”" if name else WITHOUT_TITLE[reader.language]
+    title = f"“{name}”" if name else WITHOUT_TITLE[locale.language]
     facts = [
-        (label[reader.language], value)
+        (label[locale.language], value)
         for key, (label, write) in FACTS.items()
-        if key in notice.data and (value := write(notice.data[key], reader))
+        if key in notice.data and (value := write(notice.data[key], locale))
     ]
     return Shown(text.subject.format(title=title), text.line.format(title=title), facts, _link(notice))
 
@@ -305,12 +305,12 @@ def _link(notice: Notice) -> str:
     return "/#/sessions" if notice.event in SECURITY else "/#/notifications"
 
 
-def subject(notices: Sequence[Notice], reader: Reader) -> str:
+def subject(notices: Sequence[Notice], locale: Locale) -> str:
     """One line about all of them, the first of which matters most."""
-    first = shown(notices[0], reader).subject
+    first = shown(notices[0], locale).subject
     if len(notices) == 1:
         return first
-    return SEVERAL[reader.language].format(count=len(notices), first=first)
+    return SEVERAL[locale.language].format(count=len(notices), first=first)
 
 
 _templates = Environment(
@@ -323,14 +323,14 @@ _templates = Environment(
 )
 
 
-def body(template: str, notices: Sequence[Notice], reader: Reader, url: str, unsubscribe: str | None) -> str:
+def body(template: str, notices: Sequence[Notice], locale: Locale, url: str, unsubscribe: str | None) -> str:
     """The e-mail by `template` (`notices.txt` or `notices.html`). `url` is where people find NeighborBid, `unsubscribe`
     the address that ends such e-mails; None where nothing can."""
     return _templates.get_template(template).render(
-        notices=[shown(notice, reader) for notice in notices[:SHOWN]],
+        notices=[shown(notice, locale) for notice in notices[:SHOWN]],
         more=max(0, len(notices) - SHOWN),
-        words=WORDS[reader.language],
-        language=reader.language,
+        words=WORDS[locale.language],
+        language=locale.language,
         url=url,
         unsubscribe=unsubscribe,
     )

@@ -21,6 +21,7 @@ from market.pages import Page
 from store import hot, mirrors
 from store.ids import new_id
 from store.models import AuctionKind
+from store.pushes import outbid_by, publish
 from store.records import BidRecord, Rejection
 
 log = structlog.get_logger()
@@ -116,6 +117,7 @@ class _PlacingHandler(ApiHandler):
                     ends_at=answer.ends_at,
                 )
             )
+        await publish(self.services.hot, outbid_by(answer))
         return answer
 
     async def _tell(self, mirror: Mirror) -> None:

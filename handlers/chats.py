@@ -9,12 +9,10 @@ from msgspec import Meta
 from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.operations import operation
 from handlers.parsing import PROSE, Body, PageQuery
-from handlers.pushing import tell
-from market import chats, orders
+from market import chats
 from market.chats import MessageView, ReadMarker
 from market.pages import Page
 from market.rules import MAX_AMOUNT
-from store.pushes import MessagePush
 
 
 class NewMessage(Body, frozen=True, kw_only=True):
@@ -34,18 +32,7 @@ class MessagesHandler(ApiHandler):
 
     @operation("blocked", statuses=(HTTPStatus.CREATED,), idempotent=True)
     async def post(self, order_id: UUID, body: NewMessage) -> MessageView:
-        message = await self.use_once(chats.send, self.principal.user_id, order_id, body.text)
-        order = await self.use(orders.own, self.principal.user_id, order_id)
-        push = MessagePush(
-            order=order_id,
-            id=message.id,
-            number=message.number,
-            by=message.by,
-            text=message.text,
-            created_at=message.created_at,
-        )
-        await tell(self.services.hot, (order.buyer_id, order.seller_id), push)
-        return message
+        return await self.use_once(chats.send, self.principal.user_id, order_id, body.text)
 
     @operation("invalid_cursor")
     async def get(self, order_id: UUID, query: PageQuery) -> Page[MessageView]:

@@ -11,15 +11,10 @@ from msgspec import Meta
 from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.operations import operation
 from handlers.parsing import ONE_LINE, PROSE, Body, PageQuery
-from handlers.pushing import tell
 from market import handovers, orders
-from market.orders import Action, OrderView
+from market.orders import OrderView
 from market.pages import Page
 from market.rules import MAX_AMOUNT
-from store.pushes import OrderPush
-
-PROPOSE = "propose"
-"""The action that a push names when only the proposal has changed."""
 
 Number = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
 Line = Annotated[str, Meta(max_length=200, pattern=ONE_LINE)]
@@ -68,12 +63,6 @@ class HandoverCode(msgspec.Struct, frozen=True):
 class OrderHandlerBase(ApiHandler):
     """What the steps of an order share."""
 
-    async def tell_both(self, order: OrderView, action: str) -> OrderView:
-        """Push to both sides what was done; the order again."""
-        push = OrderPush(order=order.id, action=action, state=order.state)
-        await tell(self.services.hot, (self.principal.user_id, order.other_id), push)
-        return order
-
     @property
     def handover_key(self) -> bytes:
         """What the codes are made with: the application's setting `handover_key`."""
@@ -110,8 +99,7 @@ class ProposalsHandler(OrderHandlerBase):
 
     @operation("wrong_state", "invalid_time", statuses=(HTTPStatus.CREATED,))
     async def post(self, order_id: UUID, body: NewProposal) -> OrderView:
-        order = await self.use(handovers.propose, self.principal.user_id, order_id, body.place, body.meet_at)
-        return await self.tell_both(order, PROPOSE)
+        return await self.use(handovers.propose, self.principal.user_id, order_id, body.place, body.meet_at)
 
 
 class AcceptHandler(OrderHandlerBase):
@@ -119,8 +107,7 @@ class AcceptHandler(OrderHandlerBase):
 
     @operation("wrong_state", "stale_proposal", "own_proposal")
     async def post(self, order_id: UUID, body: Acceptance) -> OrderView:
-        order = await self.use(handovers.accept, self.principal.user_id, order_id, body.proposal)
-        return await self.tell_both(order, Action.AGREE)
+        return await self.use(handovers.accept, self.principal.user_id, order_id, body.proposal)
 
 
 class CodeHandler(OrderHandlerBase):
@@ -141,8 +128,7 @@ class CompleteHandoverHandler(OrderHandlerBase):
     async def post(self, order_id: UUID, body: EnteredCode) -> OrderView:
         seller_id = self.principal.user_id
         await self.use(handovers.count_try, seller_id, order_id)
-        order = await self.use_once(handovers.complete, seller_id, order_id, body.code, self.handover_key)
-        return await self.tell_both(order, Action.HAND_OVER)
+        return await self.use_once(handovers.complete, seller_id, order_id, body.code, self.handover_key)
 
 
 class NoShowHandler(OrderHandlerBase):
@@ -150,8 +136,7 @@ class NoShowHandler(OrderHandlerBase):
 
     @operation("wrong_state", "too_early")
     async def post(self, order_id: UUID) -> OrderView:
-        order = await self.use(handovers.report_no_show, self.principal.user_id, order_id)
-        return await self.tell_both(order, Action.REPORT_NO_SHOW)
+        return await self.use(handovers.report_no_show, self.principal.user_id, order_id)
 
 
 class ContestHandler(OrderHandlerBase):
@@ -159,8 +144,7 @@ class ContestHandler(OrderHandlerBase):
 
     @operation("wrong_state", "forbidden")
     async def post(self, order_id: UUID) -> OrderView:
-        order = await self.use(handovers.contest, self.principal.user_id, order_id)
-        return await self.tell_both(order, Action.CONTEST)
+        return await self.use(handovers.contest, self.principal.user_id, order_id)
 
 
 class ShipHandler(OrderHandlerBase):
@@ -168,10 +152,9 @@ class ShipHandler(OrderHandlerBase):
 
     @operation("forbidden", "wrong_state")
     async def post(self, order_id: UUID, body: Shipment) -> OrderView:
-        order = await self.use(
+        return await self.use(
             orders.ship, self.principal.user_id, order_id, body.carrier, body.tracking_number
         )
-        return await self.tell_both(order, Action.SHIP)
 
 
 class ConfirmHandler(OrderHandlerBase):
@@ -179,8 +162,7 @@ class ConfirmHandler(OrderHandlerBase):
 
     @operation("forbidden", "wrong_state", "balance_too_large", idempotent=True)
     async def post(self, order_id: UUID) -> OrderView:
-        order = await self.use_once(orders.confirm, self.principal.user_id, order_id)
-        return await self.tell_both(order, Action.CONFIRM)
+        return await self.use_once(orders.confirm, self.principal.user_id, order_id)
 
 
 class ProblemHandler(OrderHandlerBase):
@@ -188,8 +170,7 @@ class ProblemHandler(OrderHandlerBase):
 
     @operation("forbidden", "wrong_state")
     async def post(self, order_id: UUID, body: ReportedProblem) -> OrderView:
-        order = await self.use(orders.report_problem, self.principal.user_id, order_id, body.text)
-        return await self.tell_both(order, Action.REPORT_PROBLEM)
+        return await self.use(orders.report_problem, self.principal.user_id, order_id, body.text)
 
 
 class RefundHandler(OrderHandlerBase):
@@ -197,8 +178,7 @@ class RefundHandler(OrderHandlerBase):
 
     @operation("forbidden", "wrong_state", "balance_too_large", idempotent=True)
     async def post(self, order_id: UUID) -> OrderView:
-        order = await self.use_once(orders.refund, self.principal.user_id, order_id)
-        return await self.tell_both(order, Action.REFUND)
+        return await self.use_once(orders.refund, self.principal.user_id, order_id)
 
 
 _ORDER = rf"/api/v1/orders/{UUID_PATTERN}"

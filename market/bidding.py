@@ -17,7 +17,18 @@ import msgspec
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from market import accounts, auctions, blocks, hot_copies, ledger, neighbourhoods, rules, settlement
+from market import (
+    accounts,
+    auctions,
+    bid_news,
+    blocks,
+    hot_copies,
+    ledger,
+    neighbourhoods,
+    notifications,
+    rules,
+    settlement,
+)
 from market.auctions import locked, not_found
 from market.errors import Refusal
 from market.neighbourhoods import Radius
@@ -74,9 +85,14 @@ def place(
     assert auction.radius is not None
     if not neighbourhoods.is_within(session, bidder_id, auction.cell, Radius(auction.radius)):
         raise Refusal("not_a_neighbour", "Only verified neighbours within the seller's radius may bid.")
+    accepted = bid_news.Accepted(
+        record, auction.title, auction.seller_id, auction.leader_id, not rules.reserve_met(state)
+    )
     _hold(session, auction, outcome)
     session.add(_row(record))
     _update(auction, outcome)
+    session.flush()
+    _tell(session, accepted)
     records: list[Record] = [record]
     if outcome.bought:
         records.append(_seal(session, auction, rules.apply(state, outcome), outcome.at))
@@ -242,6 +258,11 @@ def _update(auction: Auction, accepted: rules.Accepted) -> None:
     auction.seq, auction.price, auction.bids = accepted.seq, accepted.price, accepted.bids
     auction.leader_id, auction.leader_paddle = UUID(accepted.leader), accepted.leader_paddle
     auction.leader_maximum, auction.ends_at = accepted.leader_maximum, from_ms(accepted.ends_at)
+
+
+def _tell(session: Session, accepted: bid_news.Accepted) -> None:
+    taken = [accepted] if accepted.beaten is not None else []
+    notifications.notify(session, [*bid_news.of_bid(accepted), *bid_news.leading_again(session, taken)])
 
 
 def _seal(session: Session, auction: Auction, state: rules.State, now: int) -> SealRecord:

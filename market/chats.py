@@ -10,8 +10,10 @@ from market import blocks, orders
 from market.orders import Side
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
+from store.database import tell_after_commit
 from store.ids import new_id
 from store.models import ChatMessage, Order
+from store.pushes import MessagePush
 
 MAX_TEXT = 2_000
 """Characters of a message."""
@@ -42,7 +44,10 @@ def send(session: Session, user_id: UUID, order_id: UUID, text: str) -> MessageV
     session.add(message)
     session.flush()
     session.refresh(message)
-    return _view(order, message)
+    view = _view(order, message)
+    push = MessagePush(order=order_id, **msgspec.structs.asdict(view))
+    tell_after_commit(session, [(party, push) for party in (order.buyer_id, order.seller_id)])
+    return view
 
 
 def page(

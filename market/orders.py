@@ -21,6 +21,7 @@ from market.errors import Refusal
 from market.ledger import Posting
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
+from store.database import tell_after_commit
 from store.models import (
     AccountKind,
     Auction,
@@ -65,6 +66,10 @@ class Action(StrEnum):
     REPORT_PROBLEM = "report_problem"
     REFUND = "refund"
     TIME_OUT = "time_out"
+
+
+PROPOSE = "propose"
+"""What a push names when only the proposal has changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +237,13 @@ def move(
         trust.add(session, {order.absent_id: {"no_shows": 1}})
     if transition.pays is not None:
         ledger.post(session, [_payment(session, order, transition.pays)])
+    tell_both(session, order, action)
+
+
+def tell_both(session: Session, order: Order, action: str) -> None:
+    """Push to both sides that this was done, after the commit."""
+    push = OrderPush(order=order.id, action=action, state=order.state)
+    tell_after_commit(session, [(user_id, push) for user_id in (order.buyer_id, order.seller_id)])
 
 
 def ship(session: Session, user_id: UUID, order_id: UUID, carrier: str, tracking_number: str) -> OrderView:
@@ -276,8 +288,8 @@ def due(session: Session) -> Sequence[UUID]:
     ).all()
 
 
-def time_out(session: Session, order_id: UUID) -> tuple[list[UUID], OrderPush] | None:
-    """Do what the end of an order's time means: whom to tell what. None if it is not due (any more).
+def time_out(session: Session, order_id: UUID) -> OrderState | None:
+    """Do what the end of an order's time means; the state after it. None if it is not due (any more).
 
     Refuses with `balance_too_large`.
     """
@@ -288,8 +300,7 @@ def time_out(session: Session, order_id: UUID) -> tuple[list[UUID], OrderPush] |
     if not session.scalar(select(func.clock_timestamp() >= order.due_at)):
         return None
     move(session, order, Action.TIME_OUT, None)
-    push = OrderPush(order=order.id, action=Action.TIME_OUT, state=order.state)
-    return [order.buyer_id, order.seller_id], push
+    return OrderState(order.state)
 
 
 def _lock(session: Session, order_id: UUID) -> Order | None:

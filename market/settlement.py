@@ -7,16 +7,18 @@ from uuid import UUID
 from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
-from market import alarms, ledger
+from market import alarms, ledger, notifications
 from market.alarms import Alarm, Reason
 from market.auctions import locked
 from market.errors import Refusal
+from market.notifications import News, Value
 from store.ids import new_id
 from store.models import (
     AccountKind,
     Auction,
     AuctionStatus,
     Bid,
+    Event,
     Order,
     OrderState,
     Paddle,
@@ -65,9 +67,12 @@ def settle(session: Session, auction_id: UUID) -> Settled | Alarm | None:
     if alarm is None:
         try:
             with session.begin_nested():
-                return _move_money(session, auction)
+                settled = _move_money(session, auction)
         except Refusal as refusal:
             alarm = Alarm(auction_id, Reason.MONEY_REFUSED, f"{refusal.code}: {refusal.detail}")
+        else:
+            _tell(session, auction, settled.order_id)
+            return settled
     alarms.note(session, [alarm])
     return alarm
 
@@ -130,3 +135,33 @@ def _move_money(session: Session, auction: Auction) -> Settled:
     auction.settled_at = session.scalars(select(func.now())).one()
     session.flush()
     return Settled(auction.id, order_id, len(lost))
+
+
+def _tell(session: Session, auction: Auction, order_id: UUID | None) -> None:
+    """Tell the seller and everybody who has bid how it ended."""
+    winner_id = None if order_id is None else auction.leader_id
+    bidders = session.scalars(select(Bid.bidder_id).distinct().where(Bid.auction_id == auction.id)).all()
+    outcomes = dict.fromkeys(bidders, Event.LOST)
+    if winner_id is not None:
+        outcomes[winner_id] = Event.WON
+    outcomes[auction.seller_id] = Event.UNSOLD if order_id is None else Event.SOLD
+    data: dict[str, Value] = {
+        "title": auction.title,
+        "price": auction.price,
+        "bids": auction.bids,
+        "sold": order_id is not None,
+    }
+    notifications.notify(
+        session,
+        [
+            News(
+                user_id,
+                event,
+                str(auction.id),
+                data,
+                auction_id=auction.id,
+                order_id=None if event == Event.LOST else order_id,
+            )
+            for user_id, event in outcomes.items()
+        ],
+    )

@@ -11,7 +11,7 @@ A record that cannot be right becomes an alarm, stored with the rest; it never s
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -23,12 +23,14 @@ from sqlalchemy.dialects.postgresql import insert as insert_or
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
-from market import alarms
+from market import alarms, bid_news, notifications
 from market.alarms import Alarm, Reason
+from market.bid_news import Accepted
+from market.notifications import News
 from market.times import from_ms, to_ms
 from store.database import any_id
 from store.ids import SHARDS
-from store.models import Auction, AuctionStatus, LogPosition, WriteBackAlarm
+from store.models import Auction, AuctionStatus, Event, LogPosition, WriteBackAlarm
 from store.records import BidRecord, Record, SealRecord, decode_record
 
 Log = Sequence[tuple[str, bytes]]
@@ -74,6 +76,12 @@ class _Chain:
     sealed_seq: int | None
     hammer_price: int | None
     reserve: int
+    title: str
+    seller_id: UUID
+
+    def accept(self, bid: BidRecord) -> Accepted:
+        """The bid that comes next, beside what was before it."""
+        return Accepted(bid, self.title, self.seller_id, self.leader_id, self.price < self.reserve)
 
     def append_bid(self, bid: BidRecord) -> None:
         self.seq, self.bids, self.price, self.ends_at = bid.seq, bid.bids, bid.price, bid.ends_at
@@ -102,6 +110,7 @@ class _Sorted:
 
     chains: dict[UUID, _Chain]
     new: list[_Entry] = field(default_factory=list)
+    accepted: list[Accepted] = field(default_factory=list)
     repeated: list[_Entry] = field(default_factory=list)
     sealed: list[UUID] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
@@ -128,8 +137,9 @@ def write(session: Session, start: list[str], logs: Sequence[Log]) -> Written | 
     if begin(session) != start:
         return None
     entries, found = _decoded(entry for log in logs for entry in log)
-    sealed, more = _store(session, entries)
+    sealed, accepted, more = _store(session, entries)
     found += more
+    _tell(session, accepted)
     alarms.note(session, found)
     reached = {shard: log[-1][0] for shard, log in enumerate(logs) if log}
     if reached:
@@ -143,6 +153,22 @@ def write(session: Session, start: list[str], logs: Sequence[Log]) -> Written | 
         )
     new_positions = [reached.get(shard, position) for shard, position in enumerate(start)]
     return Written(new_positions, len(entries), sealed, found)
+
+
+def _tell(session: Session, accepted: Sequence[Accepted]) -> None:
+    """Tell users what the bids mean for them. The list has everything; but who was outbid many times in an auction
+    since the last run hears of the last time only, and not even of that when leading again."""
+    taken = {one.bid.auction: one for one in accepted if one.beaten is not None}
+    heard: set[tuple[UUID, UUID | None, Event]] = {
+        (one.bid.leader, auction_id, Event.OUTBID) for auction_id, one in taken.items()
+    }
+    news: dict[tuple[UUID, str], News] = {}
+    for one in reversed(accepted):
+        for item in bid_news.of_bid(one):
+            subject = item.user_id, item.auction_id, item.event
+            news.setdefault((item.user_id, item.key), replace(item, leaves=subject not in heard))
+            heard.add(subject)
+    notifications.notify(session, [*news.values(), *bid_news.leading_again(session, list(taken.values()))])
 
 
 def behind(session: Session, reached: Sequence[str], ends: Sequence[str | None]) -> list[Alarm]:
@@ -182,23 +208,25 @@ def _decoded(entries: Iterable[tuple[str, bytes]]) -> tuple[list[_Entry], list[A
     return decoded, undecodable
 
 
-def _store(session: Session, entries: Sequence[_Entry]) -> tuple[list[UUID], list[Alarm]]:
+def _store(session: Session, entries: Sequence[_Entry]) -> tuple[list[UUID], list[Accepted], list[Alarm]]:
     """Store all that PostgreSQL can take, in order. A batch it refuses is halved until the culprit stands alone."""
     if not entries:
-        return [], []
+        return [], [], []
     try:
         with session.begin_nested():
             return _store_batch(session, entries)
     except _REFUSALS:
         if len(entries) == 1:
-            return [], [entries[0].alarm(Reason.REFUSED)]
+            return [], [], [entries[0].alarm(Reason.REFUSED)]
     middle = len(entries) // 2
-    sealed_first, alarms_first = _store(session, entries[:middle])
-    sealed, alarms_second = _store(session, entries[middle:])
-    return sealed_first + sealed, alarms_first + alarms_second
+    sealed, accepted, found = _store(session, entries[:middle])
+    more_sealed, more_accepted, more_found = _store(session, entries[middle:])
+    return sealed + more_sealed, accepted + more_accepted, found + more_found
 
 
-def _store_batch(session: Session, entries: Sequence[_Entry]) -> tuple[list[UUID], list[Alarm]]:
+def _store_batch(
+    session: Session, entries: Sequence[_Entry]
+) -> tuple[list[UUID], list[Accepted], list[Alarm]]:
     batch = _sort(_lock_chains(session, {entry.record.auction for entry in entries}), entries)
     suspects = batch.repeated
     if _insert_bids(session, batch.new) < len(batch.new):
@@ -209,7 +237,7 @@ def _store_batch(session: Session, entries: Sequence[_Entry]) -> tuple[list[UUID
         batch.alarms += [entry.alarm(Reason.LATE) for entry in missing]
         batch.alarms += [entry.alarm(Reason.CONFLICT) for entry in conflicting]
     _update_auctions(session, batch.chains)
-    return batch.sealed, batch.alarms
+    return batch.sealed, batch.accepted, batch.alarms
 
 
 def _lock_chains(session: Session, auction_ids: set[UUID]) -> dict[UUID, _Chain]:
@@ -228,6 +256,8 @@ def _lock_chains(session: Session, auction_ids: set[UUID]) -> dict[UUID, _Chain]
             Auction.sealed_seq,
             Auction.hammer_price,
             Auction.reserve,
+            Auction.title,
+            Auction.seller_id,
         )
         .where(Auction.id == any_id(auction_ids), Auction.status != AuctionStatus.DRAFT)
         .order_by(Auction.id)
@@ -247,6 +277,8 @@ def _lock_chains(session: Session, auction_ids: set[UUID]) -> dict[UUID, _Chain]
             row.sealed_seq,
             row.hammer_price,
             row.reserve or 0,
+            row.title,
+            row.seller_id,
         )
         for row in rows
     }
@@ -269,6 +301,7 @@ def _sort(chains: dict[UUID, _Chain], entries: Iterable[_Entry]) -> _Sorted:
             if record.seq > chain.seq + 1:
                 batch.alarms.append(entry.alarm(Reason.GAP))
             if isinstance(record, BidRecord):
+                batch.accepted.append(chain.accept(record))
                 chain.append_bid(record)
             else:
                 if not chain.agrees(record):

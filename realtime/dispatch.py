@@ -30,9 +30,11 @@ from realtime.protocol import (
     Subscribe,
     Unsubscribe,
 )
+from realtime.teller import Teller
 from realtime.viewer import Viewer
 from store import revocations
 from store.hot import Call, Hot, buy_now, place_bid
+from store.pushes import outbid_by
 from store.records import BidRecord, Rejection
 from store.tickets import take_ticket
 
@@ -46,6 +48,7 @@ class Live:
     hot: Hot
     pipe: Pipe
     hub: Hub
+    teller: Teller
     clock: Clock
     limits: Limits
     allowed_origins: frozenset[str]
@@ -152,6 +155,8 @@ def _decided(
     else:
         BIDS.labels(answer.code if isinstance(answer, Rejection) else "accepted").inc()
         viewer.send(_bid_reply(request, answer, received_at, live.clock.now()))
+        if isinstance(answer, BidRecord):
+            live.teller.tell(outbid_by(answer))
 
 
 def _bid_reply(

@@ -3,9 +3,10 @@
 import struct
 
 from realtime.protocol import Message, encode
+from store.pushes import Push
 
 
-def frame(message: Message) -> bytes:
+def frame(message: Message | Push) -> bytes:
     """A whole server text frame (RFC 6455: FIN, opcode 1, unmasked)."""
     return text_frame(encode(message))
 

@@ -19,19 +19,21 @@ from realtime.clock import Clock
 from realtime.frames import text_frame
 from realtime.limits import Limits
 from realtime.metrics import CATCH_UPS, ROOMS, SNAPSHOTS_FOR_ALL, SOCKETS
-from realtime.protocol import CloseCode, Error, ErrorCode, Message, Notice, NoticeCode, Outbid, Unsubscribed
+from realtime.protocol import CloseCode, Error, ErrorCode, Message, Notice, NoticeCode, Unsubscribed
 from realtime.protocol import Viewers as ViewersPush
 from realtime.room import Room
 from realtime.subscriber import Subscriber
 from realtime.viewer import Viewer
 from store import live, revocations
 from store.hot import Hot, Reading, keys_of, read_auction
-from store.pushes import channel_of, user_of
+from store.pushes import OutbidPush, channel_of, outbid_in, user_of
 from store.records import Record, decode_record
 
 log = structlog.get_logger()
 
 _READ_AGAIN_S = 0.5
+_OUTBID_FRESH_MS = 5_000
+"""Who sends the `ref` of an older bid again gets its answer again; the one who was outbid hears of it once."""
 _INTERRUPTED = Notice(code=NoticeCode.INTERRUPTED, detail="live updates are interrupted")
 _RESTORED = Notice(code=NoticeCode.RESTORED, detail="live updates go on")
 
@@ -181,7 +183,7 @@ class Hub:
         room.leave(viewer)
         viewer.send(Unsubscribed(ref=ref, auction=auction))
 
-    def _outbid(self, user: UUID, room: Room, outbid: Outbid) -> None:
+    def _outbid(self, user: UUID, room: Room, outbid: OutbidPush) -> None:
         account = self._accounts.get(user)
         for viewer in tuple(account.viewers) if account else ():
             if room.auction in viewer.rooms:
@@ -231,9 +233,16 @@ class Hub:
             else:
                 self._take(room, record)
         elif (user := user_of(channel)) and (account := self._accounts.get(user)):
-            pushed = text_frame(text)
-            for viewer in tuple(account.viewers):
-                viewer.write(pushed)
+            self._pass_on(account, text)
+
+    def _pass_on(self, account: Account, text: bytes) -> None:
+        outbid, frames = outbid_in(text), text_frame(text)
+        if outbid is not None and self._clock.now() - outbid.at > _OUTBID_FRESH_MS:
+            return
+        for viewer in tuple(account.viewers):
+            # Who follows the auction hears of it from the room, in order with the bid.
+            if outbid is None or outbid.auction not in viewer.rooms:
+                viewer.write(frames)
 
     def _take(self, room: Room, record: Record) -> None:
         if record.epoch == room.epoch and record.seq <= room.seq:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from market.rules import MAX_AMOUNT
-from store.pushes import MessagePush, OrderPush, Push
+from store.pushes import MessagePush, NotificationPush, OrderPush, OutbidPush, Push
 
 Ref = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.:-]{1,64}\Z")]
 Amount = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
@@ -265,17 +265,6 @@ class Closed(Message):
     server_time: int
 
 
-class Outbid(Message):
-    """The receiver's user has lost the lead by the bid `seq`."""
-
-    auction: UUID
-    epoch: int
-    seq: int
-    price: int
-    next_minimum: int
-    your_maximum: int
-
-
 class Viewers(Message):
     """How many sockets watch the auction."""
 
@@ -308,12 +297,13 @@ Outgoing = (
     | Error
     | Snapshot
     | Event
-    | Outbid
     | Viewers
     | Notice
     | Drain
     | MessagePush
+    | NotificationPush
     | OrderPush
+    | OutbidPush
 )
 
 encode = msgspec.json.Encoder().encode

@@ -24,7 +24,6 @@ from realtime.protocol import (
     Event,
     Extended,
     Message,
-    Outbid,
     PublicBid,
     Resumed,
     Snapshot,
@@ -33,6 +32,7 @@ from realtime.protocol import (
 )
 from realtime.viewer import Viewer
 from store.hot import Reading
+from store.pushes import OutbidPush
 from store.records import BidRecord, Record, SealRecord, decode_record
 
 RECENT_BIDS = 20
@@ -52,7 +52,11 @@ class Room:
     """State, history and viewers of one auction."""
 
     def __init__(
-        self, auction: UUID, clock: Clock, limits: Limits, on_outbid: Callable[[UUID, "Room", Outbid], None]
+        self,
+        auction: UUID,
+        clock: Clock,
+        limits: Limits,
+        on_outbid: Callable[[UUID, "Room", OutbidPush], None],
     ) -> None:
         self.auction = auction
         self.viewers: set[Viewer] = set()
@@ -78,7 +82,7 @@ class Room:
         self._buy_now = 0
         self._seal: SealRecord | None = None
         self._unflushed: list[Record] = []
-        self._outbids: list[tuple[UUID, Outbid]] = []
+        self._outbids: list[tuple[UUID, OutbidPush]] = []
         self._flush_due: asyncio.Handle | None = None
         self._rests_until = 0.0
 
@@ -147,11 +151,12 @@ class Room:
         self._bids = record.bids
         self._reserve_met, self._buy_now = record.reserve_met, record.buy_now
 
-    def _outbid(self, record: BidRecord) -> Outbid:
-        return Outbid(
+    def _outbid(self, record: BidRecord) -> OutbidPush:
+        return OutbidPush(
             auction=self.auction,
             epoch=record.epoch,
             seq=record.seq,
+            at=record.at,
             price=record.price,
             next_minimum=record.next_minimum,
             your_maximum=self._leader_maximum,

@@ -19,6 +19,7 @@ from realtime.limits import Limits
 from realtime.pipe import Pipe
 from realtime.protocol import CloseCode, Drain
 from realtime.socket import LiveSocket
+from realtime.teller import Teller
 from realtime.viewer import Viewer
 from store import live as live_store
 from store.hot import Hot
@@ -42,9 +43,8 @@ class Realtime:
     ) -> None:
         limits = limits or Limits()
         hot, clock, pipe = Hot.connect(redis_url), Clock(), Pipe(redis_url, limits)
-        self._live = Live(
-            hot, pipe, Hub(redis_url, hot, clock, process_name, limits), clock, limits, allowed_origins
-        )
+        hub = Hub(redis_url, hot, clock, process_name, limits)
+        self._live = Live(hot, pipe, hub, Teller(hot), clock, limits, allowed_origins)
         self._closer = Closer(hot, pipe, clock)
         self._rhythms: list[asyncio.Task[None]] = []
         self._started_at = 0
@@ -90,6 +90,7 @@ class Realtime:
         except RedisError as failure:
             log.warning("viewer_counts_left_behind", error=str(failure))
         await live.pipe.stop()
+        await live.teller.stop()
         await live.hot.close()
 
     def status(self) -> dict[str, object]:

@@ -13,6 +13,7 @@ from realtime.frames import frame
 from realtime.limits import Limits
 from realtime.metrics import SLOW_VIEWERS
 from realtime.protocol import CloseCode, Message
+from store.pushes import Push
 
 if TYPE_CHECKING:
     from realtime.room import Room
@@ -42,7 +43,7 @@ class Viewer:
         """The user whose socket it is."""
         return self.account.user if self.account else None
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message | Push) -> None:
         """Write a message of its own."""
         self.write(frame(message))
 

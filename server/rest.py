@@ -18,8 +18,8 @@ from store.vault import Vault
 
 async def main(settings: Settings, port: int) -> None:
     """Serves REST on loopback until told to stop; PostgreSQL and Redis need not be there yet."""
-    database = Database(settings.database_url)
     hot = Hot.connect(settings.redis_url)
+    database = Database(settings.database_url, hot)
 
     async def ask_postgres() -> None:
         async with database.transaction() as session:

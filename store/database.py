@@ -4,7 +4,7 @@ Every connection here acts as the role `neighborbid_app`, which may not change o
 Migrations connect as the owner instead.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,9 @@ from sqlalchemy import URL, CollectionAggregate, Uuid, any_, cast, create_engine
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, sessionmaker
+
+from store.hot import Hot, SyncHot
+from store.pushes import Told, publish, publish_sync
 
 APP_ROLE = "neighborbid_app"
 
@@ -65,10 +68,19 @@ def _engine_options() -> dict[str, Any]:
     }
 
 
-class Database:
-    """PostgreSQL for asyncio."""
+_TOLD = "told"
 
-    def __init__(self, url: str) -> None:
+
+def tell_after_commit(session: Session, told: Iterable[Told]) -> None:
+    """Have users told once the transaction is committed, whatever door it belongs to."""
+    session.info.setdefault(_TOLD, []).extend(told)
+
+
+class Database:
+    """PostgreSQL for asyncio. `hot` is where users are told after a commit; without it nobody is."""
+
+    def __init__(self, url: str, hot: Hot | None = None) -> None:
+        self._hot = hot
         self._engine = create_async_engine(psycopg_url(url), **_engine_options())
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
 
@@ -77,6 +89,8 @@ class Database:
         """One transaction: `await session.run_sync(use_case, …)` inside, side effects after it."""
         async with self._sessions.begin() as session:
             yield session
+        if self._hot is not None:
+            await publish(self._hot, session.info.get(_TOLD, []))
 
     async def dispose(self) -> None:
         """Close every connection."""
@@ -84,9 +98,11 @@ class Database:
 
 
 class SyncDatabase:
-    """PostgreSQL for Celery. Make it after the fork: connections must not be shared between processes."""
+    """PostgreSQL for Celery. Make it after the fork: connections must not be shared between processes. `hot` as for
+    `Database`."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, hot: SyncHot | None = None) -> None:
+        self._hot = hot
         self._engine = create_engine(psycopg_url(url), **_engine_options())
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
 
@@ -95,6 +111,8 @@ class SyncDatabase:
         """One transaction: use-cases inside, side effects after it."""
         with self._sessions.begin() as session:
             yield session
+        if self._hot is not None:
+            publish_sync(self._hot, session.info.get(_TOLD, []))
 
     def dispose(self) -> None:
         """Close every connection."""

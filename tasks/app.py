@@ -136,13 +136,9 @@ def resources() -> Resources:
     assert _places.media is not None
     assert _places.post is not None
     assert _places.web_push is not None
-    return Resources(
-        SyncDatabase(_places.database_url),
-        SyncHot.connect(_places.redis_url),
-        _places.media,
-        _places.post,
-        _places.web_push,
-    )
+    hot = SyncHot.connect(_places.redis_url)
+    database = SyncDatabase(_places.database_url, hot)
+    return Resources(database, hot, _places.media, _places.post, _places.web_push)
 
 
 def task(function: Callable[Concatenate[Resources, P], None]) -> Callable[Concatenate[Resources, P], None]:

@@ -1,10 +1,8 @@
 """What happens to orders and reviews because time passes."""
 
 import structlog
-from redis import RedisError
 
 from market import orders, reviews
-from store.pushes import publish_sync
 from tasks.app import Resources, periodic
 
 log = structlog.get_logger()
@@ -18,18 +16,12 @@ def time_out_orders(resources: Resources) -> None:
     for order_id in due:
         try:
             with resources.database.transaction() as session:
-                moved = orders.time_out(session, order_id)
+                state = orders.time_out(session, order_id)
         except Exception:
             log.exception("order_time_out_failed", order=str(order_id))
             continue
-        if moved is None:
-            continue
-        users, push = moved
-        log.info("order_timed_out", order=str(order_id), state=push.state)
-        try:
-            publish_sync(resources.hot, users, push)
-        except RedisError as error:
-            log.warning("push_lost", error=str(error))
+        if state is not None:
+            log.info("order_timed_out", order=str(order_id), state=state)
 
 
 @periodic(every_s=300)

@@ -44,10 +44,18 @@ def passwords() -> Passwords:
 
 
 @pytest.fixture
-def app(database: Database, hot: Hot, passwords: Passwords, media: Media) -> Application:
+async def telling_database(database_url: str, hot: Hot) -> AsyncIterator[Database]:
+    """The database of the handlers, which tells users after each commit."""
+    database = Database(database_url, hot)
+    yield database
+    await database.dispose()
+
+
+@pytest.fixture
+def app(telling_database: Database, hot: Hot, passwords: Passwords, media: Media) -> Application:
     """As `server.rest` makes it."""
     services = Services(
-        database,
+        telling_database,
         hot,
         development=True,
         tokens=TOKENS,
@@ -79,10 +87,14 @@ def change_services(app: Application) -> Callable[..., None]:
 
 
 @pytest.fixture
-async def redis_away(change_services: Callable[..., None]) -> AsyncIterator[Callable[[], None]]:
+async def redis_away(
+    change_services: Callable[..., None], database_url: str
+) -> AsyncIterator[Callable[[], None]]:
     """Call it, and Redis is away for the handlers from then on."""
     nowhere = Hot.connect(f"redis://127.0.0.1:{CLOSED_PORT}")
-    yield lambda: change_services(hot=nowhere)
+    database = Database(database_url, nowhere)
+    yield lambda: change_services(hot=nowhere, database=database)
+    await database.dispose()
     await nowhere.close()
 
 

@@ -14,6 +14,7 @@ from realtime.room import Room
 from realtime.viewer import Viewer
 from store.hot import Call, Hot, keys_of, place_bid
 from store.ids import new_id
+from store.pushes import Push
 from tests.realtime.clients import load
 from tests.waiting import until
 
@@ -87,7 +88,7 @@ async def test_a_socket_that_went_away_while_its_ticket_was_checked_is_not_kept(
         def __init__(self) -> None:
             self.rooms, self.account, self.session = {}, None, None
 
-        def send(self, message: Message) -> None:
+        def send(self, message: Message | Push) -> None:
             pass
 
     hub = Hub(redis_url, hot, Clock(), "one", Limits())

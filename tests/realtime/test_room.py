@@ -8,11 +8,11 @@ import pytest
 
 from realtime.clock import Clock
 from realtime.limits import Limits
-from realtime.protocol import Outbid
 from realtime.replica import Message
 from realtime.room import Room
 from realtime.viewer import Viewer
 from store.ids import new_id
+from store.pushes import OutbidPush
 from store.records import BidRecord, SealRecord
 
 AUCTION, ANNA, BERT = new_id(), new_id(), new_id()
@@ -83,12 +83,12 @@ def a_bid(seq: int, *, outbid: UUID | None = None, extended: bool = False) -> Bi
 
 
 @pytest.fixture
-def outbids() -> list[tuple[UUID, Outbid]]:
+def outbids() -> list[tuple[UUID, OutbidPush]]:
     return []
 
 
 @pytest.fixture
-def room(outbids: list[tuple[UUID, Outbid]]) -> Room:
+def room(outbids: list[tuple[UUID, OutbidPush]]) -> Room:
     room = Room(AUCTION, Clock(), Limits(), lambda user, _, outbid: outbids.append((user, outbid)))
     room.load(STATE, [])
     return room
@@ -148,7 +148,7 @@ async def test_the_close_is_written_at_once_even_while_the_room_rests(room: Room
 
 
 async def test_the_loser_of_the_lead_hears_the_own_maximum(
-    room: Room, outbids: list[tuple[UUID, Outbid]]
+    room: Room, outbids: list[tuple[UUID, OutbidPush]]
 ) -> None:
     room.receive(a_bid(1))
     room.receive(a_bid(2, outbid=BERT))

@@ -55,7 +55,6 @@ def web_push() -> WebPush:
 @pytest.fixture
 def resources(
     database_url: str,
-    sync_database: SyncDatabase,
     redis_url: str,
     media: Media,
     mail_dir: Path,
@@ -72,7 +71,9 @@ def resources(
     )
     hot = SyncHot.connect(redis_url)
     hot.client.flushdb()
-    yield Resources(sync_database, hot, media, post, web_push)
+    database = SyncDatabase(database_url, hot)
+    yield Resources(database, hot, media, post, web_push)
+    database.dispose()
     hot.client.close()
 
 

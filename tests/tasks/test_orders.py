@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from market import orders, reviews
 from market.orders import OrderView
+from store.database import SyncDatabase
 from store.hot import SyncHot
 from store.models import Order, User
 from tasks.app import Resources
@@ -58,11 +59,13 @@ def test_one_that_fails_keeps_no_other_from_it(resources: Resources) -> None:
     assert view(resources, fine).state == "cancelled"
 
 
-def test_without_redis_orders_move_on_unannounced(resources: Resources) -> None:
+def test_without_redis_orders_move_on_unannounced(resources: Resources, database_url: str) -> None:
     order = make(resources)
     pass_a_week(resources, order)
     nowhere = SyncHot.connect(f"redis://127.0.0.1:{CLOSED_PORT}")
-    time_out_orders(replace(resources, hot=nowhere))
+    database = SyncDatabase(database_url, nowhere)
+    time_out_orders(replace(resources, database=database))
+    database.dispose()
     assert view(resources, order).state == "cancelled"
 
 

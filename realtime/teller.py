@@ -1,0 +1,33 @@
+"""Tells users of other sockets and processes what a bid that was decided here means for them."""
+
+import asyncio
+from collections.abc import Sequence
+
+from realtime.background import stop_all
+from store.hot import Hot
+from store.pushes import Told, publish
+
+
+class Teller:
+    """Publishes without keeping anybody waiting: what comes while a batch is on its way makes the next one."""
+
+    def __init__(self, hot: Hot) -> None:
+        self._hot = hot
+        self._waiting: list[Told] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def tell(self, told: Sequence[Told]) -> None:
+        """Have users told. While Redis is away they are not."""
+        self._waiting += told
+        if self._waiting and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._publish())
+
+    async def stop(self) -> None:
+        """Tell nobody any more."""
+        if self._task is not None:
+            await stop_all([self._task])
+
+    async def _publish(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            await publish(self._hot, batch)

@@ -13,17 +13,19 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from market.notifications import SECURITY
 from market.times import from_ms
 from store.models import Event, Language
-
-SECURITY = frozenset({Event.LOGIN, Event.PASSWORD_CHANGED, Event.SECOND_FACTOR_CHANGED})
-"""About the safety of the account: told at once, whatever the user wants to hear of else."""
 
 LONGEST_LINE = 80
 LONGEST_TEXT = 1_000
 """Characters of what a user, or one of us, has written."""
+
+LONGEST_PUSH = 400
+"""Characters of the body of a message of Web Push: with the rest it must fit into some 4,000 bytes."""
 
 SHOWN = 30
 """So many notices stand in one e-mail; of the others it says how many there are."""
@@ -303,6 +305,31 @@ def _link(notice: Notice) -> str:
     if notice.auction_id is not None:
         return f"/#/auctions/{notice.auction_id}"
     return "/#/sessions" if notice.event in SECURITY else "/#/notifications"
+
+
+class PushMessage(msgspec.Struct, frozen=True):
+    """What Web Push tells a page about `count` notifications, the newest of which it shows."""
+
+    id: UUID
+    event: Event
+    title: str
+    body: str
+    url: str
+    count: int
+
+
+def push_message(notices: Sequence[Notice], locale: Locale, url: str) -> PushMessage:
+    """A message of Web Push about all of them. `url` as for `body`."""
+    newest = shown(notices[0], locale)
+    facts = (f"{name}: {value}" for name, value in newest.facts)
+    return PushMessage(
+        notices[0].id,
+        notices[0].event,
+        subject(notices, locale),
+        "\n".join([newest.line, *facts])[:LONGEST_PUSH],
+        url + newest.link,
+        len(notices),
+    )
 
 
 def subject(notices: Sequence[Notice], locale: Locale) -> str:

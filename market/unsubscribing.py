@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from market.errors import Refusal
-from market.notices import SECURITY
+from market.notifications import SECURITY
 from store.models import Channel, Event, NotificationPreferences, User
 
 ALL = "all"

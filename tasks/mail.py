@@ -1,14 +1,15 @@
-"""Sending the mails that transactions have left to be sent."""
+"""Sending the mails that transactions have left to be sent: those of accounts first, then those of notifications."""
 
 import smtplib
 import time
 
 import structlog
-from redis import RedisError
 
-from market import mails
+from market import deliveries, mails
 from market.mails import Claim
-from tasks.app import TIME_LIMIT_S, Resources, periodic
+from store.models import Channel
+from tasks.app import Resources, alone, periodic
+from tasks.deliveries import note_failure
 
 log = structlog.get_logger()
 
@@ -22,17 +23,11 @@ RUNNING = "mail:running"
 @periodic(every_s=1)
 def send_due(resources: Resources) -> None:
     """Send every mail that is due. What cannot be sent is tried again, or given up, and keeps no other waiting."""
-    if not resources.hot.client.set(RUNNING, 1, nx=True, ex=TIME_LIMIT_S):
-        return
-    try:
+    with alone(resources, RUNNING) as is_alone:
         ends_at = time.monotonic() + RUN_S
-        while time.monotonic() < ends_at and send_next(resources):
-            pass
-    finally:
-        try:
-            resources.hot.client.delete(RUNNING)
-        except RedisError as error:
-            log.warning("mail_run_not_ended", error=str(error))
+        while is_alone and time.monotonic() < ends_at:
+            if not send_next(resources) and not send_next_notices(resources):
+                break
 
 
 def send_next(resources: Resources) -> bool:
@@ -52,11 +47,34 @@ def send_next(resources: Resources) -> bool:
     return True
 
 
+def send_next_notices(resources: Resources) -> bool:
+    """Send the next e-mail of notifications that is due; whether there was one."""
+    with resources.database.transaction() as session:
+        claim = deliveries.claim(session, Channel.EMAIL)
+    if claim is None:
+        return False
+    try:
+        resources.post.send_notices(claim)
+    # As above.
+    except Exception as error:
+        reason = _reason(error)
+        with resources.database.transaction() as session:
+            dead = deliveries.failed(session, claim, reason)
+        note_failure(claim, reason, dead)
+        return True
+    with resources.database.transaction() as session:
+        deliveries.sent(session, claim)
+    return True
+
+
+def _reason(error: Exception) -> str:
+    """Not what the server said: it may repeat addresses, or the mail."""
+    code = f" {error.smtp_code}" if isinstance(error, smtplib.SMTPResponseException) else ""
+    return type(error).__name__ + code
+
+
 def _note_failure(resources: Resources, claim: Claim, error: Exception) -> None:
-    # Not what the server said: it may repeat addresses, or the mail.
-    reason = type(error).__name__
-    if isinstance(error, smtplib.SMTPResponseException):
-        reason += f" {error.smtp_code}"
+    reason = _reason(error)
     with resources.database.transaction() as session:
         dead = mails.failed(session, claim, reason)
     if dead:

@@ -63,7 +63,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a push service said. `status` is 0 when there was no answer; `error` then says why."""
+    """What a push service said. `status` is 0 when there was no answer; `error` says what was wrong."""
 
     status: int
     retry_after_s: int = 0
@@ -143,7 +143,9 @@ class WebPush:
         # Whatever is wrong with this one, the others must get their turn.
         except Exception as error:
             return Answer(0, error=type(error).__name__)
-        return Answer(response.code, _retry_after_s(response), "" if response.code < 300 else "refused")
+        return Answer(
+            response.code, _retry_after_s(response), "" if response.code < 300 else str(response.code)
+        )
 
     def _request(self, message: Message) -> HTTPRequest:
         parts = urlsplit(message.endpoint)

@@ -36,6 +36,7 @@ class Crash(BaseException):
 def _no_other_mails(sync_database: SyncDatabase) -> None:
     with sync_database.transaction() as session:
         session.execute(text("DELETE FROM mails"))
+        session.execute(text("DELETE FROM notifications"))
 
 
 def a_reader(database: SyncDatabase, language: Language = Language.ENGLISH) -> str:

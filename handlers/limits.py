@@ -39,6 +39,8 @@ POLICIES: list[tuple[str, str, Policy]] = [
     ("POST", r"/api/v1/orders/[^/]+/(?!messages|handover/code).+", Policy("order", 60, 60)),
     ("POST", r"/api/v1/reports", Policy("report", 20, 3600)),
     ("PUT|DELETE", r"/api/v1/me/blocks/[^/]+", Policy("block", 60, 60)),
+    ("POST", r"/api/v1/notifications/([^/]+/)?read", Policy("read", 300, 60)),
+    ("PUT", r"/api/v1/notifications/preferences", Policy("preferences", 30, 60)),
     ("POST", r"/api/v1/notifications/push-subscriptions", Policy("push_subscription", 30, 3600)),
     ("POST", r"/api/v1/notifications/unsubscribe", Policy("unsubscribe", 600, 60)),
 ]

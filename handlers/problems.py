@@ -89,6 +89,7 @@ STATUS: dict[str, HTTPStatus] = {
     "invalid_time": HTTPStatus.UNPROCESSABLE_ENTITY,
     "position_too_vague": HTTPStatus.UNPROCESSABLE_ENTITY,
     "outside_regions": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "invalid_preferences": HTTPStatus.UNPROCESSABLE_ENTITY,
     "invalid_subscription": HTTPStatus.UNPROCESSABLE_ENTITY,
     "precondition_required": HTTPStatus.PRECONDITION_REQUIRED,
     "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,

@@ -10,7 +10,7 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy import func, literal, or_, select, union_all, update
 from sqlalchemy.orm import Session
 
-from market import mails, orders, photos, sessions, wallet, words
+from market import mails, notifications, orders, photos, sessions, wallet, words
 from market.errors import Refusal
 from store.models import (
     Auction,
@@ -74,6 +74,7 @@ def delete(session: Session, user_id: UUID, password_hash: str) -> list[UUID]:
     photos.discard_drafts(session, user_id)
     photos.discard_avatar(session, user_id)
     mails.forget_user(session, user_id, email)
+    notifications.forget_user(session, user_id)
     # The answers that are kept for idempotency repeat what the user has written.
     for table in (SecondFactor, Neighbourhood, IdempotencyKey):
         session.execute(

@@ -1,6 +1,6 @@
 """Deleting what has served its time."""
 
-from market import idempotency, mails
+from market import idempotency, mails, notifications
 from tasks.app import Resources, periodic
 
 
@@ -16,3 +16,10 @@ def forget_mails(resources: Resources) -> None:
     """Delete old mails, and tokens that are good for nothing any more."""
     with resources.database.transaction() as session:
         mails.forget_old(session)
+
+
+@periodic(every_s=3600)
+def forget_notifications(resources: Resources) -> None:
+    """Delete what users were told long ago."""
+    with resources.database.transaction() as session:
+        notifications.forget_old(session)

@@ -10,19 +10,20 @@ from uuid import UUID, uuid4
 
 import pytest
 from argon2 import PasswordHasher
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, make_url, select, text
 from sqlalchemy.orm import Session
 
-from market import accounts, categories, ledger, listings, neighbourhoods, regions, wallet
+from market import accounts, categories, ledger, listings, neighbourhoods, notifications, regions, wallet
 from market.accounts import NewUser
 from market.auctions import AuctionView
 from market.ledger import Posting
 from market.listings import Draft, Place, SoftClose
 from market.neighbourhoods import Radius
+from market.notifications import News
 from store.database import Database, SyncDatabase, psycopg_url
 from store.ids import new_id
 from store.migrations.run import upgrade
-from store.models import AccountKind, Order, OrderState, Role, TransferKind
+from store.models import AccountKind, Event, Notification, Order, OrderState, Role, TransferKind
 
 DEFAULT_URL = "postgresql://neighborbid:dev@127.0.0.1:15432/postgres"
 
@@ -163,6 +164,13 @@ def make_order(
     escrow = ledger.account(session, AccountKind.ESCROW, order.id)
     ledger.post(session, [Posting(new_id(), TransferKind.TOP_UP, provider, escrow, hammer_price)])
     return order
+
+
+def make_notification(session: Session, user_id: UUID, event: Event = Event.REVIEW) -> UUID:
+    """Something that a user is told; its id."""
+    cause = str(new_id())
+    notifications.notify(session, [News(user_id, event, cause, {"title": "A bicycle"})])
+    return session.scalars(select(Notification.id).where(Notification.key == f"{event}:{cause}")).one()
 
 
 YEOKSAM = (37.500613, 127.036431)

@@ -25,6 +25,7 @@ from store.media.interface import Media
 from store.vault import Vault
 from tests.database import make_user
 from tests.handlers.client import Client
+from tests.handlers.listener import Listener
 
 CLOSED_PORT = 1
 """Nobody listens there."""
@@ -119,3 +120,11 @@ def person(http_server_client: AsyncHTTPClient, sync_database: SyncDatabase) -> 
         return Client(http_server_client, user_id, token)
 
     return make
+
+
+@pytest.fixture
+async def listener(redis_url: str, hot: Hot) -> AsyncIterator[Listener]:
+    """Hears what users are pushed."""
+    listener = Listener(redis_url, hot)
+    yield listener
+    await listener.subscriber.stop()

@@ -47,6 +47,14 @@ BODIES: dict[str, dict[str, Any]] = {
     f"POST /orders/{NOWHERE}/messages": {"text": "Hello."},
     f"POST /orders/{NOWHERE}/messages/read": {"number": 1},
     f"POST /orders/{NOWHERE}/review": {"stars": 5},
+    "POST /notifications/read": {"up_to": NOWHERE},
+    "PUT /notifications/preferences": {
+        "quiet_from": None,
+        "quiet_until": None,
+        "time_zone": "Asia/Seoul",
+        "digest": "off",
+        "channels": [],
+    },
     "POST /notifications/push-subscriptions": {
         "endpoint": "https://push.example/1",
         "p256dh": "B" * 87,

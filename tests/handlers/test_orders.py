@@ -1,9 +1,7 @@
 """Orders through the API: the lists, every step, the chat, reviews, blocks and reports, and what is pushed."""
 
-import json
 from asyncio import gather
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import time
 from typing import Any
@@ -11,15 +9,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from realtime.limits import Limits
-from realtime.subscriber import Subscriber
 from store.database import SyncDatabase
-from store.hot import Hot
-from store.pushes import channel_of
 from tests.database import make_order, make_published_auction
 from tests.handlers.client import Client
 from tests.handlers.conftest import People
-from tests.waiting import until
+from tests.handlers.listener import Listener
 
 PRICE = 1_500
 HOUR_MS = 3_600_000
@@ -62,45 +56,6 @@ def trade(person: People, sync_database: SyncDatabase) -> Trade:
     with sync_database.transaction() as session:
         order = make_order(session, seller.user_id, buyer.user_id, PRICE)
     return Trade(order.id, seller, buyer)
-
-
-class Listener:
-    """Hears what users are pushed, as the realtime processes do."""
-
-    def __init__(self, redis_url: str, hot: Hot) -> None:
-        self._hot = hot
-        self._subscribed: set[str] = set()
-        self._heard: dict[str, list[Any]] = defaultdict(list)
-        self.subscriber = Subscriber(
-            redis_url,
-            Limits(),
-            on_subscribed=self._subscribed.add,
-            on_message=lambda channel, text: self._heard[channel].append(json.loads(text)),
-            on_connected=lambda: None,
-            on_lost=lambda: None,
-        )
-        self.subscriber.start()
-
-    async def listen(self, *clients: Client) -> None:
-        """From here on what they are pushed is kept."""
-        channels = {channel_of(client.user_id) for client in clients}
-        for channel in channels:
-            self.subscriber.subscribe(channel)
-        await until(lambda: channels <= self._subscribed)
-
-    async def heard(self, client: Client) -> list[dict[str, Any]]:
-        """Everything that was pushed before."""
-        channel = channel_of(client.user_id)
-        await self._hot.client.execute_command("SPUBLISH", channel, '"the end"')
-        await until(lambda: "the end" in self._heard[channel])
-        return [push for push in self._heard[channel] if push != "the end"]
-
-
-@pytest.fixture
-async def listener(redis_url: str, hot: Hot) -> AsyncIterator[Listener]:
-    listener = Listener(redis_url, hot)
-    yield listener
-    await listener.subscriber.stop()
 
 
 async def test_an_order_is_seen_by_its_two_parties_only(person: People, sync_database: SyncDatabase) -> None:
@@ -151,7 +106,7 @@ async def test_two_people_meet_and_the_code_pays(trade: Trade, listener: Listene
     assert done["state"] == "completed"
     assert await trade.money() == (PRICE, 0)
     for side in (trade.seller, trade.buyer):
-        assert await listener.heard(side) == [
+        assert await listener.heard(side, "order") == [
             {"type": "order", "order": str(trade.id), "action": action, "state": state}
             for action, state in (
                 ("propose", "in_escrow"),
@@ -234,7 +189,7 @@ async def test_the_two_write_to_each_other(trade: Trade, listener: Listener) -> 
     ]
     for side in (trade.seller, trade.buyer):
         assert await side.items(path, 1) == [second, first]
-        assert await listener.heard(side) == [
+        assert await listener.heard(side, "message") == [
             {"type": "message", "order": str(trade.id), **message} for message in (first, second)
         ]
     assert (await trade.buyer.get(trade.path))["unread"] == 1
@@ -250,7 +205,7 @@ async def test_a_message_sent_twice_under_a_key_is_written_and_pushed_once(
     answers = [await trade.buyer.call("POST", path, {"text": "Hello."}, headers=key) for _ in range(2)]
     assert [answer.status for answer in answers] == [201, 201]
     assert answers[0].body == answers[1].body
-    assert len(await trade.seller.items(path, 10)) == len(await listener.heard(trade.seller)) == 1
+    assert len(await trade.seller.items(path, 10)) == len(await listener.heard(trade.seller, "message")) == 1
 
 
 @pytest.mark.parametrize("text", ["", "x" * 2_001, "\x00", "\x1b[1m"])

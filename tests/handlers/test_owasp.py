@@ -33,7 +33,14 @@ from market.neighbourhoods import Radius
 from market.rules import MAX_AMOUNT
 from market.sessions import Lifetime, RefreshToken
 from store.database import SyncDatabase
-from tests.database import YEOKSAM, a_draft, make_order, make_published_auction, make_user
+from tests.database import (
+    YEOKSAM,
+    a_draft,
+    make_notification,
+    make_order,
+    make_published_auction,
+    make_user,
+)
 from tests.handlers.client import Client
 from tests.handlers.conftest import People
 from tests.handlers.test_bodies import BODIES, NOWHERE
@@ -170,6 +177,9 @@ MATRIX: dict[str, Row] = {
         "order": ("wrong_state", "wrong_state", "not_found", "unauthenticated"),
         "completed": (OK, OK, "not_found", "unauthenticated"),
     },
+    "POST /api/v1/notifications/{notification_id}/read": {
+        "notification": (OK, "not_found", "not_found", "unauthenticated"),
+    },
     "GET /api/v1/users/{user_id}": {"user": (OK, OK, OK, OK)},
     "GET /api/v1/users/{user_id}/reviews": {"user": (OK, OK, OK, OK)},
     "PUT /api/v1/me/blocks/{user_id}": {"user": (OK, OK, OK, "unauthenticated")},
@@ -188,6 +198,7 @@ LISTS = {
     "GET /api/v1/buyer/orders": "own",
     "GET /api/v1/buyer/bids": "own",
     "GET /api/v1/me/blocks": "own",
+    "GET /api/v1/notifications": "own",
     "GET /api/v1/orders/{order_id}/messages": "of the object",
     "GET /api/v1/users/{user_id}/reviews": "public",
 }
@@ -227,6 +238,8 @@ class World:
                 return sessions.open_session(session, seller, RefreshToken.new(), Lifetime(3600, 3600))
             if name == "draft":
                 return listings.create(session, seller, a_draft()).id
+            if name == "notification":
+                return make_notification(session, seller)
             if name == "photo":
                 draft = listings.create(session, seller, a_draft()).id
                 return photos.announce(session, seller, draft, 1_000, "image/jpeg")
@@ -308,7 +321,7 @@ def test_api1_it_is_known_whose_things_every_list_shows() -> None:
 
 @pytest.mark.parametrize("endpoint", [endpoint for endpoint, whose in LISTS.items() if whose == "own"])
 async def test_api1_lists_of_own_things_show_no_others(world: World, endpoint: str) -> None:
-    for name in ("draft", "published", "order", "block"):
+    for name in ("draft", "published", "order", "block", "notification"):
         world.make(name)
     await world.users["buyer"].post(f"/auctions/{world.make('local')}/bids", {"maximum": 1_000})
     path = endpoint.removeprefix("GET ")

@@ -138,6 +138,7 @@ def test_every_periodic_task_exists_and_does_not_pile_up() -> None:
         "settlement.settle_due",
         "upkeep.forget_idempotency_keys",
         "upkeep.forget_mails",
+        "upkeep.forget_notifications",
         "write_back.write_back_logs",
     }
     for entry in schedule.values():

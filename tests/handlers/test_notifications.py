@@ -1,0 +1,225 @@
+"""What a user was told, and how the user wants to be told, over REST."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from market.notifications import News, notify
+from store.database import Database, SyncDatabase
+from store.hot import Hot
+from store.ids import new_id
+from store.models import Event
+from tests.database import make_neighbourhood_auction, make_notification
+from tests.handlers.client import Client
+from tests.handlers.conftest import People
+from tests.handlers.listener import Listener
+
+PREFERENCES: dict[str, Any] = {
+    "quiet_from": 1_320,
+    "quiet_until": 420,
+    "time_zone": "Europe/Berlin",
+    "digest": "daily",
+    "channels": [{"event": "outbid", "email": False, "push": True}],
+}
+
+HOME = {"latitude": 37.500613, "longitude": 127.036431, "accuracy_m": 9}
+
+
+@pytest.fixture
+def tell(sync_database: SyncDatabase) -> Callable[[Client], UUID]:
+    """Tells somebody something."""
+
+    def tell(client: Client) -> UUID:
+        with sync_database.transaction() as session:
+            return make_notification(session, client.user_id)
+
+    return tell
+
+
+async def test_a_user_sees_what_the_user_was_told_newest_first(
+    person: People, tell: Callable[[Client], UUID]
+) -> None:
+    ann, bob = person(), person()
+    ids = [str(tell(ann)) for _ in range(5)]
+    tell(bob)
+
+    items = await ann.items("/notifications", 2)
+
+    assert [item["id"] for item in items] == ids[::-1]
+    first = items[0]
+    assert first.pop("created_at") > 0
+    assert first == {
+        "id": ids[-1],
+        "event": "review",
+        "auction_id": None,
+        "order_id": None,
+        "data": {"title": "A bicycle"},
+        "read_at": None,
+    }
+
+
+async def test_what_was_read_is_counted_no_more(person: People, tell: Callable[[Client], UUID]) -> None:
+    ann = person()
+    assert await ann.get("/notifications/unread") == {"unread": 0}
+    one, two, three, four = (str(tell(ann)) for _ in range(4))
+
+    assert await ann.post(f"/notifications/{two}/read") == {"unread": 3}
+    read_at = [item["read_at"] for item in await ann.items("/notifications", 100) if item["id"] == two]
+    assert await ann.post(f"/notifications/{two}/read") == {"unread": 3}
+    assert [item["id"] for item in await ann.items("/notifications?unread=true", 100)] == [four, three, one]
+    assert await ann.post("/notifications/read", {"up_to": three}) == {"unread": 1}
+    assert [item["id"] for item in await ann.items("/notifications?unread=true", 1)] == [four]
+    assert read_at == [
+        item["read_at"] for item in await ann.items("/notifications", 100) if item["id"] == two
+    ]
+    assert await ann.get("/notifications/unread") == {"unread": 1}
+
+
+async def test_nobody_reads_for_others(person: People, tell: Callable[[Client], UUID]) -> None:
+    ann, bob = person(), person()
+    hers = tell(ann)
+    assert await bob.refused("POST", f"/notifications/{hers}/read") == "not_found"
+    await bob.post("/notifications/read", {"up_to": str(hers)})
+    assert await ann.get("/notifications/unread") == {"unread": 1}
+
+
+async def test_a_wrong_cursor_or_filter_is_refused(person: People) -> None:
+    ann = person()
+    assert await ann.refused("GET", "/notifications?cursor=nonsense") == "invalid_cursor"
+    assert await ann.refused("GET", "/notifications?unread=maybe") == "invalid_query"
+
+
+async def test_a_page_of_many_takes_few_queries(person: People, tell: Callable[[Client], UUID]) -> None:
+    ann = person()
+    for _ in range(50):
+        tell(ann)
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        assert len((await ann.get("/notifications?limit=50"))["items"]) == 50
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert len(statements) <= 4, statements
+
+
+async def test_preferences_are_the_defaults_until_they_are_edited(person: People) -> None:
+    ann = person()
+    before = await ann.get("/notifications/preferences")
+    channels = before.pop("channels")
+    assert before == {
+        "quiet_from": None,
+        "quiet_until": None,
+        "time_zone": "Asia/Seoul",
+        "digest": "off",
+        "version": 0,
+    }
+    assert [wish["event"] for wish in channels] == list(Event)
+    assert {"event": "outbid", "email": True, "push": True} in channels
+
+    after = await ann.done("PUT", "/notifications/preferences", PREFERENCES, version=0)
+
+    assert after["version"] == 1
+    assert {name: after[name] for name in PREFERENCES if name != "channels"} == {
+        name: value for name, value in PREFERENCES.items() if name != "channels"
+    }
+    changed = [wish for wish in after["channels"] if wish not in channels]
+    assert changed == PREFERENCES["channels"]
+    assert await ann.get("/notifications/preferences") == after
+    again = {name: value for name, value in after.items() if name != "version"}
+    assert await ann.done("PUT", "/notifications/preferences", again, version=1) == after | {"version": 2}
+
+
+async def test_of_two_edits_of_one_version_one_counts(person: People) -> None:
+    ann = person()
+    path = "/notifications/preferences"
+    assert await ann.refused("PUT", path, PREFERENCES) == "precondition_required"
+    await ann.done("PUT", path, PREFERENCES, version=0)
+    for version in (0, 2):
+        answer = await ann.call("PUT", path, PREFERENCES, version=version)
+        assert answer.body["code"] == "precondition_failed"
+    assert (await ann.get(path))["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"quiet_from": 1_440}, "invalid_body"),
+        ({"quiet_from": None}, "invalid_preferences"),
+        ({"quiet_until": None}, "invalid_preferences"),
+        ({"time_zone": "Asia/Atlantis"}, "invalid_preferences"),
+        ({"time_zone": "../../etc/passwd"}, "invalid_preferences"),
+        ({"digest": "hourly"}, "invalid_body"),
+        ({"channels": [{"event": "birthday", "email": True, "push": True}]}, "invalid_body"),
+        ({"channels": [{"event": "outbid", "email": True}]}, "invalid_body"),
+        ({"channels": [{"event": "outbid", "email": True, "push": True, "fax": True}]}, "invalid_body"),
+        ({"channels": [{"event": "login", "email": False, "push": True}]}, "invalid_preferences"),
+    ],
+)
+async def test_wrong_preferences_are_refused_and_change_nothing(
+    person: People, change: dict[str, Any], code: str
+) -> None:
+    ann = person()
+    path = "/notifications/preferences"
+    answer = await ann.call("PUT", path, PREFERENCES | change, version=0)
+    assert answer.body["code"] == code
+    if code == "invalid_preferences":
+        assert answer.body["field"] in PREFERENCES
+    assert (await ann.get(path))["version"] == 0
+
+
+@pytest.mark.usefixtures("some_regions")
+async def test_who_is_outbid_among_neighbours_is_told_and_pushed(
+    person: People, listener: Listener, sync_database: SyncDatabase
+) -> None:
+    with sync_database.transaction() as session:
+        auction = make_neighbourhood_auction(session)
+    ann, bob = person(50_000), person(50_000)
+    for client in (ann, bob):
+        await client.post("/me/neighbourhoods", HOME)
+    await listener.listen(ann, bob)
+    await ann.post(f"/auctions/{auction.id}/bids", {"maximum": 2_000})
+    placed = await bob.post(f"/auctions/{auction.id}/bids", {"maximum": 5_000})
+
+    [push] = await listener.heard(ann, "notification")
+    [item] = await ann.items("/notifications", 100)
+    data = {
+        "title": "A bicycle",
+        "epoch": 1,
+        "seq": 2,
+        "price": 2_100,
+        "next_minimum": placed["next_minimum"],
+        "ends_at": placed["ends_at"],
+    }
+    assert item["data"] == push["data"] == data
+    assert (item["event"], item["auction_id"]) == ("outbid", str(auction.id))
+    expected = {"type": "notification", "id": item["id"], "event": "outbid", "unread": 1}
+    assert expected.items() <= push.items()
+    assert await listener.heard(bob, "notification") == []
+    assert await bob.items("/notifications", 100) == []
+
+
+async def test_nobody_is_pushed_what_was_rolled_back(
+    person: People, listener: Listener, hot: Hot, database_url: str
+) -> None:
+    ann = person()
+    await listener.listen(ann)
+    database = Database(database_url, hot)
+
+    async def break_off() -> None:
+        async with database.transaction() as session:
+            await session.run_sync(notify, [News(ann.user_id, Event.REVIEW, str(new_id()), {})])
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        await break_off()
+    await database.dispose()
+    assert await listener.heard(ann, "notification") == []
+    assert await ann.get("/notifications/unread") == {"unread": 0}

@@ -2,7 +2,7 @@
 
     ./neighborbid exec python -m bench.listings --database neighborbid_listings
 
-makes a database of its own beside that of DATABASE_URL. The same count makes the same listings, but for the time.
+makes a database of its own beside that of the running system. The same count makes the same listings, but for the time.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from sqlalchemy import make_url
 from market import categories, regions, words
 from market.neighbourhoods import RESOLUTION, Radius
 from market.times import from_ms, to_ms
+from server import settings
 from store.database import SyncDatabase
 from store.ids import shard_of
 from store.migrations.run import upgrade
@@ -234,10 +235,10 @@ def _listing(random: Random, now: datetime, age: float, sellers: list[UUID]) -> 
     }
 
 
-def own_database(name: str, count: int) -> str:
-    """The owner's URL of the database `name` with `count` listings, beside that of DATABASE_URL. It is made anew."""
-    server = make_url(os.environ["DATABASE_URL"])
-    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+def own_database(beside: str, name: str, count: int) -> str:
+    """The owner's URL of the database `name` with `count` listings, beside that of the URL. It is made anew."""
+    server = make_url(beside)
+    with psycopg.connect(beside, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         connection.execute(f"CREATE DATABASE {name}")
     url = server.set(database=name).render_as_string(hide_password=False)
@@ -253,7 +254,7 @@ def main() -> None:
     parser.add_argument("--database", default="neighborbid_listings")
     parser.add_argument("--count", type=int, default=100_000)
     options = parser.parse_args()
-    print(own_database(options.database, options.count))
+    print(own_database(settings.load(os.environ).owner_database_url, options.database, options.count))
 
 
 if __name__ == "__main__":

@@ -2,14 +2,13 @@
 
     ./neighborbid exec python -m bench.search
 
-It makes a database of its own beside that of DATABASE_URL, with `bench.listings`, and gives the running live auctions
-of it hot state in the Redis of REDIS_URL; at the end it takes both away. One client asks over HTTP, one page after
-another, every kind of page as often; the process shares its event loop with the client. The last lines are the bound,
-each with the ratio of the measured p95 to it: below 1 is kept.
+While the system is up. It makes a database of its own beside the system's, with `bench.listings`, and gives the
+running live auctions of it hot state in the system's Redis; at the end it takes both away. One client asks over HTTP,
+one page after another, every kind of page as often; the process shares its event loop with the client. The last lines
+are the bound, each with the ratio of the measured p95 to it: below 1 is kept.
 """
 
 import argparse
-import asyncio
 import json
 import os
 import secrets
@@ -21,6 +20,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import psycopg
+import uvloop
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
@@ -39,6 +39,7 @@ from market import accounts, hot_copies, neighbourhoods, sessions
 from market.accounts import NewUser
 from market.sessions import Lifetime, LogIn, RefreshToken
 from server import media, settings
+from server.settings import Settings
 from store.database import Database, SyncDatabase
 from store.hot import Hot, keys_of, state_of
 from store.models import Auction, AuctionKind, AuctionStatus
@@ -107,31 +108,30 @@ async def _unload(hot: Hot, ids: Sequence[UUID]) -> None:
     await pipe.execute()
 
 
-async def measure(url: str, redis_url: str, rounds: int) -> dict[str, list[float]]:
+async def measure(loaded: Settings, url: str, rounds: int) -> dict[str, list[float]]:
     """The ms that each page took, by its name."""
-    synchronous, database, hot = SyncDatabase(url), Database(url), Hot.connect(redis_url)
+    synchronous, database, hot = SyncDatabase(url), Database(url), Hot.connect(loaded.redis_url)
     with synchronous.transaction() as session:
         new = NewUser(email=f"{secrets.token_hex(8)}@bench.example", password_hash="", display_name="Bench")
         user = accounts.register(session, new, verified=True)
         assert user is not None
         log_in = LogIn(user, sessions.open_session(session, user, RefreshToken.new(), LIFETIME))
         home = neighbourhoods.verify(session, user, *HOME, accuracy_m=10).id
-    loaded = await _load(hot, synchronous)
-    loaded_settings = settings.load(os.environ)
-    tokens = AccessTokens(dict(loaded_settings.token_keys))
+    running = await _load(hot, synchronous)
+    tokens = AccessTokens(dict(loaded.token_keys))
     token, _ = tokens.issue(log_in)
     services = Services(
         database,
         hot,
         development=True,
         tokens=tokens,
-        vault=Vault(dict(loaded_settings.secret_keys)),
+        vault=Vault(dict(loaded.secret_keys)),
         session_lifetime=LIFETIME,
         verify_email=False,
         openapi=openapi.document(ROUTES),
         asyncapi=b"",
     )
-    backend = MediaThreads(media.connect(loaded_settings))
+    backend = MediaThreads(media.connect(loaded))
     server = HTTPServer(Application([*ROUTES], services=services, media=backend))
     socket, port = bind_unused_port()
     server.add_socket(socket)
@@ -154,7 +154,7 @@ async def measure(url: str, redis_url: str, rounds: int) -> dict[str, list[float
                     taken[name].append((time.perf_counter() - started) * 1000)
                 assert "items" in json.loads(answer.body)
     finally:
-        await _unload(hot, loaded)
+        await _unload(hot, running)
         server.stop()
         await hot.close()
         await database.dispose()
@@ -174,11 +174,12 @@ def main() -> None:
     parser.add_argument("--listings", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=40)
     options = parser.parse_args()
-    url = listings.own_database(DATABASE, options.listings)
+    loaded = settings.load(os.environ)
+    url = listings.own_database(loaded.owner_database_url, DATABASE, options.listings)
     try:
-        taken = asyncio.run(measure(url, os.environ["REDIS_URL"], options.rounds))
+        taken = uvloop.run(measure(loaded, url, options.rounds))
     finally:
-        with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+        with psycopg.connect(loaded.owner_database_url, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
     table = Table(f"ms for {PAGE} of {options.listings}", "p50", "p95", "p99")
     rows = {

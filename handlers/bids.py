@@ -6,28 +6,25 @@ from http import HTTPStatus
 from uuid import UUID
 
 import msgspec
-import structlog
-from redis import RedisError
 
 from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.idempotency import claim_of
+from handlers.mirroring import tell_viewers
 from handlers.operations import operation
 from handlers.parsing import Amount, Body, PageQuery
 from market import auctions, bid_history, bidding, rules
 from market.bid_history import BidView, OwnBid
-from market.bidding import Mirror
 from market.errors import Refusal
 from market.pages import Page
-from store import hot, mirrors
+from store import hot
 from store.ids import new_id
 from store.models import AuctionKind
 from store.pushes import outbid_by, publish
 from store.records import BidRecord, Rejection
 
-log = structlog.get_logger()
-
 REFUSALS = (
     "email_not_verified",
+    "cancelled",
     "closed",
     "not_open",
     "own_auction",
@@ -91,7 +88,7 @@ class _PlacingHandler(ApiHandler):
             except Refusal as refusal:
                 raise _as_rest(refusal) from refusal
             if mirror is not None:
-                await self._tell(mirror)
+                await tell_viewers(self, mirror)
         known = msgspec.structs.asdict(record)
         own = {
             "auction_id": auction_id,
@@ -119,16 +116,6 @@ class _PlacingHandler(ApiHandler):
             )
         await publish(self.services.hot, outbid_by(answer))
         return answer
-
-    async def _tell(self, mirror: Mirror) -> None:
-        """Tell the viewers. What Redis does not hear, the sweep tells."""
-        auction = mirror.auction
-        try:
-            await self.services.hot.run(mirrors.mirror(auction, mirror.records, mirror.seal))
-        except RedisError as error:
-            log.warning("mirror_left_to_sweep", auction=str(auction.auction_id), error=str(error))
-            return
-        await self.use(bidding.mirrored, auction.auction_id, auction.seq)
 
 
 def _as_rest(refusal: Refusal) -> Refusal:

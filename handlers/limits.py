@@ -29,6 +29,7 @@ POLICIES: list[tuple[str, str, Policy]] = [
     ("POST|PATCH|DELETE", r"/api/v1/auctions/[^/]+/paddle", Policy("paddle", 60, 60)),
     ("POST", r"/api/v1/auctions/[^/]+/(bids|purchase)", Policy("bid", 120, 60)),
     ("POST", r"/api/v1/seller/auctions/[^/]+/publish", Policy("publish", 30, 60)),
+    ("POST", r"/api/v1/seller/auctions/[^/]+/cancel", Policy("cancel", 30, 60)),
     ("POST", r"/api/v1/ws-tickets", Policy("ticket", 60, 60)),
     ("GET|HEAD", r"/api/v1/auctions", Policy("search", 300, 60)),
     ("POST", r"/api/v1/auctions/[^/]+/photos", Policy("photo", 120, 600)),

@@ -1,4 +1,4 @@
-"""Selling: drafts, publishing, the own auctions."""
+"""Selling: drafts, publishing, cancelling, the own auctions."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -9,9 +9,10 @@ import structlog
 from redis import RedisError
 
 from handlers.base import UUID_PATTERN, ApiHandler
+from handlers.cancelling import Cancelled, complete
 from handlers.operations import operation
 from handlers.parsing import ONE_LINE, PROSE, Amount, Body, PageQuery
-from market import auctions, categories, hot_copies, listings
+from market import auctions, cancelling, categories, hot_copies, listings
 from market.auctions import AuctionView
 from market.neighbourhoods import Radius
 from market.pages import Page
@@ -96,7 +97,23 @@ class PublishHandler(ApiHandler):
         return view
 
 
+class Reason(Body, frozen=True, kw_only=True):
+    """Why, for everybody to read."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=cancelling.MAX_REASON, pattern=PROSE)] | None = None
+
+
+class CancelHandler(ApiHandler):
+    """POST: end an auction that nobody has bid on. Asked again, it answers the same."""
+
+    @operation("forbidden", "wrong_state", "closed", "has_bids")
+    async def post(self, auction_id: UUID, body: Reason) -> Cancelled:
+        outcome = await self.use(cancelling.by_seller, self.principal.user_id, auction_id, body.reason)
+        return await complete(self, outcome)
+
+
 routes = [
     (r"/api/v1/seller/auctions", SellerAuctionsHandler),
     (rf"/api/v1/seller/auctions/{UUID_PATTERN}/publish", PublishHandler),
+    (rf"/api/v1/seller/auctions/{UUID_PATTERN}/cancel", CancelHandler),
 ]

@@ -8,11 +8,12 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from market import mails
+from market import mails, notifications
 from market.errors import Refusal, outdated
+from market.notifications import News
 from market.times import to_ms
 from store.ids import new_id
-from store.models import Language, MailKind, Role, User
+from store.models import Event, Language, MailKind, Role, User
 
 
 class NewUser(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +127,7 @@ def password_was_changed(session: Session, user_id: UUID, email: str) -> None:
     """Void what could change the password once more, and tell the user. The caller has changed the user's row."""
     mails.void_resets(session, user_id, email)
     mails.write(session, MailKind.PASSWORD_CHANGED, email)
+    notifications.notify(session, [News(user_id, Event.PASSWORD_CHANGED, str(new_id()), {})])
 
 
 def require_verified(session: Session, user_id: UUID) -> None:

@@ -37,6 +37,7 @@ class AuctionState(StrEnum):
     """Past its end, not settled yet."""
     SOLD = "sold"
     UNSOLD = "unsold"
+    CANCELLED = "cancelled"
 
 
 StateFilter = Literal["scheduled", "live", "closed"]
@@ -45,7 +46,8 @@ StateFilter = Literal["scheduled", "live", "closed"]
 class AuctionView(msgspec.Struct, frozen=True):
     """An auction as everybody may see it. Amounts in minor units, times in ms. Without soft close its two times are 0
     and `latest_end` is the planned end. `price` is None before the first bid, `buy_now` when that is not on offer, or
-    not any more. `reserve` is None for all but the seller."""
+    not any more. `reserve` is None for all but the seller, `cancel_reason` unless it was cancelled with
+    one."""
 
     id: UUID
     seller_id: UUID
@@ -75,6 +77,7 @@ class AuctionView(msgspec.Struct, frozen=True):
     bids: int
     hammer_price: int | None
     winner_paddle: int | None
+    cancel_reason: str | None
     created_at: int
 
 
@@ -119,7 +122,7 @@ def in_state(state: StateFilter) -> ColumnElement[bool]:
         case "live":
             return and_(published, Auction.opens_at <= func.now(), Auction.ends_at > func.now())
         case "closed":
-            over = Auction.status.in_([AuctionStatus.SEALED, AuctionStatus.SOLD, AuctionStatus.UNSOLD])
+            over = Auction.status.not_in([AuctionStatus.DRAFT, AuctionStatus.PUBLISHED])
             return or_(over, and_(published, Auction.ends_at <= func.now()))
 
 
@@ -198,6 +201,7 @@ def _view(row: Row[Auction, str, datetime], viewer_id: UUID | None) -> AuctionVi
         bids=auction.bids,
         hammer_price=auction.hammer_price if sold else None,
         winner_paddle=auction.leader_paddle if sold else None,
+        cancel_reason=auction.cancel_reason if auction.status == AuctionStatus.CANCELLED else None,
         created_at=to_ms(auction.created_at),
     )
 

@@ -132,7 +132,7 @@ def own_bids(session: Session, bidder_id: UUID, cursor: str | None, limit: int) 
 def _own_bid(auction: Auction, bidder_id: UUID, maximum: int, now: datetime) -> OwnBid:
     state = state_of(auction, now)
     leads = auction.leader_id == bidder_id
-    if state in (AuctionState.SOLD, AuctionState.UNSOLD):
+    if state in (AuctionState.SOLD, AuctionState.UNSOLD, AuctionState.CANCELLED):
         standing = Standing.WON if leads and state == AuctionState.SOLD else Standing.LOST
     else:
         standing = Standing.LEADING if leads else Standing.OUTBID

@@ -95,7 +95,7 @@ def place(
     _tell(session, accepted)
     records: list[Record] = [record]
     if outcome.bought:
-        records.append(_seal(session, auction, rules.apply(state, outcome), outcome.at))
+        records.append(_seal(session, auction, rules.seal(rules.apply(state, outcome), outcome.at)))
     session.flush()
     return record, _mirror(auction, records)
 
@@ -108,8 +108,24 @@ def close(session: Session, auction_id: UUID) -> Mirror | None:
     now = to_ms(clock(session))
     if now < to_ms(auction.ends_at):
         return None
-    seal = _seal(session, auction, auctions.rules_state(auction), now)
+    seal = _seal(session, auction, rules.seal(auctions.rules_state(auction), now))
     return _mirror(auction, [seal])
+
+
+def cancel(session: Session, auction: Auction, force: bool) -> Mirror:
+    """End a published neighbourhood auction, locked by the caller, with no winner, and release its leader's hold.
+
+    Refuses with `has_bids` if somebody has bid, unless forced.
+    """
+    sealed = rules.cancel(auctions.rules_state(auction), to_ms(clock(session)), force)
+    if sealed is None:
+        raise has_bids()
+    return _mirror(auction, [_seal(session, auction, sealed)])
+
+
+def has_bids() -> Refusal:
+    """The refusal to cancel what somebody has bid on."""
+    return Refusal("has_bids", "Somebody has bid: the seller cannot cancel any more.")
 
 
 def due(session: Session) -> Sequence[UUID]:
@@ -174,6 +190,7 @@ def _state(session: Session, auction: Auction, bidder_id: UUID, known: rules.Acc
     return replace(
         auctions.rules_state(auction),
         decided_at=0 if decided_at is None else to_ms(decided_at),
+        sealed=_sealed(auction),
         paddles={str(bidder_id): rules.Paddle(number or auction.paddle_count + 1, rules.MAX_AMOUNT)},
         answers={} if known is None else {(known.bidder, known.ref): known},
     )
@@ -265,24 +282,24 @@ def _tell(session: Session, accepted: bid_news.Accepted) -> None:
     notifications.notify(session, [*bid_news.of_bid(accepted), *bid_news.leading_again(session, taken)])
 
 
-def _seal(session: Session, auction: Auction, state: rules.State, now: int) -> SealRecord:
+def _seal(session: Session, auction: Auction, sealed: rules.Sealed | rules.NotYet) -> SealRecord:
     """End the auction and settle it: order and money in the transaction of the hammer."""
-    sealed = rules.seal(state, now)
     assert isinstance(sealed, rules.Sealed)
     auction.status, auction.sealed_at = AuctionStatus.SEALED, from_ms(sealed.at)
     auction.seq = auction.sealed_seq = sealed.seq
     auction.hammer_price = sealed.price if sealed.leader else None
+    auction.cancelled = sealed.cancelled
     session.flush()
     settlement.settle(session, auction.id)
-    return _seal_record(auction)
+    return _seal_record(auction, sealed)
 
 
-def _seal_record(auction: Auction) -> SealRecord:
-    assert auction.sealed_at is not None
-    assert auction.sealed_seq is not None
+def _sealed(auction: Auction) -> rules.Sealed | None:
+    """How the auction ended, as its row has it; None while it runs."""
+    if auction.sealed_at is None or auction.sealed_seq is None:
+        return None
     won = auction.hammer_price is not None
-    return SealRecord(
-        auction=auction.id,
+    return rules.Sealed(
         epoch=auction.epoch,
         seq=auction.sealed_seq,
         at=to_ms(auction.sealed_at),
@@ -291,11 +308,17 @@ def _seal_record(auction: Auction) -> SealRecord:
         leader=str(auction.leader_id) if won else "",
         leader_paddle=auction.leader_paddle if won else 0,
         bids=auction.bids,
+        cancelled=auction.cancelled,
     )
 
 
+def _seal_record(auction: Auction, sealed: rules.Sealed) -> SealRecord:
+    return SealRecord(auction=auction.id, **asdict(sealed))
+
+
 def _mirror(auction: Auction, records: list[Record]) -> Mirror:
-    seal = None if auction.sealed_at is None else _seal_record(auction)
+    sealed = _sealed(auction)
+    seal = None if sealed is None else _seal_record(auction, sealed)
     return Mirror(hot_copies.hot_copy(auction, []), records, seal)
 
 

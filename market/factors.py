@@ -22,10 +22,13 @@ import pyotp
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
+from market import notifications
 from market.errors import Refusal
+from market.notifications import News
 from market.times import clock
 from store import attempts
-from store.models import RecoveryCode, SecondFactor, User
+from store.ids import new_id
+from store.models import Event, RecoveryCode, SecondFactor, User
 from store.vault import Vault
 
 STEP_S = 30
@@ -108,6 +111,7 @@ def confirm(session: Session, vault: Vault, user_id: UUID, code: str) -> Recover
     if not _use(session, vault, factor, code):
         return WrongCode()
     factor.confirmed_at = clock(session)
+    _tell(session, user_id, on=True)
     return _new_recovery_codes(session, user_id)
 
 
@@ -131,6 +135,7 @@ def disable(session: Session, vault: Vault, user_id: UUID, password_hash: str, c
     if not _use(session, vault, factor, code):
         return WrongCode()
     session.delete(factor)
+    _tell(session, user_id, on=False)
     return None
 
 
@@ -146,6 +151,10 @@ def admits(session: Session, vault: Vault, user_id: UUID, code: str | None) -> b
     if code is None:
         raise Refusal("second_factor_required", "Send the code of your app, or a recovery code, as well.")
     return _use(session, vault, factor, code)
+
+
+def _tell(session: Session, user_id: UUID, *, on: bool) -> None:
+    notifications.notify(session, [News(user_id, Event.SECOND_FACTOR_CHANGED, str(new_id()), {"on": on})])
 
 
 def matching_step(secret: str, code: str, now_s: float, last_step: int) -> int | None:

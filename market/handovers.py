@@ -55,7 +55,7 @@ def propose(session: Session, user_id: UUID, order_id: UUID, place: str, meet_at
         )
     )
     session.flush()
-    orders.tell_both(session, order, orders.PROPOSE)
+    orders.tell(session, order, orders.PROPOSE, user_id, f"{order_id}:{order.proposal}")
     return orders.get(session, user_id, order_id)
 
 

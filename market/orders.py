@@ -16,17 +16,20 @@ import msgspec
 from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from market import ledger, trust
+from market import ledger, notifications, trust
 from market.errors import Refusal
 from market.ledger import Posting
+from market.notifications import News, Value
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
 from store.database import tell_after_commit
+from store.ids import new_id
 from store.models import (
     AccountKind,
     Auction,
     ChatMessage,
     Delivery,
+    Event,
     Handover,
     Order,
     OrderEvent,
@@ -70,6 +73,10 @@ class Action(StrEnum):
 
 PROPOSE = "propose"
 """What a push names when only the proposal has changed."""
+
+_EVENTS = {PROPOSE: Event.HANDOVER_PROPOSED, Action.AGREE: Event.HANDOVER_AGREED} | {
+    action: Event(f"order_{action}") for action in Action if action != Action.AGREE
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,15 +222,15 @@ def move(
     """
     require(order, action, None if actor_id is None else side_of(order, actor_id))
     transition = TRANSITIONS[OrderState(order.state), action]
-    session.add(
-        OrderEvent(
-            order_id=order.id,
-            actor_id=actor_id,
-            action=action,
-            from_state=order.state,
-            to_state=transition.to,
-        )
+    step = OrderEvent(
+        id=new_id(),
+        order_id=order.id,
+        actor_id=actor_id,
+        action=action,
+        from_state=order.state,
+        to_state=transition.to,
     )
+    session.add(step)
     order.state = transition.to
     order.due_at = due_at
     if transition.to in FINAL:
@@ -237,13 +244,28 @@ def move(
         trust.add(session, {order.absent_id: {"no_shows": 1}})
     if transition.pays is not None:
         ledger.post(session, [_payment(session, order, transition.pays)])
-    tell_both(session, order, action)
+    tell(session, order, action, actor_id, str(step.id))
 
 
-def tell_both(session: Session, order: Order, action: str) -> None:
-    """Push to both sides that this was done, after the commit."""
+def tell(session: Session, order: Order, action: str, actor_id: UUID | None, cause: str) -> None:
+    """Push to both sides that this was done by one of them, or (None) by the clock, and notify whoever has not done it.
+    `cause` names it among all that has happened."""
+    sides = order.buyer_id, order.seller_id
     push = OrderPush(order=order.id, action=action, state=order.state)
-    tell_after_commit(session, [(user_id, push) for user_id in (order.buyer_id, order.seller_id)])
+    tell_after_commit(session, [(user_id, push) for user_id in sides])
+    data: dict[str, Value] = {
+        "title": session.get_one(Auction, order.auction_id).title,
+        "by": None if actor_id is None else side_of(order, actor_id),
+        "state": order.state,
+    }
+    notifications.notify(
+        session,
+        [
+            News(user_id, _EVENTS[action], cause, data, order.auction_id, order.id)
+            for user_id in sides
+            if user_id != actor_id
+        ],
+    )
 
 
 def ship(session: Session, user_id: UUID, order_id: UUID, carrier: str, tracking_number: str) -> OrderView:

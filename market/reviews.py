@@ -14,13 +14,14 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from market import orders, trust
+from market import notifications, orders, trust
 from market.errors import Refusal
+from market.notifications import News, Value
 from market.orders import Side
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
 from store.ids import new_id
-from store.models import Order, OrderState, Review, User
+from store.models import Auction, Event, Order, OrderState, Review, User
 
 REVIEW_WITHIN = timedelta(days=30)
 MAX_TEXT = 2_000
@@ -154,19 +155,29 @@ def page(session: Session, user_id: UUID, cursor: str | None, limit: int) -> Pag
 
 
 def _show(session: Session, review_ids: Sequence[UUID]) -> None:
-    """Make reviews visible, if they are not yet, and count each once."""
+    """Make reviews visible, if they are not yet, count each once, and tell whom it is about."""
     shown = session.execute(
         update(Review)
         .where(Review.id.in_(review_ids), ~Review.counted)
         .values(visible_at=func.least(Review.visible_at, func.now()), counted=True)
-        .returning(Review.subject_id, Review.stars),
+        .returning(Review.id),
         execution_options={"synchronize_session": False},
     )
+    reviews = session.execute(
+        select(Review, Order.auction_id, Auction.title)
+        .join(Order, Order.id == Review.order_id)
+        .join(Auction, Auction.id == Order.auction_id)
+        .where(Review.id.in_(shown.scalars().all()))
+    ).all()
     sums: defaultdict[UUID, dict[str, int]] = defaultdict(lambda: {"reviews": 0, "stars": 0})
-    for subject_id, stars in shown:
-        sums[subject_id]["reviews"] += 1
-        sums[subject_id]["stars"] += stars
+    news = []
+    for review, auction_id, title in reviews:
+        sums[review.subject_id]["reviews"] += 1
+        sums[review.subject_id]["stars"] += review.stars
+        data: dict[str, Value] = {"title": title, "stars": review.stars}
+        news.append(News(review.subject_id, Event.REVIEW, str(review.id), data, auction_id, review.order_id))
     trust.add(session, sums)
+    notifications.notify(session, news)
 
 
 def _no_user() -> Refusal:

@@ -1,7 +1,8 @@
 """The rules of an English auction with proxy bidding, reserve and buy-now: the specification, pure and small.
 
-`decide` says what an offer does to an auction, `apply` makes it so, and `seal` ends the auction. A purchase moves the
-end to its moment, so whoever applies one seals in the same step. Nothing here reads a clock or does I/O.
+`decide` says what an offer does to an auction, `apply` makes it so, `seal` ends the auction, and `cancel` ends it with
+no winner. A purchase moves the end to its moment, so whoever applies one seals in the same step. Nothing here reads a
+clock or does I/O.
 `store/lua/place_bid.lua` and `store/lua/seal_auction.lua` decide in production and must agree with this module
 on every sequence of bids; `tests/store/test_scripts_agree.py` drives both side by side.
 
@@ -22,6 +23,7 @@ class Code(StrEnum):
     UNKNOWN_AUCTION = "unknown_auction"
     UNAVAILABLE = "unavailable"
     REF_REUSED = "ref_reused"
+    CANCELLED = "cancelled"
     CLOSED = "closed"
     STALE_EPOCH = "stale_epoch"
     NOT_OPEN = "not_open"
@@ -37,6 +39,7 @@ REASONS = {
     Code.UNKNOWN_AUCTION: "There is no such auction.",
     Code.UNAVAILABLE: "The auction cannot be reached now. Try again.",
     Code.REF_REUSED: "Another offer was accepted under this name.",
+    Code.CANCELLED: "The auction was cancelled.",
     Code.CLOSED: "The auction is over.",
     Code.STALE_EPOCH: "The auction was loaded again since. Look at it first.",
     Code.NOT_OPEN: "The auction has not opened yet.",
@@ -155,7 +158,7 @@ class Rejected:
 @dataclass(frozen=True, slots=True)
 class Sealed:
     """The end of an auction. `price` is what it reached, 0 when nobody bid. `leader` is the winner, who pays that; ""
-    when nobody bid or the reserve was not met."""
+    when nobody bid, the reserve was not met or it was cancelled, which may be before `ends_at`."""
 
     epoch: int
     seq: int
@@ -165,6 +168,7 @@ class Sealed:
     leader: str
     leader_paddle: int
     bids: int
+    cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +284,8 @@ def _asks_the_same(offer: Bid | Purchase, answer: Accepted) -> bool:
 
 
 def _refusal(state: State, offer: Bid | Purchase, maximum: int, now: int) -> Code | None:
+    if state.sealed and state.sealed.cancelled:
+        return Code.CANCELLED
     if state.sealed or now >= state.ends_at:
         return Code.CLOSED
     if offer.epoch not in (0, state.epoch):
@@ -354,7 +360,22 @@ def seal(state: State, now: int) -> Sealed | NotYet:
     now = max(now, state.decided_at)
     if now < state.ends_at:
         return NotYet(state.ends_at)
-    winner = state.lead if reserve_met(state) else None
+    return _sealed(state, now, state.lead if reserve_met(state) else None, cancelled=False)
+
+
+def cancel(state: State, now: int, force: bool) -> Sealed | None:
+    """End the auction at any time, with no winner; None if somebody has bid, unless forced.
+
+    One that is sealed stays as it is: its seal is the answer, and says whether it was cancelled.
+    """
+    if state.sealed:
+        return state.sealed
+    if state.bids and not force:
+        return None
+    return _sealed(state, max(now, state.decided_at), None, cancelled=True)
+
+
+def _sealed(state: State, now: int, winner: Lead | None, cancelled: bool) -> Sealed:
     return Sealed(
         epoch=state.epoch,
         seq=state.seq + 1,
@@ -364,6 +385,7 @@ def seal(state: State, now: int) -> Sealed | NotYet:
         leader=winner.bidder if winner else "",
         leader_paddle=winner.paddle if winner else 0,
         bids=state.bids,
+        cancelled=cancelled,
     )
 
 

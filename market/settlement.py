@@ -77,6 +77,18 @@ def settle(session: Session, auction_id: UUID) -> Settled | Alarm | None:
     return alarm
 
 
+def call_off(session: Session, auction_id: UUID) -> None:
+    """Make a cancelled auction of a sealed one, whatever alarms it has: somebody has looked. Every hold goes back.
+
+    Refuses as the ledger does. What viewers were told of the hammer stays as it was.
+    """
+    auction = locked(session, auction_id)
+    assert auction.status == AuctionStatus.SEALED
+    auction.cancelled, auction.hammer_price = True, None
+    _move_money(session, auction)
+    _tell(session, auction, None)
+
+
 def _has_alarm(session: Session, auction_id: UUID) -> bool:
     return (
         session.scalar(select(WriteBackAlarm.id).where(WriteBackAlarm.auction_id == auction_id).limit(1))
@@ -104,7 +116,7 @@ def _move_money(session: Session, auction: Auction) -> Settled:
     # The lock on the auction keeps its paddles as they are.
     pending = (Paddle.auction_id == auction.id) & Paddle.status.in_(_PENDING)
     holds = dict(session.execute(select(Paddle.bidder_id, Paddle.hold_id).where(pending)).all())
-    # Below the reserve there is a leader, but no winner.
+    # Below the reserve, and of what was cancelled, there is a leader, but no winner.
     winner_id = auction.leader_id if auction.hammer_price is not None else None
     lost = [hold_id for bidder_id, hold_id in holds.items() if bidder_id != winner_id]
     postings = ledger.releasing(session, lost)
@@ -131,26 +143,29 @@ def _move_money(session: Session, auction: Auction) -> Settled:
         update(Paddle).where(pending).values(status=outcome, version=Paddle.version + 1),
         execution_options={"synchronize_session": False},
     )
-    auction.status = AuctionStatus.SOLD if order_id else AuctionStatus.UNSOLD
+    unsold = AuctionStatus.CANCELLED if auction.cancelled else AuctionStatus.UNSOLD
+    auction.status = AuctionStatus.SOLD if order_id else unsold
     auction.settled_at = session.scalars(select(func.now())).one()
     session.flush()
     return Settled(auction.id, order_id, len(lost))
 
 
 def _tell(session: Session, auction: Auction, order_id: UUID | None) -> None:
-    """Tell the seller and everybody who has bid how it ended."""
-    winner_id = None if order_id is None else auction.leader_id
-    bidders = session.scalars(select(Bid.bidder_id).distinct().where(Bid.auction_id == auction.id)).all()
-    outcomes = dict.fromkeys(bidders, Event.LOST)
-    if winner_id is not None:
-        outcomes[winner_id] = Event.WON
-    outcomes[auction.seller_id] = Event.UNSOLD if order_id is None else Event.SOLD
-    data: dict[str, Value] = {
-        "title": auction.title,
-        "price": auction.price,
-        "bids": auction.bids,
-        "sold": order_id is not None,
-    }
+    """Tell the seller and everybody who has bid how it ended; that it was cancelled, whoever had a paddle, too."""
+    data: dict[str, Value] = {"title": auction.title}
+    if auction.cancelled:
+        told = select(Paddle.bidder_id).where(
+            Paddle.auction_id == auction.id, Paddle.status != PaddleStatus.RETURNED
+        )
+        outcomes = dict.fromkeys([*session.scalars(told), auction.seller_id], Event.CANCELLED)
+        data["reason"] = auction.cancel_reason
+    else:
+        told = select(Bid.bidder_id).distinct().where(Bid.auction_id == auction.id)
+        outcomes = dict.fromkeys(session.scalars(told), Event.LOST)
+        if order_id is not None and auction.leader_id is not None:
+            outcomes[auction.leader_id] = Event.WON
+        outcomes[auction.seller_id] = Event.UNSOLD if order_id is None else Event.SOLD
+        data |= {"price": auction.price, "bids": auction.bids, "sold": order_id is not None}
     notifications.notify(
         session,
         [

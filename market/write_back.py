@@ -75,6 +75,7 @@ class _Chain:
     sealed_at: int | None
     sealed_seq: int | None
     hammer_price: int | None
+    cancelled: bool
     reserve: int
     title: str
     seller_id: UUID
@@ -92,10 +93,12 @@ class _Chain:
         self.seq = self.sealed_seq = seal.seq
         self.status, self.sealed_at, self.ends_at = AuctionStatus.SEALED, seal.at, seal.ends_at
         self.hammer_price = seal.price if seal.leader else None
+        self.cancelled = seal.cancelled
 
     def agrees(self, seal: SealRecord) -> bool:
-        """Whether the seal tells the outcome that the bids have led to: nobody wins below the reserve."""
-        won = self.leader_id is not None and self.price >= self.reserve
+        """Whether the seal tells the outcome that the bids have led to: nobody wins below the reserve, nor what was
+        cancelled."""
+        won = self.leader_id is not None and self.price >= self.reserve and not seal.cancelled
         return (seal.leader, seal.leader_paddle, seal.price, seal.bids) == (
             str(self.leader_id) if won else "",
             self.leader_paddle if won else 0,
@@ -255,6 +258,7 @@ def _lock_chains(session: Session, auction_ids: set[UUID]) -> dict[UUID, _Chain]
             Auction.sealed_at,
             Auction.sealed_seq,
             Auction.hammer_price,
+            Auction.cancelled,
             Auction.reserve,
             Auction.title,
             Auction.seller_id,
@@ -276,6 +280,7 @@ def _lock_chains(session: Session, auction_ids: set[UUID]) -> dict[UUID, _Chain]
             row.sealed_at and to_ms(row.sealed_at),
             row.sealed_seq,
             row.hammer_price,
+            row.cancelled,
             row.reserve or 0,
             row.title,
             row.seller_id,
@@ -429,6 +434,7 @@ def _update_auctions(session: Session, chains: dict[UUID, _Chain]) -> None:
             None if chain.sealed_at is None else from_ms(chain.sealed_at),
             chain.sealed_seq,
             chain.hammer_price,
+            chain.cancelled,
         )
         for auction_id, chain in chains.items()
     ]
@@ -437,10 +443,12 @@ def _update_auctions(session: Session, chains: dict[UUID, _Chain]) -> None:
             "UPDATE auctions SET seq = new.seq, price = new.price, leader_id = new.leader_id,"
             " leader_paddle = new.leader_paddle, leader_maximum = new.leader_maximum, bids = new.bids,"
             " ends_at = new.ends_at, status = new.status, sealed_at = new.sealed_at,"
-            " sealed_seq = new.sealed_seq, hammer_price = new.hammer_price"
+            " sealed_seq = new.sealed_seq, hammer_price = new.hammer_price,"
+            " cancelled = new.cancelled"
             " FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::uuid[], %s::bigint[], %s::bigint[],"
-            " %s::bigint[], %s::timestamptz[], %s::text[], %s::timestamptz[], %s::bigint[], %s::bigint[])"
+            " %s::bigint[], %s::timestamptz[], %s::text[], %s::timestamptz[], %s::bigint[], %s::bigint[],"
+            " %s::boolean[])"
             " AS new (id, seq, price, leader_id, leader_paddle, leader_maximum, bids, ends_at, status, sealed_at,"
-            " sealed_seq, hammer_price) WHERE auctions.id = new.id",
+            " sealed_seq, hammer_price, cancelled) WHERE auctions.id = new.id",
             [list(part) for part in zip(*rows, strict=True)],
         )

@@ -219,6 +219,7 @@ class Snapshot(Message, kw_only=True):
     recent: list[PublicBid]
     hammer_price: int | None
     winner: int | None
+    cancelled: bool
     viewers: int
     server_time: int
 
@@ -252,13 +253,15 @@ class Extended(Message):
 
 
 class Closed(Message):
-    """The hammer. `hammer_price` and `winner` (a paddle number) are null when nobody bid up to the reserve."""
+    """The hammer. `hammer_price` and `winner` (a paddle number) are null when nobody bid up to the reserve, or it was
+    `cancelled`."""
 
     auction: UUID
     epoch: int
     seq: int
     hammer_price: int | None
     winner: int | None
+    cancelled: bool
     bids: int
     ends_at: int
     sealed_at: int

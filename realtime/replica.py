@@ -30,6 +30,7 @@ class Replica:
         self.recent: list[Message] = []
         self.hammer_price: int | None = None
         self.winner: int | None = None
+        self.cancelled = False
         self.viewers = 0
         self._offset_ms = 0.0
 
@@ -120,4 +121,5 @@ class Replica:
         self.buy_now = None
         self.hammer_price = closed["hammer_price"]
         self.winner = closed["winner"]
+        self.cancelled = closed["cancelled"]
         return True

@@ -183,6 +183,7 @@ class Room:
             recent=[_public(record) for record in islice(newest, RECENT_BIDS)][::-1],
             hammer_price=_hammer_price(self._seal) if self._seal else None,
             winner=(self._seal.leader_paddle or None) if self._seal else None,
+            cancelled=self._seal is not None and self._seal.cancelled,
             viewers=self.total_viewers,
             server_time=now,
         )
@@ -254,7 +255,7 @@ class Room:
                 viewer.write(frames)
         for user, outbid in outbids:
             self._on_outbid(user, self, outbid)
-        if records and isinstance(records[-1], SealRecord):
+        if records and isinstance(seal := records[-1], SealRecord) and not seal.cancelled:
             CLOSE_DELAY_S.observe(max(0, self._clock.now() - self._ends_at) / 1000)
         took_s = time.perf_counter() - started
         FLUSH_S.observe(took_s)
@@ -308,6 +309,7 @@ def events(records: Sequence[Record], now: int) -> Iterator[Event]:
             seq=seal.seq,
             hammer_price=_hammer_price(seal),
             winner=seal.leader_paddle or None,
+            cancelled=seal.cancelled,
             bids=seal.bids,
             ends_at=seal.ends_at,
             sealed_at=seal.at,

@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClientConnection, WebSocketError, websocket_connect
+from urllib3 import encode_multipart_formdata
 
 Message = dict[str, Any]
 
@@ -93,23 +94,9 @@ class Api:
         return await self.request("POST", path, {} if body is None else body)
 
     async def send_photo(self, path: str, content: bytes, content_type: str) -> Message:
-        """Announce a photo at `path`, send it and say that it is complete: the own photo, which is made within seconds.
-
-        Only where the file itself is the body of the upload, as with photos on local disk.
-        """
+        """Announce a photo at `path`, send it, say that it is complete: the own photo, which is made within seconds."""
         announced = await self.post(path, {"size": len(content), "content_type": content_type})
-        upload = announced["upload"]
-        request = HTTPRequest(
-            urljoin(self.base_url, upload["url"]),
-            method=upload["method"],
-            headers=upload["headers"],
-            body=content,
-            request_timeout=REQUEST_TIMEOUT_S,
-        )
-        try:
-            await self._http.fetch(request)
-        except _BROKEN as error:
-            raise Disconnected(str(error)) from error
+        await send_upload(self.base_url, announced["upload"], content, content_type)
         return await self.post(f"/photos/{announced['id']}/complete")
 
     async def log_in(self, email: str, password: str) -> Self:
@@ -119,6 +106,25 @@ class Api:
 
     def _take(self, tokens: Message) -> None:
         self.access_token, self._refresh_token = tokens["access_token"], tokens["refresh_token"]
+
+
+async def send_upload(base_url: str, upload: Message, content: bytes, content_type: str) -> None:
+    """Send a file where `upload` says, as the body or in its form. Raises `Disconnected`, also when it is not taken."""
+    body, headers = content, dict(upload["headers"])
+    if upload["fields"]:
+        file = ("file", content, content_type)
+        body, headers["Content-Type"] = encode_multipart_formdata([*upload["fields"].items(), ("file", file)])
+    request = HTTPRequest(
+        urljoin(base_url, upload["url"]),
+        method=upload["method"],
+        headers=headers,
+        body=body,
+        request_timeout=REQUEST_TIMEOUT_S,
+    )
+    try:
+        await AsyncHTTPClient().fetch(request)
+    except _BROKEN as error:
+        raise Disconnected(str(error)) from error
 
 
 class LiveSocket:

@@ -31,6 +31,7 @@ from store.records import (
     Rejection,
     SealRecord,
     decode_bid_answer,
+    decode_cancel_answer,
     decode_seal_answer,
 )
 
@@ -181,12 +182,26 @@ def _place(
 
 def seal_auction(auction_id: UUID, *, scripts: Scripts = SCRIPTS) -> Call[SealRecord | NotYet | Rejection]:
     """End the auction if its time has come. Any process may call it, any number of times."""
+    return _seal(auction_id, "end", decode_seal_answer, scripts)
+
+
+def cancel_auction(
+    auction_id: UUID, *, force: bool, scripts: Scripts = SCRIPTS
+) -> Call[SealRecord | Rejection]:
+    """End the auction with no winner, before its first bid or, forced, whatever was bid. Else rejects with "has_bids".
+
+    An auction that is sealed stays as it is, and answers its seal: look whether that is `cancelled`.
+    """
+    return _seal(auction_id, "force" if force else "cancel", decode_cancel_answer, scripts)
+
+
+def _seal(auction_id: UUID, mode: str, parse: Callable[[Any], T], scripts: Scripts) -> Call[T]:
     keys = keys_of(auction_id)
     return Call(
         scripts.seal_auction,
         [keys.auction, keys.paddles, keys.log, keys.history, keys.due, keys.channel, keys.ready],
-        [str(auction_id), HISTORY_LENGTH, KEEP_SEALED_MS],
-        decode_seal_answer,
+        [str(auction_id), HISTORY_LENGTH, KEEP_SEALED_MS, mode],
+        parse,
     )
 
 

@@ -40,7 +40,7 @@ class BidRecord(msgspec.Struct, frozen=True, tag_field="type", tag="bid"):
 
 class SealRecord(msgspec.Struct, frozen=True, tag_field="type", tag="seal"):
     """The end of an auction: the last record it has. `leader` has won and pays `price`; "" and paddle 0 when nobody
-    bid, or not up to the reserve."""
+    bid, or not up to the reserve, or it was `cancelled`, which may be before `ends_at`."""
 
     auction: UUID
     epoch: int
@@ -51,10 +51,12 @@ class SealRecord(msgspec.Struct, frozen=True, tag_field="type", tag="seal"):
     leader: str
     leader_paddle: int
     bids: int
+    cancelled: bool = False
+    """Missing in what an older version has written."""
 
 
 class Rejection(msgspec.Struct, frozen=True, tag_field="type", tag="rejected"):
-    """A refused command: `code` is one of `market.rules.Code`. It changed nothing."""
+    """A refused command: `code` is one of `market.rules.Code`, or "has_bids". It changed nothing."""
 
     code: str
     at: int
@@ -75,4 +77,5 @@ Record = BidRecord | SealRecord
 
 decode_record = msgspec.json.Decoder(Record).decode
 decode_bid_answer = msgspec.json.Decoder(BidRecord | Rejection).decode
+decode_cancel_answer = msgspec.json.Decoder(SealRecord | Rejection).decode
 decode_seal_answer = msgspec.json.Decoder(SealRecord | NotYet | Rejection).decode

@@ -96,7 +96,7 @@ def _run_generator(function: Callable[..., Any], request: pytest.FixtureRequest)
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def redis_url() -> str:
     """A database of the test server that only tests use. They share it, so they use ids of their own."""
     server = urlsplit(os.environ.get("REDIS_URL", "redis://127.0.0.1:16379"))

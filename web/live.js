@@ -68,6 +68,7 @@ const receive = {
       ends_at: message.ends_at,
       hammer_price: message.hammer_price,
       winner: message.winner,
+      cancelled: message.cancelled,
       bids: message.bids,
     });
   },
@@ -177,7 +178,7 @@ function countDown() {
     const closed = live.state === "closed";
     const [untilOpen, untilEnd] = [live.opens_at - serverNow(), live.ends_at - serverNow()];
     const text = closed
-      ? live.hammer_price === null ? "closed, unsold" : `sold at ${money.format(live.hammer_price)}`
+      ? live.cancelled ? "cancelled" : live.hammer_price === null ? "closed, unsold" : `sold at ${money.format(live.hammer_price)}`
       : untilOpen > 0 ? `opens in ${remaining(untilOpen)}` : `${remaining(untilEnd)} left`;
     card.querySelector(".clock time").textContent = text;
     card.querySelector(".extended").hidden = closed || Date.now() - extendedAt > EXTENDED_SHOWN_MS;

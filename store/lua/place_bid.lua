@@ -74,6 +74,9 @@ if earlier then
   end
   return rejected('ref_reused')
 end
+if seal and string.find(seal, '"cancelled":true') then
+  return rejected('cancelled')
+end
 if seal or now >= ends_at then
   return rejected('closed')
 end
@@ -160,6 +163,6 @@ end
 redis.call('SPUBLISH', channel, record)
 if ends_at == now then
   -- seal_auction.lua, which store/hot.py has put before this script as a function.
-  seal_auction({ auction, paddles, log, history, due, channel, ready }, { auction_id, history_length, keep_ms })
+  seal_auction({ auction, paddles, log, history, due, channel, ready }, { auction_id, history_length, keep_ms, 'end' })
 end
 return record

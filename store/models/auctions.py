@@ -33,6 +33,7 @@ class AuctionStatus(StrEnum):
     SEALED = "sealed"
     SOLD = "sold"
     UNSOLD = "unsold"
+    CANCELLED = "cancelled"
 
 
 class AuctionKind(StrEnum):
@@ -63,7 +64,7 @@ class Auction(Base):
     `epoch` counts the loads into Redis. `seq` is the number of the last record written back; `sealed_seq` that of the
     seal, so the auction may be settled when they are equal. `increments` are [from price, increment], the first from 0.
     `ends_at` moves with soft close, at most to `latest_end`, and to the moment of a purchase. `hammer_price` is None
-    when nobody won.
+    when nobody won. `cancelled` says what kind of seal it was, and `cancel_reason` why, as far as it is cancelled.
     """
 
     __tablename__ = "auctions"
@@ -134,6 +135,8 @@ class Auction(Base):
     sealed_seq: Mapped[int | None]
     hammer_price: Mapped[int | None]
     settled_at: Mapped[datetime | None]
+    cancelled: Mapped[bool] = mapped_column(server_default="false")
+    cancel_reason: Mapped[str | None]
 
 
 class Category(Base):

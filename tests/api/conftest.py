@@ -23,7 +23,7 @@ from server import asyncapi
 from store.database import Database, SyncDatabase
 from store.hot import Hot
 from store.ids import new_id
-from store.media.interface import Media
+from store.media.local import LocalMedia
 from store.models import Role
 from store.vault import Vault
 from tests.database import make_user
@@ -34,9 +34,10 @@ VAULT = Vault({"test": os.urandom(32)})
 LIFETIME = Lifetime(3600, 3600)
 
 
-@pytest.fixture
-def base_url(database_url: str, redis_url: str, media: Media) -> Iterator[str]:
-    """Where the application listens."""
+@pytest.fixture(scope="session")
+def base_url(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the application listens, the same one for all tests."""
+    media = LocalMedia(tmp_path_factory.mktemp("media"), b"a secret of the tests")
     socket, port = bind_unused_port()
     started, stop = threading.Event(), asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []

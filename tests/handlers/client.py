@@ -59,6 +59,7 @@ AUCTION = {
     "bids",
     "hammer_price",
     "winner_paddle",
+    "cancel_reason",
     "created_at",
 }
 """The fields of an auction, whoever looks at it."""

@@ -34,6 +34,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "increments": [[0, 100]],
         "ends_at": 4_000_000_000_000,
     },
+    f"POST /seller/auctions/{NOWHERE}/cancel": {"reason": "Lost."},
     "POST /me/neighbourhoods": {"latitude": 37.5, "longitude": 127.0, "accuracy_m": 20},
     f"POST /auctions/{NOWHERE}/paddle": {"limit": 5_000},
     f"PATCH /auctions/{NOWHERE}/paddle": {"limit": 5_000},
@@ -64,7 +65,11 @@ BODIES: dict[str, dict[str, Any]] = {
     f"POST /auctions/{NOWHERE}/photos": {"size": 1_000, "content_type": "image/jpeg"},
     f"PUT /auctions/{NOWHERE}/photos": {"photos": []},
 }
-OPTIONAL = {"POST /auth/refresh": {"refresh_token"}, "PATCH /me": {"display_name", "bio"}}
+OPTIONAL = {
+    "POST /auth/refresh": {"refresh_token"},
+    "PATCH /me": {"display_name", "bio"},
+    f"POST /seller/auctions/{NOWHERE}/cancel": {"reason"},
+}
 AMOUNTS = [
     (endpoint, field)
     for endpoint, body in BODIES.items()

@@ -80,6 +80,10 @@ MATRIX: dict[str, Row] = {
         "draft": (OK, "forbidden", "forbidden", "unauthenticated"),
         "published": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
     },
+    "POST /api/v1/seller/auctions/{auction_id}/cancel": {
+        "draft": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
+        "local": (OK, "forbidden", "forbidden", "unauthenticated"),
+    },
     "POST /api/v1/auctions/{auction_id}/paddle": {
         "draft": ("not_found", "not_found", "not_found", "unauthenticated"),
         "published": ("own_auction", OK, OK, "unauthenticated"),
@@ -296,6 +300,8 @@ async def test_api1_object_level_authorization(
     body: dict[str, Any] = {"limit": LIMITS[method]} if method in LIMITS else {}
     if template.endswith("/bids"):
         body = {"maximum": 5_000}
+    if template.endswith("/cancel"):
+        body = {}
     if template.endswith("/photos"):
         body = PHOTO_BODIES.get(method, {})
     if "/orders/" in template:

@@ -22,6 +22,7 @@ from market.rules import (
     Step,
     apply,
     buy_now,
+    cancel,
     change_paddle,
     decide,
     increment,
@@ -338,6 +339,47 @@ def test_sealing_again_gives_the_same_seal() -> None:
     sealed = seal(AUCTION, ENDS_AT)
     assert isinstance(sealed, Sealed)
     assert seal(replace(AUCTION, sealed=sealed), ENDS_AT + 5_000) is sealed
+
+
+# Cancelling
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("now", [OPENS_AT - 1, NOW, ENDS_AT])
+def test_before_the_first_bid_an_auction_can_be_cancelled_at_any_time(now: int, force: bool) -> None:
+    assert cancel(AUCTION, now, force) == Sealed(
+        epoch=3,
+        seq=1,
+        at=now,
+        ends_at=ENDS_AT,
+        price=0,
+        leader="",
+        leader_paddle=0,
+        bids=0,
+        cancelled=True,
+    )
+
+
+def test_what_has_bids_is_only_cancelled_by_force_and_nobody_wins() -> None:
+    state = led_by_ann(1_900)
+    assert cancel(state, NOW, force=False) is None
+    sealed = cancel(state, NOW, force=True)
+    assert sealed
+    assert (sealed.seq, sealed.price, sealed.leader, sealed.bids) == (2, 1_000, "", 1)
+
+
+def test_no_bid_counts_after_the_cancelling_and_no_hammer_falls() -> None:
+    sealed = cancel(AUCTION, NOW, force=False)
+    over = replace(AUCTION, sealed=sealed)
+    assert refusal(over, "ann", 5_000) is Code.CANCELLED
+    assert refusal(over, "ann", 5_000, ENDS_AT) is Code.CANCELLED
+    assert seal(over, ENDS_AT) is cancel(over, NOW + 1, force=True) is sealed
+
+
+def test_what_is_sealed_is_not_cancelled_any_more() -> None:
+    sealed = seal(led_by_ann(1_900), ENDS_AT)
+    assert isinstance(sealed, Sealed)
+    assert cancel(replace(led_by_ann(1_900), sealed=sealed), ENDS_AT, force=True) is sealed
 
 
 # The reserve

@@ -7,7 +7,7 @@ import pytest
 
 from realtime.limits import Limits
 from realtime.replica import Replica
-from store.hot import Hot, buy_now, place_bid, seal_auction
+from store.hot import Hot, buy_now, cancel_auction, place_bid, seal_auction
 from store.ids import new_id
 from store.records import BidRecord
 from tests.realtime.clients import LIMIT, Client, load, repeat_last_bid, unload
@@ -202,6 +202,31 @@ async def test_below_its_reserve_an_auction_closes_unsold_and_the_reserve_stays_
     newcomer = await watch(await connect(url), auction)
     assert replica == fresh(newcomer)
     assert "54321" not in str(viewer.messages + newcomer.messages)
+
+
+@pytest.mark.parametrize("bids", [0, 1])
+async def test_cancelling_ends_the_auction_for_everybody_before_its_end(
+    hot: Hot, processes: Processes, connect: Connect, bids: int
+) -> None:
+    anna = new_id()
+    auction = (await load(hot, [anna], buy_now_price=20_000)).auction_id
+    viewer = await watch(await connect(processes[0].url), auction)
+    bidder = await connect(processes[1].url, anna)
+    if bids:
+        await bid(hot, auction, anna, 3_000)
+
+    await hot.run(cancel_auction(auction, force=bids > 0))
+
+    closed = await viewer.push("closed")
+    assert (closed["cancelled"], closed["seq"], closed["bids"]) == (True, bids + 1, bids)
+    assert (closed["hammer_price"], closed["winner"]) == (None, None)
+    assert closed["sealed_at"] < closed["ends_at"]
+    reply = await bidder.request("bid", auction=str(auction), maximum=5_000)
+    assert (reply["type"], reply["code"]) == ("rejected", "cancelled")
+    newcomer = await watch(await connect(processes[1].url), auction)
+    snapshot = newcomer.messages[-1]
+    assert (snapshot["state"], snapshot["cancelled"], snapshot["buy_now"]) == ("closed", True, None)
+    assert viewer.replicas[str(auction)] == fresh(newcomer)
 
 
 async def test_buying_at_once_ends_the_auction_for_everybody(

@@ -2,11 +2,15 @@
 
 import json
 
+import msgspec
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
-from server.client import Api
+from server.client import Api, send_upload
+from store.ids import new_id
+from store.media.interface import incoming
+from store.media.s3 import S3Media
 
 
 class Service(RequestHandler):
@@ -45,3 +49,10 @@ async def test_a_refresh_whose_answer_was_lost_is_asked_for_again() -> None:
     assert shown == ["first", "first"]
     server.stop()
     await server.close_all_connections()
+
+
+async def test_a_file_goes_to_s3_in_a_form(s3_media: S3Media) -> None:
+    photo_id = new_id()
+    upload = msgspec.to_builtins(s3_media.upload(photo_id, 5, "image/png", 900))
+    await send_upload("http://127.0.0.1", upload, b"12345", "image/png")
+    assert s3_media.read(incoming(photo_id), 9) == b"12345"

@@ -295,6 +295,45 @@ def bought_until_the_reserve_is_met(auction: SideBySide) -> None:
         auction.buy_now(BEN, "mine")
 
 
+def cancelling(auction: SideBySide) -> None:
+    for force in (False, True):
+        auction.reset()
+        auction.load(STATE)
+        auction.set_clock(BASE)
+        auction.cancel(force)
+        auction.set_clock(BASE + 20_000)
+        auction.bid(ANN, 5_000, "after_it")
+        auction.cancel(force)
+        auction.put_paddle(ANN, 5, 0, 2)
+        auction.set_clock(ENDS_AT)
+        auction.seal()
+        auction.bid(ANN, 5_000, "long_after_it")
+
+
+def cancelling_with_bids(auction: SideBySide) -> None:
+    auction.load(STATE)
+    auction.set_clock(BASE + 20_000)
+    auction.bid(ANN, 5_000, "one")
+    auction.set_clock(BASE)
+    auction.cancel(force=False)
+    auction.cancel(force=True)
+    auction.bid(ANN, 5_000, "one")
+    auction.bid(BEN, 9_000, "after_it")
+    auction.buy_now(BEN, "after_it")
+
+
+def cancelling_what_is_over(auction: SideBySide) -> None:
+    auction.load(STATE)
+    auction.set_clock(ENDS_AT)
+    auction.cancel(force=False)
+    auction.reset()
+    auction.load(STATE)
+    auction.set_clock(ENDS_AT)
+    auction.seal()
+    for force in (False, True):
+        auction.cancel(force)
+
+
 def clock_steps_back(auction: SideBySide) -> None:
     auction.load(STATE)
     auction.set_clock(BASE + 20_000, microseconds=0)
@@ -350,6 +389,7 @@ def no_state(auction: SideBySide) -> None:
     for _ in range(2):
         auction.bid(ANN, 2_000, "a1")
         auction.seal()
+        auction.cancel(force=False)
         auction.put_paddle(ANN, 5, 30_000, 2)
         auction.read(0)
         auction.mark_ready()
@@ -398,6 +438,9 @@ SCENARIOS: tuple[Callable[[SideBySide], None], ...] = (
     buying_as_the_leader,
     buying_when_the_clock_stepped_back,
     refused_purchases,
+    cancelling,
+    cancelling_with_bids,
+    cancelling_what_is_over,
     bought_out_by_bids,
     bought_until_the_first_bid,
     bought_until_the_reserve_is_met,

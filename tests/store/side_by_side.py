@@ -187,6 +187,17 @@ class SideBySide:
                 expected = self._seal(self.state, sealed)
         self._run(hot.seal_auction(self.auction_id, scripts=self.scripts), expected)
 
+    def cancel(self, force: bool) -> None:
+        """Try to cancel the auction in both worlds."""
+        expected: SealRecord | Rejection
+        if self.state is None:
+            expected = self._missing()
+        elif sealed := rules.cancel(self.state, self.now, force):
+            expected = self._seal(self.state, sealed)
+        else:
+            expected = Rejection("has_bids", max(self.now, self.state.decided_at), 0, 0, 0)
+        self._run(hot.cancel_auction(self.auction_id, force=force, scripts=self.scripts), expected)
+
     def _seal(self, state: rules.State, sealed: rules.Sealed) -> SealRecord:
         """The record of the seal, which ends the auction unless it is sealed already."""
         record = msgspec.convert({"type": "seal", "auction": self.auction_id, **asdict(sealed)}, SealRecord)

@@ -198,6 +198,12 @@ class AnyAuction(RuleBasedStateMachine):
             self.both.set_clock(self.state.ends_at + late_ms)
         self.both.seal()
 
+    @rule(force=st.booleans(), wanted=st.sampled_from([False, False, False, True]))
+    def cancel(self, force: bool, wanted: bool) -> None:
+        """Rarely what ends the auction: there would be little left to compare."""
+        if wanted or (not force and self.state.bids):
+            self.both.cancel(force)
+
     @rule(behind=st.integers(-1, 9))
     def read(self, behind: int) -> None:
         self.both.read(max(self.state.seq - behind, 0))

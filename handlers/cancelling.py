@@ -1,0 +1,33 @@
+"""What doors do after the commit of a use-case of `market.cancelling`."""
+
+from uuid import UUID
+
+import msgspec
+
+from handlers.base import ApiHandler
+from handlers.mirroring import tell_viewers
+from market import cancelling
+from market.cancelling import Cancelling
+from store.hot import cancel_auction
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """An auction that is over without a winner. Time in ms."""
+
+    auction_id: UUID
+    cancelled_at: int
+
+
+async def complete(handler: ApiHandler, outcome: Cancelling) -> Cancelled:
+    """Have Redis decide a live auction, and tell the viewers of a neighbourhood auction.
+
+    Refuses as `cancelling.decided_at`. Raises `redis.RedisError` if Redis cannot decide: it has done it or not, and
+    may be asked again.
+    """
+    at = outcome.cancelled_at
+    if at is None:
+        call = cancel_auction(outcome.auction_id, force=outcome.force)
+        at = cancelling.decided_at(await handler.services.hot.run(call))
+    if outcome.mirror is not None:
+        await tell_viewers(handler, outcome.mirror)
+    return Cancelled(outcome.auction_id, at)

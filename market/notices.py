@@ -280,6 +280,8 @@ FACTS: dict[str, tuple[dict[Language, str], Callable[[object, Locale], str]]] = 
     "ends_at": ({EN: "Ends", KO: "마감"}, _time),
     "place": ({EN: "Place", KO: "장소"}, _words),
     "meet_at": ({EN: "Time", KO: "시간"}, _time),
+    "stars": ({EN: "Stars", KO: "별점"}, _words),
+    "reason": ({EN: "Reason", KO: "사유"}, _words),
     "text": ({EN: "Text", KO: "내용"}, _words),
 }
 """What is told of a notification's data beside its `title`: amounts in minor units, times in ms."""
@@ -293,7 +295,7 @@ def shown(notice: Notice, locale: Locale) -> Shown:
     facts = [
         (label[locale.language], value)
         for key, (label, write) in FACTS.items()
-        if key in notice.data and (value := write(notice.data[key], locale))
+        if notice.data.get(key) is not None and (value := write(notice.data[key], locale))
     ]
     return Shown(text.subject.format(title=title), text.line.format(title=title), facts, _link(notice))
 

@@ -117,6 +117,10 @@ class Pushed:
         return json.loads(self.text)
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+
+
 @dataclass
 class PushService:
     """Takes messages for its browsers and checks their signatures (RFC 8292). `answers` are what it says instead of
@@ -144,7 +148,7 @@ class PushService:
             def log_message(self, *_args: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = _Server(("127.0.0.1", 0), Handler)
         if self.tls is not None:
             self.server.socket = self.tls.wrap_socket(self.server.socket, server_side=True)
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -125,6 +125,7 @@ def test_every_periodic_task_exists_and_does_not_pile_up() -> None:
         "auctions.close_due",
         "auctions.load_missing",
         "auctions.sweep_paddles",
+        "deliveries.push_due",
         "mail.send_due",
         "neighbourhood.end_due",
         "neighbourhood.mirror_missing",

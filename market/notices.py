@@ -290,7 +290,7 @@ FACTS: dict[str, tuple[dict[Language, str], Callable[[object, Locale], str]]] = 
 def shown(notice: Notice, locale: Locale) -> Shown:
     """A notice in words. Data that is missing is left out."""
     text = TEXTS[notice.event][locale.language]
-    name = _line(notice.data.get("title", ""))
+    name = _line(notice.data.get("title") or "")
     title = f"“{name}”" if name else WITHOUT_TITLE[locale.language]
     facts = [
         (label[locale.language], value)

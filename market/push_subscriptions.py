@@ -45,7 +45,8 @@ def add(
     """Subscribe a browser, or renew its keys. One that another user had subscribed is this user's from now on.
 
     Refuses with `invalid_subscription` unless its keys are some and `endpoint` is a public address with https; with
-    `private_allowed` it may be any. What a name stands for is looked up when something is sent.
+    `private_allowed` it may be any. What a name stands for is looked up when something is sent. Refuses with
+    `unauthenticated` if the account is deleted.
     """
     if not _is_endpoint(endpoint, private_allowed):
         raise Refusal(
@@ -56,7 +57,9 @@ def add(
     except ValueError:
         raise Refusal("invalid_subscription", "p256dh must be a public key.", field="p256dh") from None
     # Two subscriptions of one user at a time could both find room.
-    session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
+    kept = select(User.id).where(User.id == user_id, User.deleted_at.is_(None))
+    if session.scalar(kept.with_for_update(key_share=True)) is None:
+        raise Refusal("unauthenticated", "The account was deleted.")
     keys = {"user_id": user_id, "p256dh": p256dh, "auth": auth, "created_at": func.now(), "failures": 0}
     stored = session.execute(
         insert(PushSubscription)

@@ -12,8 +12,10 @@ import struct
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,7 +27,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tornado.httpclient import HTTPRequest, HTTPResponse
-from tornado.netutil import DefaultLoopResolver, Resolver
+from tornado.netutil import Resolver
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from market.push_subscriptions import is_public
@@ -83,17 +85,22 @@ class PrivateAddress(OSError):
     """A name stands for an address of a private network."""
 
 
-class PublicResolver(Resolver):
-    """Looks names up, and refuses those that lead into a private network. What it answers is connected to, so that a
-    second look-up cannot lead elsewhere."""
+class _Resolver(Resolver):
+    """Looks names up in the threads of `executor`, and unless `private_allowed` refuses those that lead into a private
+    network. What it answers is connected to: no second look-up could lead elsewhere."""
+
+    def initialize(self, executor: ThreadPoolExecutor, private_allowed: bool) -> None:
+        self._executor = executor
+        self._private_allowed = private_allowed
 
     async def resolve(
         self, host: str, port: int, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[tuple[int, Any]]:
-        found: list[tuple[int, Any]] = await DefaultLoopResolver().resolve(host, port, family)
-        if not all(is_public(address[0]) for _, address in found):
+        look_up = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._executor, look_up)
+        if not self._private_allowed and not all(is_public(str(address[0])) for *_, address in found):
             raise PrivateAddress
-        return found
+        return [(family, address) for family, *_, address in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +124,10 @@ class WebPush:
         return asyncio.run(self._send_all(messages))
 
     async def _send_all(self, messages: Sequence[Message]) -> list[Answer]:
-        resolver: Resolver = DefaultLoopResolver() if self.private_allowed else PublicResolver()
+        executor = ThreadPoolExecutor(AT_ONCE)
         client = SimpleAsyncHTTPClient(
             force_instance=True,
-            resolver=resolver,
+            resolver=_Resolver(executor, self.private_allowed),
             max_clients=AT_ONCE,
             max_body_size=MAX_ANSWER_BYTES,
             max_header_size=MAX_ANSWER_BYTES,
@@ -134,6 +141,8 @@ class WebPush:
             return answers
         finally:
             client.close()
+            # Whose name servers never answer keeps a thread for a while, and nobody waiting.
+            executor.shutdown(wait=False, cancel_futures=True)
 
     async def _send(self, client: SimpleAsyncHTTPClient, message: Message) -> Answer:
         try:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from time import monotonic, time
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -150,6 +151,27 @@ def test_a_service_that_answers_byte_by_byte_is_left(
     assert monotonic() - began < 3
     assert (slow.status, good.status) == (0, 201)
     assert slow.error == "HTTPTimeoutError"
+
+
+def test_a_name_server_that_does_not_answer_is_left(
+    web_push: WebPush, push_service: PushService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TIMEOUT_S", 0.5)
+    browser = push_service.subscribe(web_push.public_key)
+    look_up, answers = socket.getaddrinfo, threading.Event()
+
+    def slowly(host: str, *args: Any) -> Any:
+        if host == "slow.example":
+            answers.wait(10)
+        return look_up(host, *args)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    began = monotonic()
+    stuck = replace(to(browser), endpoint="https://slow.example/")
+    sent = web_push.send([*[stuck] * 20, to(browser)])
+    assert monotonic() - began < 5
+    answers.set()
+    assert [answer.status for answer in sent] == [0] * 20 + [201]
 
 
 @pytest.fixture

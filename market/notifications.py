@@ -12,7 +12,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import JSON, Text, cast, column, delete, func, insert, literal, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
@@ -74,8 +74,7 @@ MAX_UNREAD = 1_000
 KEEP_DAYS = 90
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(msgspec.Struct, frozen=True, gc=False):
     """Something to tell a user. `cause` names, for this event, what it came from: the same cause is told once.
 
     `data` are values for texts; the user may know them all, so no one else's maximum is among them. `leaves` is False
@@ -212,7 +211,7 @@ def notify(session: Session, news: Sequence[News]) -> None:
     # In one order everywhere: who writes the same keys in another one would be waited for in a circle.
     rows = {
         new_id(): item
-        for item in sorted(news, key=lambda item: (item.user_id, item.key))
+        for item in sorted(news, key=lambda item: (item.user_id.bytes, item.key))
         if item.user_id in found
     }
     written = {id: rows[id] for id in _write(session, rows)}
@@ -247,24 +246,38 @@ def notify(session: Session, news: Sequence[News]) -> None:
     )
 
 
+class _Row(msgspec.Struct, frozen=True, gc=False):
+    id: UUID
+    user_id: UUID
+    event: Event
+    key: str
+    auction_id: UUID | None
+    order_id: UUID | None
+    data: Mapping[str, Value]
+
+
+_ROWS = [
+    column(name, Notification.__table__.c[name].type)
+    for name in ("id", "user_id", "event", "key", "auction_id", "order_id", "data")
+]
+
+
 def _write(session: Session, rows: Mapping[UUID, News]) -> Collection[UUID]:
-    """The ids of those that were not there."""
-    if not rows:
-        return []
+    """The ids of those that were not there. All go as one value: write-back has thousands."""
+    values = [
+        _Row(id, item.user_id, item.event, item.key, item.auction_id, item.order_id, item.data)
+        for id, item in rows.items()
+    ]
+    new = func.json_to_recordset(
+        cast(literal(msgspec.json.encode(values).decode(), Text), JSON)
+    ).table_valued(*_ROWS)
+    names = [row.name for row in _ROWS]
+    insertion = postgresql.insert(Notification).from_select(
+        names, select(new.render_derived(with_types=True))
+    )
     return session.scalars(
-        postgresql.insert(Notification).on_conflict_do_nothing().returning(Notification.id),
-        [
-            {
-                "id": id,
-                "user_id": item.user_id,
-                "event": item.event,
-                "key": item.key,
-                "auction_id": item.auction_id,
-                "order_id": item.order_id,
-                "data": item.data,
-            }
-            for id, item in rows.items()
-        ],
+        insertion.on_conflict_do_nothing().returning(Notification.id),
+        execution_options={"synchronize_session": False},
     ).all()
 
 

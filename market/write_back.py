@@ -11,7 +11,7 @@ A record that cannot be right becomes an alarm, stored with the rest; it never s
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -169,7 +169,9 @@ def _tell(session: Session, accepted: Sequence[Accepted]) -> None:
     for one in reversed(accepted):
         for item in bid_news.of_bid(one):
             subject = item.user_id, item.auction_id, item.event
-            news.setdefault((item.user_id, item.key), replace(item, leaves=subject not in heard))
+            news.setdefault(
+                (item.user_id, item.key), msgspec.structs.replace(item, leaves=subject not in heard)
+            )
             heard.add(subject)
     notifications.notify(session, [*news.values(), *bid_news.leading_again(session, list(taken.values()))])
 

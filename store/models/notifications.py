@@ -63,7 +63,10 @@ class Event(StrEnum):
 
 class Notification(Base):
     """Something that a user should know; the transaction that causes it writes it. `key` names the cause, so that it
-    is told once however often it is found. `data` are the values for the texts, all of which the user may know."""
+    is told once however often it is found. `data` are the values for the texts, all of which the user may know.
+
+    Like a bid it names its auction without a foreign key, whose check would slow write-back down.
+    """
 
     __tablename__ = "notifications"
     __table_args__ = (
@@ -77,8 +80,8 @@ class Notification(Base):
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
     event: Mapped[Event] = mapped_column(String)
     key: Mapped[str]
-    auction_id: Mapped[UUID | None] = mapped_column(ForeignKey("auctions.id"))
-    order_id: Mapped[UUID | None] = mapped_column(ForeignKey("orders.id"))
+    auction_id: Mapped[UUID | None]
+    order_id: Mapped[UUID | None]
     data: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
     read_at: Mapped[datetime | None]

@@ -21,7 +21,7 @@ from market.factors import PENDING_S, RECOVERY_CODES, STEP_S, RecoveryCodes, Sta
 from market.sessions import Lifetime, Opened, RefreshToken
 from store import attempts, models
 from store.database import SyncDatabase
-from store.models import SecondFactor
+from store.models import Notification, SecondFactor
 from store.vault import Vault
 from tests.database import NO_PASSWORD, make_user
 from tests.market.parallel import at_once
@@ -331,3 +331,15 @@ def test_old_keys_can_be_dropped_once_their_secrets_were_used(make: Callable[...
     assert ann.row().kid == "new"
     ann.vault = Vault({"new": new})
     assert isinstance(ann.log_in(app_code(ann.secret, ahead=1)), Opened)
+
+
+def test_the_owner_is_told_that_the_second_factor_is_on_or_off(make: Callable[..., User]) -> None:
+    ann = make()
+    ann.do(factors.disable, ann.vault, ann.id, NO_PASSWORD, ann.recovery_codes[0])
+    with ann.database.transaction() as session:
+        rows = session.execute(
+            select(Notification.event, Notification.data)
+            .where(Notification.user_id == ann.id)
+            .order_by(Notification.id)
+        ).all()
+    assert rows == [("second_factor_changed", {"on": True}), ("second_factor_changed", {"on": False})]

@@ -33,8 +33,6 @@ def upgrade() -> None:
         sa.Column("read_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(f"event IN ({_EVENTS})", name=op.f("ck_notifications_event")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_notifications_user_id")),
-        sa.ForeignKeyConstraint(["auction_id"], ["auctions.id"], name=op.f("fk_notifications_auction_id")),
-        sa.ForeignKeyConstraint(["order_id"], ["orders.id"], name=op.f("fk_notifications_order_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notifications")),
         sa.UniqueConstraint("user_id", "key", name=op.f("uq_notifications_user_id_key")),
     )

@@ -13,12 +13,13 @@ import pytest
 from sqlalchemy import delete, func, select, text, update
 from structlog.testing import capture_logs
 
-from market import deliveries, mails, notifications, unsubscribing
+from market import bidding, deliveries, mails, notifications, unsubscribing
 from market.deliveries import MAX_ATTEMPTS
 from market.notifications import SECURITY, News, Value
 from market.times import clock
 from store.ids import new_id
 from store.models import (
+    Auction,
     Channel,
     Event,
     Language,
@@ -33,8 +34,11 @@ from tasks import deliveries as tasks_deliveries
 from tasks.app import Resources
 from tasks.deliveries import RUNNING, push_due
 from tasks.mail import send_due
-from tests.database import make_published_auction, make_user
+from tasks.neighbourhood import end_due
+from tasks.write_back import write_back_logs
+from tests.database import make_neighbour, make_neighbourhood_auction, make_published_auction, make_user
 from tests.tasks.servers import Browser, Mailbox, PushService
+from tests.tasks.stage import Stage
 
 URL = "https://bid.example"
 
@@ -486,3 +490,50 @@ def test_in_production_a_browser_inside_is_never_asked(
         push_due(replace(resources, web_push=replace(resources.web_push, private_allowed=False)))
     assert push_service.requests == 0
     assert [entry["reason"] for entry in logs] == ["PrivateAddress"]
+
+
+@pytest.mark.usefixtures("some_regions")
+def test_whoever_is_outbid_among_neighbours_and_how_it_ended_is_told(
+    by_smtp: Resources, mailbox: Mailbox
+) -> None:
+    with by_smtp.database.transaction() as session:
+        auction = make_neighbourhood_auction(session)
+        (ann, _), (ben, _) = make_neighbour(session, 50_000), make_neighbour(session, 50_000)
+        bidding.place(session, ann, auction.id, "ann", 3_000)
+        bidding.place(session, ben, auction.id, "ben", 9_000)
+    send(by_smtp)
+    [message] = mailbox.received
+    assert (message["To"], message["Subject"]) == (
+        address_of(by_smtp, ann),
+        "You were outbid: “A bicycle”",
+    )
+    assert "Price: ₩3,100" in parts(message)[0]
+    assert f"{URL}/#/auctions/{auction.id}" in parts(message)[0]
+
+    with by_smtp.database.transaction() as session:
+        ended = {"opens_at": func.now() - timedelta(hours=2), "ends_at": func.now()}
+        session.execute(update(Auction).where(Auction.id == auction.id).values(**ended))
+    end_due(by_smtp)
+    send(by_smtp)
+    subjects = {message["To"]: message["Subject"] for message in mailbox.received[1:]}
+    assert subjects == {
+        address_of(by_smtp, ben): "You won: “A bicycle”",
+        address_of(by_smtp, auction.seller_id): "Sold: “A bicycle”",
+    }
+
+
+def test_whoever_is_outbid_in_a_live_auction_is_told_by_the_browser(
+    resources: Resources, stage: Stage, push_service: PushService
+) -> None:
+    auction = stage.auction()
+    ann, ben = stage.bidder(auction), stage.bidder(auction)
+    subscribe(resources, push_service, ann)
+    for maximum in (2_000, 4_000):
+        stage.bid(auction, ann, maximum)
+        stage.bid(auction, ben, maximum + 1_000)
+    for _ in range(2):
+        write_back_logs(resources)
+        push_due(resources)
+    [pushed] = push_service.received
+    assert (pushed.body["event"], pushed.body["count"]) == ("outbid", 1)
+    assert "Price: ₩4,100" in pushed.body["body"]

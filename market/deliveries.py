@@ -311,16 +311,17 @@ def dead(session: Session, cursor: str | None, limit: int) -> Page[DeadDelivery]
     if cursor is not None:
         query = query.where(NotificationDelivery.id < decode_cursor(cursor, UUID))
     rows = session.execute(query.limit(bounded(limit) + 1))
-    views = [
-        DeadDelivery(
-            row.id,
-            row.user_id,
-            Channel(row.channel),
-            Event(event),
-            row.attempts,
-            row.last_error or "",
-            to_ms(row.dead_at or row.due_at),
-        )
-        for row, event in rows
-    ]
-    return page_of(views, bounded(limit), lambda view: view.id)
+    return page_of([_dead(row, event) for row, event in rows], bounded(limit), lambda view: view.id)
+
+
+def _dead(row: NotificationDelivery, event: Event) -> DeadDelivery:
+    assert row.dead_at is not None
+    return DeadDelivery(
+        row.id,
+        row.user_id,
+        Channel(row.channel),
+        Event(event),
+        row.attempts,
+        row.last_error or "",
+        to_ms(row.dead_at),
+    )

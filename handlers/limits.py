@@ -64,6 +64,8 @@ POLICIES: list[tuple[str, str, Policy]] = [
     ("PUT", r"/api/v1/admin/users/[^/]+/role", Policy("role", 30, 60)),
     ("POST", r"/api/v1/notifications/([^/]+/)?read", Policy("read", 300, 60)),
     ("PUT", r"/api/v1/notifications/preferences", Policy("preferences", 30, 60)),
+    ("POST", r"/api/v1/notifications/push-subscriptions", Policy("push_subscription", 30, 3600)),
+    ("POST", r"/api/v1/notifications/unsubscribe", Policy("unsubscribe", 600, 60)),
 ]
 """Methods and path (regular expressions) of what has a quota of its own. All the rest shares `DEFAULT`."""
 

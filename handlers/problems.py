@@ -101,6 +101,7 @@ STATUS: dict[str, HTTPStatus] = {
     "position_too_vague": HTTPStatus.UNPROCESSABLE_ENTITY,
     "outside_regions": HTTPStatus.UNPROCESSABLE_ENTITY,
     "invalid_preferences": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "invalid_subscription": HTTPStatus.UNPROCESSABLE_ENTITY,
     "precondition_required": HTTPStatus.PRECONDITION_REQUIRED,
     "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_attempts": HTTPStatus.TOO_MANY_REQUESTS,

@@ -6,6 +6,7 @@ from handlers import (
     bids,
     buyer,
     categories,
+    channels,
     chats,
     docs,
     factors,
@@ -50,6 +51,7 @@ ROUTES: list[tuple[str, type[ApiHandler]]] = [
     *safety.routes,
     *admin.routes,
     *notifications.routes,
+    *channels.routes,
     *docs.routes,
     (r"/api/.*", NotFoundHandler),
 ]

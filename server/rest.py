@@ -9,6 +9,7 @@ from handlers.routes import ROUTES
 from handlers.tokens import AccessTokens
 from market.sessions import Lifetime
 from server import asyncapi, health, media, process
+from server.post import unsubscribe_key, web_push
 from server.settings import Settings, secret
 from store.database import Database
 from store.hot import Hot
@@ -44,6 +45,8 @@ async def main(settings: Settings, port: int) -> None:
         services=services,
         media=MediaThreads(media.connect(settings)),
         handover_keys=[key for _, key in settings.handover_keys],
+        unsubscribe_key=unsubscribe_key(settings),
+        push_key=web_push(settings).public_key,
     )
     try:
         await process.serve(

@@ -106,7 +106,12 @@ class NotificationDelivery(Base):
         UniqueConstraint("notification_id", "channel"),
         one_of("channel", Channel),
         CheckConstraint("sent_at IS NULL OR dead_at IS NULL", name="end"),
-        Index("ix_deliveries_due_at", "due_at", postgresql_where=text("sent_at IS NULL AND dead_at IS NULL")),
+        Index(
+            "ix_deliveries_due_at",
+            "channel",
+            "due_at",
+            postgresql_where=text("sent_at IS NULL AND dead_at IS NULL"),
+        ),
         Index(
             "ix_deliveries_waiting",
             "user_id",

@@ -34,6 +34,7 @@ CLOSED_PORT = 1
 KEYS = {"new": os.urandom(32), "old": os.urandom(32)}
 TOKENS = AccessTokens(KEYS)
 VAULT = Vault(KEYS)
+UNSUBSCRIBE_KEY = b"a key of the tests"
 
 People = Callable[..., Client]
 
@@ -68,7 +69,12 @@ def app(telling_database: Database, hot: Hot, passwords: Passwords, media: Media
         passwords=passwords,
     )
     return Application(
-        [*ROUTES], services=services, media=MediaThreads(media), handover_keys=[b"a key of the tests"]
+        [*ROUTES],
+        services=services,
+        media=MediaThreads(media),
+        handover_keys=[b"a key of the tests"],
+        unsubscribe_key=UNSUBSCRIBE_KEY,
+        push_key="a key of the tests",
     )
 
 

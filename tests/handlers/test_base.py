@@ -118,6 +118,8 @@ def test_exactly_these_addresses_are_public() -> None:
         "GET /api/v1/regions",
         f"GET /api/v1/regions/{CODE_PATTERN}",
         f"POST /api/v1/uploads/{UUID_PATTERN}",
+        "GET /api/v1/notifications/unsubscribe",
+        "POST /api/v1/notifications/unsubscribe",
         f"GET /api/v1/users/{UUID_PATTERN}",
         f"GET /api/v1/users/{UUID_PATTERN}/reviews",
         "GET /api/openapi.json",

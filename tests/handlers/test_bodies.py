@@ -80,6 +80,11 @@ BODIES: dict[str, dict[str, Any]] = {
     f"POST /admin/adjustments/{NOWHERE}/confirm": {"reason": "A reason"},
     f"POST /admin/adjustments/{NOWHERE}/reject": {"reason": "A reason"},
     f"POST /admin/orders/{NOWHERE}/resolve": {"outcome": "refund", "reason": "A reason"},
+    "POST /notifications/push-subscriptions": {
+        "endpoint": "https://push.example/1",
+        "p256dh": "B" * 87,
+        "auth": "A" * 22,
+    },
     "POST /reports": {"kind": "user", "id": NOWHERE, "reason": "spam"},
     f"PUT /admin/categories/{NOWHERE}": {
         "parent_code": None,

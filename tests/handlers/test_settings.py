@@ -106,7 +106,7 @@ async def test_without_redis_a_switch_is_brought_later(
 def resources(sync_database: SyncDatabase, sync_hot: SyncHot) -> Resources:
     """What this task needs of them."""
     nothing: Any = None
-    return Resources(sync_database, sync_hot, nothing, nothing)
+    return Resources(sync_database, sync_hot, nothing, nothing, nothing)
 
 
 @pytest.fixture

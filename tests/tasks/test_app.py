@@ -127,6 +127,7 @@ def test_every_periodic_task_exists_and_does_not_pile_up() -> None:
         "auctions.sweep_paddles",
         "figures.forget_figures",
         "figures.sample_figures",
+        "deliveries.push_due",
         "mail.send_due",
         "neighbourhood.check_copies",
         "neighbourhood.end_due",

@@ -68,7 +68,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
         sa.UniqueConstraint("notification_id", "channel", name=op.f("uq_deliveries_notification_id_channel")),
     )
-    op.create_index("ix_deliveries_due_at", "deliveries", ["due_at"], postgresql_where=_WAITING)
+    op.create_index("ix_deliveries_due_at", "deliveries", ["channel", "due_at"], postgresql_where=_WAITING)
     op.create_index("ix_deliveries_waiting", "deliveries", ["user_id", "channel"], postgresql_where=_WAITING)
     op.create_index(
         "ix_deliveries_dead_at", "deliveries", ["dead_at"], postgresql_where=sa.text("dead_at IS NOT NULL")

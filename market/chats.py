@@ -47,7 +47,14 @@ def send(session: Session, user_id: UUID, order_id: UUID, text: str) -> MessageV
     session.flush()
     session.refresh(message)
     view = _view(order, message)
-    push = MessagePush(order=order_id, **msgspec.structs.asdict(view))
+    push = MessagePush(
+        order=order_id,
+        id=view.id,
+        number=view.number,
+        by=view.by,
+        text=view.text,
+        created_at=view.created_at,
+    )
     tell_after_commit(session, [(party, push) for party in (order.buyer_id, order.seller_id)])
     return view
 

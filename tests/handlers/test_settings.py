@@ -125,7 +125,7 @@ async def other_process(app: Application, database_url: str) -> AsyncIterator[Ca
 
 
 @pytest.mark.usefixtures("some_regions")
-async def test_a_switch_is_live_on_all_processes_within_a_second(
+async def test_a_switch_or_table_is_live_on_all_processes_within_a_second(
     admin: Client,
     person: People,
     other_process: Callable[[Client], Client],
@@ -161,6 +161,9 @@ async def test_a_switch_is_live_on_all_processes_within_a_second(
                 return await refused_on_the_socket() is off
 
             await until(switched, deadline_s=1)
+        tables = [{"name": "coarse", "increments": [[0, 1_000]]}]
+        await put(admin, "increment-tables", {"items": tables})
+        assert (await other_process(anna).get("/platform"))["increment_tables"] == tables
     finally:
         await bidder.leave()
         await stop(process)

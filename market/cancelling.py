@@ -3,7 +3,7 @@ every hold goes back.
 
 A neighbourhood auction is cancelled here, in the transaction. A running live auction is cancelled by the script that
 seals it; the record of that is the truth, and write-back and settlement follow it. So the door, after the commit, runs
-`store.hot.cancel_auction` for a `Cancelling` that is not `done`, and reads the answer with `decided_at`.
+`store.hot.cancel_auction` for a `Cancelling` without a `cancelled_at`, and reads the answer with `decided_at`.
 """
 
 from dataclasses import dataclass
@@ -62,8 +62,9 @@ def forced(session: Session, auction_id: UUID, reason: str | None) -> Cancelling
     if auction.status in (AuctionStatus.SOLD, AuctionStatus.UNSOLD):
         raise Refusal("wrong_state", "The auction is settled.")
     if auction.status == AuctionStatus.SEALED:
-        auction.cancel_reason = reason
-        settlement.call_off(session, auction_id)
+        if not auction.cancelled:
+            auction.cancel_reason = reason
+        settlement.call_off(session, auction)
     return _cancel(session, auction, reason, force=True)
 
 

@@ -85,12 +85,11 @@ def settle(session: Session, auction_id: UUID) -> Settled | Alarm | None:
     return alarm
 
 
-def call_off(session: Session, auction_id: UUID) -> None:
-    """Make a cancelled auction of a sealed one, whatever alarms it has: somebody has looked. Every hold goes back.
+def call_off(session: Session, auction: Auction) -> None:
+    """Make a cancelled auction of a sealed one, locked by the caller, whatever alarms it has: somebody has looked.
 
-    Refuses as the ledger does. What viewers were told of the hammer stays as it was.
+    Every hold goes back. Refuses as the ledger does. What viewers were told of the hammer stays as it was.
     """
-    auction = locked(session, auction_id)
     assert auction.status == AuctionStatus.SEALED
     auction.cancelled, auction.hammer_price = True, None
     _move_money(session, auction)

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -10,7 +11,7 @@ from sqlalchemy import func, select
 
 from market import cancelling
 from market.rules import BuyNowUntil
-from store.hot import SyncHot, cancel_auction, place_bid
+from store.hot import SyncHot, cancel_auction, keys_of, place_bid
 from store.models import AccountKind, AuctionStatus, Order, PaddleStatus
 from store.records import BidRecord, Rejection, SealRecord
 from tasks.auctions import close_due, load_missing
@@ -168,4 +169,29 @@ def test_under_fire_of_bids_no_hold_and_no_bid_is_left_after_the_cancelling(
     assert {stage.balance(AccountKind.AVAILABLE, bidder) for bidder in bidders} == {LIMIT}
     assert {stage.balance(AccountKind.HELD, bidder) for bidder in bidders} == {0}
     assert (orders(stage, auction), stage.alarms(auction)) == (0, [])
+    stage.check_ledger()
+
+
+def test_a_cancelled_auction_with_an_alarm_gives_the_money_back_once_somebody_has_looked(
+    stage: Stage,
+) -> None:
+    auction = stage.auction()
+    first, second = stage.bidder(auction), stage.bidder(auction)
+    stage.bid(auction, first, 5_000)
+    redis: Any = stage.resources.hot.client
+    redis.delete(keys_of(auction).log)
+    stage.bid(auction, second, 9_000)
+    seal = cancel(stage, auction, force=True)
+    sweep(stage)
+    assert stage.stored(auction).status == AuctionStatus.SEALED
+    assert stage.balance(AccountKind.HELD, second) == LIMIT
+
+    with stage.resources.database.transaction() as session:
+        outcome = cancelling.forced(session, auction, "Words of somebody else.")
+
+    assert isinstance(seal, SealRecord)
+    stored = stage.stored(auction)
+    assert (outcome.cancelled_at, stored.cancel_reason) == (seal.at, None)
+    assert stored.status == AuctionStatus.CANCELLED
+    assert [stage.balance(AccountKind.AVAILABLE, bidder) for bidder in (first, second)] == [LIMIT] * 2
     stage.check_ledger()

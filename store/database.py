@@ -1,7 +1,7 @@
 """Connections to PostgreSQL and the unit of work: leaving a transaction normally commits, an exception rolls back.
 
-Every connection here acts as the role `neighborbid_app`, which may not change or delete a transfer or a bid.
-Migrations connect as the owner instead.
+Every connection here acts as the role `neighborbid_app`, which may not change or delete a transfer or a bid, nor
+delete an auction that was published. Migrations connect as the owner instead.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator

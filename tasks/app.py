@@ -80,6 +80,7 @@ app = Celery(
         "tasks.neighbourhood",
         "tasks.orders",
         "tasks.photos",
+        "tasks.reminders",
         "tasks.sessions",
         "tasks.settlement",
         "tasks.upkeep",

@@ -101,6 +101,11 @@ class Auction(Base):
             postgresql_where=text("kind = 'neighbourhood'"),
         ),
         Index("ix_auctions_status_ends_at_id", "status", "ends_at", "id"),
+        Index(
+            "ix_auctions_opening",
+            "opens_at",
+            postgresql_where=text("status = 'published' AND NOT opened_told"),
+        ),
         Index("ix_auctions_seller_id_id", "seller_id", "id"),
         one_of("condition", Condition),
         CheckConstraint(
@@ -163,6 +168,8 @@ class Auction(Base):
     settled_at: Mapped[datetime | None]
     cancelled: Mapped[bool] = mapped_column(server_default="false")
     cancel_reason: Mapped[str | None]
+    opened_told: Mapped[bool] = mapped_column(server_default="false")
+    ending_told: Mapped[bool] = mapped_column(server_default="false")
 
 
 class Category(Base):

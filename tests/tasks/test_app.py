@@ -134,6 +134,8 @@ def test_every_periodic_task_exists_and_does_not_pile_up() -> None:
         "photos.make_photos",
         "photos.sweep_files",
         "photos.sweep_photos",
+        "reminders.tell_ending",
+        "reminders.tell_opened",
         "sessions.end_expired",
         "sessions.tell_revoked",
         "settlement.settle_due",

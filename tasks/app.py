@@ -89,6 +89,7 @@ app = Celery(
         "tasks.orders",
         "tasks.photos",
         "tasks.platform",
+        "tasks.reminders",
         "tasks.sessions",
         "tasks.settlement",
         "tasks.signals",

@@ -70,6 +70,8 @@ class Auction(Base):
     kind of seal it was; `cancel_reason` means nothing unless it was. `fee_*` are the seller's fee as it was when the
     auction was published. Since `hidden_at` only those who take part and moderators find it.
 
+    `opened_told` and `ending_told`: who is interested was told that it has opened, and that it ends soon.
+
     `version` counts the seller's edits, and nothing else. `addenda` are {"at": ms, "text"}, oldest first. An auction
     that was listed again after this one has its id as `relisted_from`.
     """
@@ -102,6 +104,11 @@ class Auction(Base):
             postgresql_where=text("kind = 'neighbourhood'"),
         ),
         Index("ix_auctions_status_ends_at_id", "status", "ends_at", "id"),
+        Index(
+            "ix_auctions_opening",
+            "opens_at",
+            postgresql_where=text("status = 'published' AND NOT opened_told"),
+        ),
         Index("ix_auctions_seller_id_id", "seller_id", "id"),
         one_of("condition", Condition),
         CheckConstraint(
@@ -169,6 +176,8 @@ class Auction(Base):
     hidden_at: Mapped[datetime | None]
     cancelled: Mapped[bool] = mapped_column(server_default="false")
     cancel_reason: Mapped[str | None]
+    opened_told: Mapped[bool] = mapped_column(server_default="false")
+    ending_told: Mapped[bool] = mapped_column(server_default="false")
 
 
 class Category(Base):

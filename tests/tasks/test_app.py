@@ -138,6 +138,8 @@ def test_every_periodic_task_exists_and_does_not_pile_up() -> None:
         "photos.sweep_files",
         "photos.sweep_photos",
         "platform.bring_switches",
+        "reminders.tell_ending",
+        "reminders.tell_opened",
         "sessions.end_expired",
         "sessions.tell_revoked",
         "settlement.settle_due",

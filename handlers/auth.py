@@ -61,7 +61,7 @@ class RegisterHandler(ApiHandler):
 
     public = True
 
-    @operation("password_too_common", "busy", statuses=(HTTPStatus.ACCEPTED,))
+    @operation("switched_off", "password_too_common", "busy", statuses=(HTTPStatus.ACCEPTED,))
     async def post(self, body: Registration) -> Addressed:
         require_uncommon(body.password, body.email, body.display_name)
         new = NewUser(
@@ -119,12 +119,12 @@ class LoginHandler(_TokensHandler):
             body.code,
             token,
             self.services.session_lifetime,
-            logins.origin_of(self),
         )
         opened = logins.accepted(outcome)
         if attempt.counted:
             await logins.forget_attempts(self, user_id)
         await logins.tell_revoked(self, opened.ended)
+        await logins.leave_trace(self, user_id)
         return self.hand_out(opened.log_in, token, in_cookie)
 
 

@@ -4,6 +4,7 @@ A handler parses (typed struct), makes one call into `market` and responds (type
 declares itself `public`.
 """
 
+import os
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -67,6 +68,8 @@ class Services:
     allowed_origins: frozenset[str] = frozenset()
     passwords: Passwords = field(default_factory=Passwords)
     quota_factor: int = limits.DEVELOPMENT_FACTOR
+    trace_key: bytes = field(default_factory=lambda: os.urandom(32))
+    """What addresses and devices of log-ins are hashed with. All processes must have the same."""
 
 
 class ApiHandler(RequestHandler):

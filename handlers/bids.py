@@ -12,7 +12,7 @@ from handlers.idempotency import claim_of
 from handlers.mirroring import tell_viewers
 from handlers.operations import operation
 from handlers.parsing import Amount, Body, PageQuery
-from market import auctions, bid_history, bidding, rules
+from market import accounts, auctions, bid_history, bidding, platform, rules
 from market.bid_history import BidView, OwnBid
 from market.errors import Refusal
 from market.pages import Page
@@ -24,6 +24,8 @@ from store.records import BidRecord, Rejection
 
 REFUSALS = (
     "email_not_verified",
+    "switched_off",
+    "suspended",
     "cancelled",
     "closed",
     "not_open",
@@ -81,6 +83,7 @@ class _PlacingHandler(ApiHandler):
         ref = str(new_id()) if claim is None else sha256(claim.key.encode()).hexdigest()
         kind = await self.use(auctions.kind_of, auction_id)
         if kind == AuctionKind.LIVE:
+            await self.use(accounts.require_not_suspended, bidder)
             record = await self._place_live(auction_id, bidder, ref, maximum)
         else:
             try:
@@ -98,6 +101,7 @@ class _PlacingHandler(ApiHandler):
         return msgspec.convert(known | own, Placed)
 
     async def _place_live(self, auction_id: UUID, bidder: UUID, ref: str, maximum: int | None) -> BidRecord:
+        await self.use(platform.require, "live_bidding")
         if maximum is None:
             call = hot.buy_now(auction_id, bidder, ref)
         else:

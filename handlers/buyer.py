@@ -10,7 +10,7 @@ from redis import RedisError
 from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.operations import operation
 from handlers.parsing import Amount, Body
-from market import paddles
+from market import accounts, paddles
 from market.errors import Refusal
 from market.paddles import PaddleView
 from store.hot import put_paddle
@@ -41,6 +41,7 @@ class PaddleHandler(ApiHandler):
 
     @operation(
         "email_not_verified",
+        "suspended",
         "own_auction",
         "blocked",
         "wrong_kind",
@@ -61,7 +62,16 @@ class PaddleHandler(ApiHandler):
     async def get(self, auction_id: UUID) -> PaddleView:
         return await self.use(paddles.get, self.principal.user_id, auction_id)
 
-    @operation("no_paddle", "wrong_kind", "closed", "limit_not_raised", *MONEY, idempotent=True, edits=True)
+    @operation(
+        "suspended",
+        "no_paddle",
+        "wrong_kind",
+        "closed",
+        "limit_not_raised",
+        *MONEY,
+        idempotent=True,
+        edits=True,
+    )
     async def patch(self, auction_id: UUID, body: PaddleLimit, version: int) -> PaddleView:
         paddle = await self.use_once(
             paddles.raise_limit, self.principal.user_id, auction_id, body.limit, version
@@ -111,8 +121,10 @@ class PaddleHandler(ApiHandler):
 class TicketsHandler(ApiHandler):
     """POST: a ticket that opens one live socket once."""
 
-    @operation(statuses=(HTTPStatus.CREATED,))
+    @operation("suspended", statuses=(HTTPStatus.CREATED,))
     async def post(self) -> LiveTicket:
+        # Scripts know nothing of suspensions; watching needs no ticket.
+        await self.use(accounts.require_not_suspended, self.principal.user_id)
         ticket = await put_ticket(self.services.hot, self.principal.user_id, self.principal.session_id)
         return LiveTicket(ticket, TICKET_TTL_S * 1000)
 

@@ -46,8 +46,26 @@ POLICIES: list[tuple[str, str, Policy]] = [
     ("PUT|DELETE", r"/api/v1/me/watches/[^/]+", Policy("watch", 120, 60)),
     ("POST", r"/api/v1/reports", Policy("report", 20, 3600)),
     ("PUT|DELETE", r"/api/v1/me/blocks/[^/]+", Policy("block", 60, 60)),
+    ("POST", r"/api/v1/admin/reports/[^/]+/resolve", Policy("resolve", 120, 60)),
+    ("POST", r"/api/v1/admin/signals/[^/]+/review", Policy("signal", 120, 60)),
+    ("POST", r"/api/v1/admin/(auctions/[^/]+/cancel|outages)", Policy("intervention", 60, 60)),
+    ("PUT", r"/api/v1/admin/(auctions|reviews|messages|questions)/[^/]+/hidden", Policy("hide", 120, 60)),
+    ("PUT", r"/api/v1/admin/(seller-fee|switches|increment-tables)", Policy("setting", 30, 60)),
+    ("GET|HEAD", r"/api/v1/admin/figures(/series)?", Policy("figures", 120, 60)),
+    ("PUT", r"/api/v1/admin/(categories|regions)/[^/]+", Policy("catalogue", 60, 60)),
+    ("POST", r"/api/v1/admin/announcements(/[^/]+/end)?", Policy("announcement", 30, 60)),
+    (
+        "POST",
+        r"/api/v1/admin/users/[^/]+/(warn|suspend|ban|unban|revoke-sessions)",
+        Policy("sanction", 60, 60),
+    ),
+    ("POST", r"/api/v1/admin/orders/[^/]+/resolve", Policy("resolve", 60, 60)),
+    ("POST", r"/api/v1/admin/adjustments(/.+)?", Policy("adjustment", 30, 60)),
+    ("PUT", r"/api/v1/admin/users/[^/]+/role", Policy("role", 30, 60)),
     ("POST", r"/api/v1/notifications/([^/]+/)?read", Policy("read", 300, 60)),
     ("PUT", r"/api/v1/notifications/preferences", Policy("preferences", 30, 60)),
+    ("POST", r"/api/v1/notifications/push-subscriptions", Policy("push_subscription", 30, 3600)),
+    ("POST", r"/api/v1/notifications/unsubscribe", Policy("unsubscribe", 600, 60)),
 ]
 """Methods and path (regular expressions) of what has a quota of its own. All the rest shares `DEFAULT`."""
 

@@ -1,8 +1,8 @@
 """What a password check and the end of a session take, wherever they happen."""
 
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TypeVar
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from redis import RedisError
 from handlers import limits
 from handlers.base import ApiHandler
 from handlers.problems import AWAY
-from market import sessions
+from market import sessions, signals
 from market.errors import Refusal
 from market.factors import WrongCode
 from store import attempts, revocations
@@ -68,12 +68,6 @@ def _address(handler: ApiHandler) -> str:
     return limits.who(None, handler.request.remote_ip or "")
 
 
-def origin_of(handler: ApiHandler) -> bytes:
-    """A hash of the device and the address that a request comes from."""
-    device = handler.request.headers.get("User-Agent", "")
-    return sha256(f"{_address(handler)} {device}".encode()).digest()
-
-
 async def _count_attempt(handler: ApiHandler, account: UUID | str) -> bool:
     """False while Redis is away."""
     try:
@@ -110,3 +104,14 @@ async def tell_revoked(handler: ApiHandler, session_ids: Sequence[UUID]) -> None
         await handler.use(sessions.told, session_ids)
     except AWAY as error:
         log.warning("revocation_left_to_sweep", error=str(error))
+
+
+async def leave_trace(handler: ApiHandler, user_id: UUID) -> None:
+    """Note from where, and with what, somebody has logged in. What is stored tells nobody either."""
+    headers = handler.request.headers
+    device = f"{headers.get('User-Agent', '')}\n{headers.get('Accept-Language', '')}"
+    hashes = (
+        hmac.digest(handler.services.trace_key, part.encode(), "sha256")
+        for part in (_address(handler), device)
+    )
+    await handler.use(signals.remember_log_in, user_id, *hashes)

@@ -60,7 +60,7 @@ class SessionsHandler(ApiHandler):
 
     @operation()
     async def get(self) -> SessionList:
-        return await self.use(sessions.open_sessions, self.principal)
+        return await self.use(sessions.open_sessions, self.principal.user_id, self.principal.session_id)
 
 
 class SessionHandler(ApiHandler):

@@ -14,6 +14,7 @@ from handlers import idempotency, problems
 from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.operations import Operation, operation_of
 from handlers.parsing import IF_MATCH
+from store.models import Role
 
 Json = dict[str, Any]
 
@@ -25,6 +26,8 @@ DESCRIPTION = cleandoc("""
     `method_not_allowed`, an address that is none 404 `not_found`. The gateway refuses what is too large, too slow or
     too much (413, 414, 429, 431) and answers for processes that are away (502, 503, 504), with problem documents
     too.
+
+    What wants a role names it beside `bearer`; an admin may do all that a moderator may.
 """)
 _REF = "#/components/schemas/{name}"
 _PROBLEM: Json = {
@@ -116,7 +119,7 @@ def _operation(
     name = handler.__name__.removesuffix("Handler")
     described: Json = {
         "operationId": f"{method.lower()}{name}",
-        "tags": [handler.__module__.rpartition(".")[2]],
+        "tags": [handler.__module__.split(".")[1]],
         "summary": _summary(handler, method),
         "security": _security(handler, method, operation),
         "parameters": list(_parameters(operation, components)),
@@ -140,7 +143,7 @@ def _summary(handler: type[ApiHandler], method: str) -> str:
 
 def _security(handler: type[ApiHandler], method: str, operation: Operation) -> list[Json]:
     if not handler.is_public(method):
-        return [{"bearer": []}]
+        return [{"bearer": [] if operation.role == Role.USER else [operation.role]}]
     return [{}, {"bearer": []}] if "unauthenticated" in operation.refusals else []
 
 

@@ -9,13 +9,15 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
+from typing import Any, Concatenate, ParamSpec, TypeVar, get_origin, get_type_hints
 
 import msgspec
 
 from handlers.base import ApiHandler
 from handlers.parsing import Amount
+from market.errors import Refusal
 from market.idempotency import Replayed
+from store.models import Role
 
 H = TypeVar("H", bound=ApiHandler)
 P = ParamSpec("P")
@@ -46,11 +48,13 @@ class Operation:
 
     file_types: tuple[str, ...] = ()
     """Media types of the file that it takes as its body."""
+    role: Role = Role.USER
+    """Who may call it, beside those whose role includes this one."""
 
     @property
     def versioned(self) -> bool:
         """Whether what it answers has a `version`, which is its `ETag`, too."""
-        fields = getattr(self.answer, "__struct_fields__", ())
+        fields = getattr(get_origin(self.answer) or self.answer, "__struct_fields__", ())
         return "version" in fields
 
     def codes(self, public: bool) -> frozenset[str]:
@@ -58,6 +62,8 @@ class Operation:
         codes = ALWAYS | self.refusals
         if not public:
             codes |= {"unauthenticated"}
+        if self.role != Role.USER:
+            codes |= {"forbidden"}
         if self.ids:
             codes |= {"not_found"}
         if self.body is not None:
@@ -86,12 +92,14 @@ def operation(
     idempotent: bool = False,
     edits: bool = False,
     file_types: tuple[str, ...] = (),
+    role: Role = Role.USER,
 ) -> Callable[[Callable[Concatenate[H, P], Awaitable[R]]], Callable[..., Awaitable[None]]]:
     """Make a handler's method of a function whose signature says what it takes and answers.
 
     `body` and `query` are parsed as their types; `version`, the last parameter of what `edits`, is the one that
     `If-Match` names; every other parameter is an id in the path. The status is the first of `statuses`, unless the
-    function sets another of them. An answer with a `version` has it as its `ETag`, too.
+    function sets another of them. An answer with a `version` has it as its `ETag`, too. Whoever has not the `role`, at
+    this moment and not when the token was made, is refused with `forbidden` before anything is parsed.
     """
 
     def decorate(method: Callable[Concatenate[H, P], Awaitable[R]]) -> Callable[..., Awaitable[None]]:
@@ -102,6 +110,8 @@ def operation(
 
         @functools.wraps(method)
         async def run(self: H, *path: str) -> None:
+            if role != Role.USER and not self.principal.role.includes(role):
+                raise Refusal("forbidden", f"This is for those with the role {role}.")
             arguments: list[Any] = [msgspec.convert(*part) for part in zip(path, ids.values(), strict=True)]
             if body is not None:
                 arguments.append(self.parse_body(body))
@@ -132,6 +142,7 @@ def operation(
             idempotent=idempotent,
             edits=edits,
             file_types=file_types,
+            role=role,
         )
         return run
 

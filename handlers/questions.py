@@ -39,6 +39,7 @@ class QuestionsHandler(ApiHandler):
 
     @operation(
         "email_not_verified",
+        "suspended",
         "own_auction",
         "blocked",
         "closed",

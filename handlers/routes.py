@@ -6,6 +6,7 @@ from handlers import (
     bids,
     buyer,
     categories,
+    channels,
     chats,
     docs,
     factors,
@@ -14,6 +15,7 @@ from handlers import (
     notifications,
     orders,
     photos,
+    platform,
     questions,
     recovery,
     regions,
@@ -23,6 +25,7 @@ from handlers import (
     wallet,
     watches,
 )
+from handlers.admin import routes as admin
 from handlers.base import ApiHandler, NotFoundHandler
 
 ROUTES: list[tuple[str, type[ApiHandler]]] = [
@@ -34,6 +37,7 @@ ROUTES: list[tuple[str, type[ApiHandler]]] = [
     *auctions.routes,
     *categories.routes,
     *watches.routes,
+    *platform.routes,
     *bids.routes,
     *seller.routes,
     *buyer.routes,
@@ -45,7 +49,9 @@ ROUTES: list[tuple[str, type[ApiHandler]]] = [
     *chats.routes,
     *reviews.routes,
     *safety.routes,
+    *admin.routes,
     *notifications.routes,
+    *channels.routes,
     *docs.routes,
     (r"/api/.*", NotFoundHandler),
 ]

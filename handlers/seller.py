@@ -14,12 +14,12 @@ from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.cancelling import Cancelled, complete
 from handlers.operations import operation
 from handlers.parsing import ONE_LINE, PROSE, Amount, Body, Edit, PageQuery
-from market import auctions, bidding, cancelling, categories, figures, hot_copies, listings
+from market import auctions, bidding, cancelling, categories, hot_copies, listings, sales
 from market.auctions import AuctionView
-from market.figures import Figures
 from market.neighbourhoods import Radius
 from market.pages import Page
 from market.rules import BuyNowUntil
+from market.sales import Figures
 from store import mirrors
 from store.hot import load_auction
 from store.models import AuctionKind, Condition, Delivery
@@ -157,14 +157,16 @@ class FiguresHandler(ApiHandler):
 
     @operation()
     async def get(self, query: FiguresQuery) -> Figures:
-        return await self.use(figures.of_seller, self.principal.user_id, query.first, query.last)
+        return await self.use(sales.of_seller, self.principal.user_id, query.first, query.last)
 
 
 class PublishHandler(ApiHandler):
     """POST: make a draft public, for good."""
 
     @operation(
+        "switched_off",
         "email_not_verified",
+        "suspended",
         "forbidden",
         "wrong_state",
         "invalid_auction",

@@ -138,10 +138,20 @@ def password_was_changed(session: Session, user_id: UUID, email: str) -> None:
     notifications.notify(session, [News(user_id, Event.PASSWORD_CHANGED, str(new_id()), {})])
 
 
-def require_verified(session: Session, user_id: UUID) -> None:
-    """Refuses with `email_not_verified` whoever has not confirmed the e-mail address."""
+def require_may_trade(session: Session, user_id: UUID) -> None:
+    """Refuses with `email_not_verified` whoever has not confirmed the e-mail address, and with `suspended`."""
     if session.scalar(select(User.email_verified_at).where(User.id == user_id)) is None:
         raise Refusal("email_not_verified", "Confirm your e-mail address first. We can send the mail again.")
+    require_not_suspended(session, user_id)
+
+
+def require_not_suspended(session: Session, user_id: UUID) -> None:
+    """Refuses with `suspended` whoever may look but neither bid nor sell, telling `until` when (ms)."""
+    until = session.scalar(
+        select(User.suspended_until).where(User.id == user_id, User.suspended_until > func.clock_timestamp())
+    )
+    if until is not None:
+        raise Refusal("suspended", "You may neither bid nor sell at present.", until=to_ms(until))
 
 
 def _deleted() -> Refusal:

@@ -9,7 +9,7 @@ from typing import Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from market import rules
@@ -24,6 +24,8 @@ from store.models import (
     AuctionStatus,
     Condition,
     Delivery,
+    Paddle,
+    Role,
     User,
 )
 
@@ -56,7 +58,8 @@ class AuctionView(msgspec.Struct, frozen=True):
     and `latest_end` is the planned end. `price` is None before the first bid, `buy_now` when that is not on offer, or
     not any more. `reserve` is None for all but the seller, `cancel_reason` unless it was cancelled with one.
     `relisted_from` was not sold and is listed again by this one, `relisted_as` lists this one again (the last of them
-    that was published)."""
+    that was published). One that is `hidden` by moderators is only seen by those who take part in it and by
+    moderators."""
 
     id: UUID
     seller_id: UUID
@@ -92,6 +95,7 @@ class AuctionView(msgspec.Struct, frozen=True):
     relisted_from: UUID | None
     relisted_as: UUID | None
     created_at: int
+    hidden: bool
     version: int
 
 
@@ -112,11 +116,24 @@ def not_found() -> Refusal:
 
 
 def get(session: Session, auction_id: UUID, viewer_id: UUID | None = None) -> AuctionView:
-    """An auction. Refuses with `not_found`, also for a draft unless `viewer_id` is its seller."""
+    """An auction. Refuses with `not_found`, also for a draft unless `viewer_id` is its seller, and as
+    `require_visible` does."""
     row = session.execute(_auctions().where(Auction.id == auction_id)).one_or_none()
     if row is None or (row.Auction.status == AuctionStatus.DRAFT and row.Auction.seller_id != viewer_id):
         raise not_found()
+    require_visible(session, row.Auction, viewer_id)
     return _view(row, viewer_id)
+
+
+def require_visible(session: Session, auction: Auction, viewer_id: UUID | None) -> None:
+    """Refuses with `not_found` if moderators have hidden it, unless the viewer sells it, has ever had a paddle in it,
+    or is a moderator."""
+    if auction.hidden_at is None or auction.seller_id == viewer_id:
+        return
+    takes_part = exists().where(Paddle.auction_id == auction.id, Paddle.bidder_id == viewer_id)
+    moderates = exists().where(User.id == viewer_id, User.role != Role.USER)
+    if not session.scalar(select(takes_part | moderates)):
+        raise not_found()
 
 
 def page(session: Session, seller_id: UUID, cursor: str | None, limit: int) -> Page[AuctionView]:
@@ -154,7 +171,11 @@ def _auctions() -> Select[Auction, str, datetime, UUID]:
     again = aliased(Auction)
     relisted_as = (
         select(again.id)
-        .where(again.relisted_from == Auction.id, again.status != AuctionStatus.DRAFT)
+        .where(
+            again.relisted_from == Auction.id,
+            again.status != AuctionStatus.DRAFT,
+            again.hidden_at.is_(None),
+        )
         .order_by(again.id.desc())
         .limit(1)
         .correlate(Auction)
@@ -230,6 +251,7 @@ def _view(row: Row[Auction, str, datetime, UUID], viewer_id: UUID | None) -> Auc
         relisted_from=auction.relisted_from,
         relisted_as=relisted_as,
         created_at=to_ms(auction.created_at),
+        hidden=auction.hidden_at is not None,
         version=auction.version,
     )
 

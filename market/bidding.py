@@ -31,6 +31,7 @@ from market import (
     ledger,
     neighbourhoods,
     notifications,
+    platform,
     rules,
     settlement,
 )
@@ -69,14 +70,16 @@ def place(
 ) -> tuple[BidRecord, Mirror | None]:
     """Bid up to `maximum`, or buy at once without one. The record of it, and what to tell Redis if it is new.
 
-    A `ref` that was accepted before is answered as it was then. Refuses with `email_not_verified`, `not_found`, with
-    the codes of `market.rules.Code`, with `blocked`, `not_a_neighbour`, or with `insufficient_funds` and
-    `balance_too_large`.
+    A `ref` that was accepted before is answered as it was then. Refuses with `email_not_verified`, `suspended`,
+    `switched_off`, `not_found`, with the codes of `market.rules.Code`, with `blocked`, `not_a_neighbour`, or with
+    `insufficient_funds` and `balance_too_large`.
     """
-    accounts.require_verified(session, bidder_id)
+    accounts.require_may_trade(session, bidder_id)
+    platform.require(session, "neighbourhood_bidding")
     auction = locked(session, auction_id)
     if auction.status == AuctionStatus.DRAFT or auction.kind != AuctionKind.NEIGHBOURHOOD:
         raise not_found()
+    auctions.require_visible(session, auction, bidder_id)
     known = _answer(session, auction, bidder_id, ref)
     state = _state(session, auction, bidder_id, known)
     bidder = str(bidder_id)

@@ -1,22 +1,30 @@
 """What auctions are about: a tree of two levels, with names in Korean and English. store/data has it.
 
-Auctions stand in the leaves; whoever looks into a branch sees all of its leaves.
+Auctions stand in the leaves; whoever looks into a branch sees all of its leaves. A retired category is offered to
+nobody any more, nor are those in it; what stands there already stays and is found.
 """
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import Select, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
-from store.models import Category
+from market import audit
+from market.audit import Actor, Subject
+from market.errors import Refusal
+from market.times import clock
+from store.models import Auction, Category
 
 CODE = r"\A[a-z]+(-[a-z]+)*\Z"
 """Pattern of a code."""
 MAX_CODE = 40
+LOCK = 7_210_555
+"""Advisory lock of the one transaction that changes the tree: two may be right alone and wrong together."""
 OTHER = "other"
 """The category of what has none. Every database has it."""
 
@@ -36,34 +44,125 @@ class Categories(msgspec.Struct, frozen=True):
     items: list[CategoryView]
 
 
+class CategoryRow(msgspec.Struct, frozen=True):
+    """A category as admins see it. Those with the same parent are shown by `position`."""
+
+    code: str
+    parent_code: str | None
+    name: str
+    name_en: str
+    position: int
+    retired: bool
+
+
+class CategoryRows(msgspec.Struct, frozen=True):
+    """Every category, the retired ones too, the branches first."""
+
+    items: list[CategoryRow]
+
+
 def tree(session: Session) -> Categories:
-    """All categories."""
+    """All categories that are not retired."""
     items: list[CategoryView] = []
     of: dict[str | None, list[CategoryView]] = {None: items}
-    first = Category.parent_code.is_not(None)
-    for category in session.scalars(select(Category).order_by(first, Category.position, Category.code)):
+    for category in session.scalars(_ordered().where(Category.retired_at.is_(None))):
         children = of.setdefault(category.code, [])
-        of[category.parent_code].append(
+        # Those in a retired one have nowhere to go.
+        of.get(category.parent_code, []).append(
             CategoryView(category.code, category.name, category.name_en, children)
         )
     return Categories(items)
 
 
+def rows(session: Session) -> CategoryRows:
+    """All categories, for admins."""
+    return CategoryRows([_row(category) for category in session.scalars(_ordered())])
+
+
+def put(session: Session, actor: Actor, row: CategoryRow, reason: str) -> CategoryRow:
+    """Make a category, or replace what is known of one.
+
+    Refuses with `invalid_category`, naming the `field`: the code is no code; the parent does not exist, lies in another
+    one or has auctions of its own, or the category has children; `other` must stay as it stands.
+    """
+    session.execute(select(func.pg_advisory_xact_lock(LOCK)))
+    category = session.get(Category, row.code)
+    before = None if category is None else msgspec.to_builtins(_row(category))
+    if category is None and re.fullmatch(CODE, row.code) is None:
+        raise _impossible("code")
+    if row.code == OTHER and row.retired:
+        raise _impossible("retired")
+    if row.parent_code is not None:
+        _check_parent(session, row.code, row.parent_code)
+    if category is None:
+        category = Category(code=row.code)
+        session.add(category)
+    category.parent_code, category.position = row.parent_code, row.position
+    category.name, category.name_en = row.name, row.name_en
+    if row.retired != (category.retired_at is not None):
+        category.retired_at = clock(session) if row.retired else None
+    session.flush()
+    after = _row(category)
+    audit.record(
+        session, actor, "put", Subject("category", row.code), reason, before, msgspec.to_builtins(after)
+    )
+    return after
+
+
+def _check_parent(session: Session, code: str, parent_code: str) -> None:
+    parent = session.get(Category, parent_code)
+    has_children = exists().where(Category.parent_code == code)
+    has_auctions = exists().where(Auction.category_code == parent_code)
+    if (
+        parent is None
+        or parent.parent_code is not None
+        or parent_code in (code, OTHER)
+        or code == OTHER
+        or session.scalar(select(has_children | has_auctions))
+    ):
+        raise _impossible("parent_code")
+
+
+def _impossible(field: str) -> Refusal:
+    return Refusal("invalid_category", f"The category is not possible like this: {field}.", field=field)
+
+
+def _ordered() -> Select[Category]:
+    """Every category after the one that it lies in."""
+    return select(Category).order_by(Category.parent_code.is_not(None), Category.position, Category.code)
+
+
+def _row(category: Category) -> CategoryRow:
+    return CategoryRow(
+        category.code,
+        category.parent_code,
+        category.name,
+        category.name_en,
+        category.position,
+        category.retired_at is not None,
+    )
+
+
 def is_leaf(session: Session, code: str) -> bool:
-    """Whether an auction may stand there."""
-    child = select(Category.code).where(Category.parent_code == code).exists()
-    return session.scalar(select(Category.code).where(Category.code == code, ~child)) is not None
+    """Whether a new auction may stand there."""
+    parent = aliased(Category)
+    child = exists().where(Category.parent_code == code)
+    retired = Category.retired_at.is_not(None) | parent.retired_at.is_not(None)
+    found = (
+        select(Category.code)
+        .outerjoin(parent, parent.code == Category.parent_code)
+        .where(Category.code == code, ~retired, ~child)
+    )
+    return session.scalar(found) is not None
 
 
 def load(session: Session, file: Path) -> int:
     """Bring the categories of a CSV file (code, parent_code or nothing, name, name_en) into the table, in their order,
-    and say how many it has. A branch stands before its leaves. Known ones are changed, none is removed."""
+    and say how many it has. A branch stands before its leaves. Known ones stay as admins have made them."""
     with file.open(encoding="utf-8", newline="") as lines:
-        rows: list[dict[str, Any]] = [
+        shipped: list[dict[str, Any]] = [
             {**fields, "parent_code": fields["parent_code"] or None, "position": position}
             for position, fields in enumerate(csv.DictReader(lines, strict=True))
         ]
-    statement = insert(Category)
-    changed = {column.name: column for column in statement.excluded if not column.primary_key}
-    session.execute(statement.on_conflict_do_update(index_elements=[Category.code], set_=changed), rows)
-    return len(rows)
+    session.execute(insert(Category).on_conflict_do_nothing(), shipped)
+    return len(shipped)

@@ -20,13 +20,15 @@ MAX_TEXT = 2_000
 
 
 class MessageView(msgspec.Struct, frozen=True):
-    """A message. `number` counts an order's from 1 without gaps, `created_at` in ms."""
+    """A message. `number` counts an order's from 1 without gaps, `created_at` in ms. The text of one that is `hidden`
+    by moderators is empty."""
 
     id: UUID
     number: int
     by: Side
     text: str
     created_at: int
+    hidden: bool
 
 
 class ReadMarker(msgspec.Struct, frozen=True):
@@ -80,6 +82,7 @@ def _view(order: Order, message: ChatMessage) -> MessageView:
         message.id,
         message.number,
         orders.side_of(order, message.sender_id),
-        message.text,
+        message.text if message.hidden_at is None else "",
         to_ms(message.created_at),
+        message.hidden_at is not None,
     )

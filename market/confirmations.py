@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
-from market import accounts, mails, sessions
+from market import accounts, mails, platform, sessions
 from market.accounts import NewUser
 from market.errors import Refusal
 from store.models import MailKind, MailToken, Purpose, User
@@ -33,7 +33,8 @@ class Reset:
 
 def sign_up(session: Session, new: NewUser, *, verify: bool) -> None:
     """Make a user, who is sent a mail to `verify` the address or else needs none. If the address has an account, its
-    owner is told by mail."""
+    owner is told by mail. Refuses with `switched_off`."""
+    platform.require(session, "registrations")
     made = accounts.register(session, new, verified=not verify)
     if made is None:
         mails.write(session, MailKind.ADDRESS_TAKEN, new.email)

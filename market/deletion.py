@@ -18,6 +18,7 @@ from store.models import (
     AuctionStatus,
     IdempotencyKey,
     Language,
+    LogInTrace,
     Neighbourhood,
     Order,
     Paddle,
@@ -78,7 +79,7 @@ def delete(session: Session, user_id: UUID, password_hash: str) -> list[UUID]:
     mails.forget_user(session, user_id, email)
     notifications.forget_user(session, user_id)
     # The answers that are kept for idempotency repeat what the user has written.
-    for table in (SecondFactor, Neighbourhood, IdempotencyKey, Watch):
+    for table in (SecondFactor, Neighbourhood, IdempotencyKey, Watch, LogInTrace):
         session.execute(
             delete_from(table).where(table.user_id == user_id),
             execution_options={"synchronize_session": False},

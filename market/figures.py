@@ -1,127 +1,200 @@
-"""What a seller has sold, month by month. Months are those of Korea, as in the calendars of those who sell."""
+"""How the platform does, in numbers: those of now, and series of them for charts.
 
-from collections import Counter
-from datetime import datetime, timedelta, timezone
-from uuid import UUID
+What the tables know is counted from them whenever it is asked. What only Redis or a moment knows is sampled each minute
+into `figures`.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, case, cast, func, literal, select, union_all
-from sqlalchemy.orm import Session
+from sqlalchemy import BigInteger, ColumnElement, Function, Select, cast, delete, func, select
+from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from market import orders
+from market import ledger
 from market.errors import Refusal
-from market.times import clock
-from store.models import Auction, AuctionStatus, Order, OrderState
+from market.times import clock, from_ms, to_ms
+from store.models import Auction, Bid, Figure, Mail, Order
 
-ZONE = "Asia/Seoul"
-_KOREA = timezone(timedelta(hours=9))
-"""The same, which has no summer time: the machine needs no table of zones."""
-MAX_MONTHS = 36
-USUAL_MONTHS = 12
+KEEP = timedelta(days=30)
+"""How long samples are kept."""
+MAX_POINTS = 1_500
+"""Of a series."""
+DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
 
 
-class MonthFigures(msgspec.Struct, frozen=True):
-    """One month (`2026-03`) of a seller. Amounts in minor units.
+class Name(StrEnum):
+    """Every figure. Amounts in minor units."""
 
-    `published` counts listings by when they were published, `sold` and `unsold` by when they ended; `conversion` is the
-    share of `sold` in both in percent, None without any. `completed` counts orders and `gross` sums their hammer
-    prices, `refunds` and `refunded` the same of those whose money went back to the buyer, by when they were finished.
-    """
+    SALES = "sales"
+    """Orders made."""
+    SALES_AMOUNT = "sales_amount"
+    """Their hammer prices together."""
+    CONVERSION = "conversion"
+    """How many of 10,000 auctions that ended were sold. Those that were cancelled do not count."""
+    BIDS = "bids"
+    """Accepted bids."""
+    LATENESS = "lateness"
+    """The longest time from the end of an auction to its seal, in ms."""
+    SOCKETS = "sockets"
+    """Open live sockets, at the most."""
+    WRITE_BACK_LAG = "write_back_lag"
+    """The longest time since a successful write-back, in ms."""
+    LATE_REJECTIONS = "late_rejections"
+    """Bids on live sockets that came after the end."""
+    MAIL_BACKLOG = "mail_backlog"
+    """Mails that are due and not sent, at the most."""
+    LEDGER_SUM = "ledger_sum"
+    """The sum over all accounts, at the farthest from zero. It is zero."""
 
-    month: str
-    published: int
-    sold: int
-    unsold: int
-    conversion: int | None
-    completed: int
-    gross: int
-    refunds: int
-    refunded: int
+
+class Step(StrEnum):
+    """How much time a point of a series stands for. Days are those of UTC."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+
+
+_STEPS = {Step.MINUTE: MINUTE, Step.HOUR: timedelta(hours=1), Step.DAY: DAY}
+
+_lateness = func.extract("epoch", Auction.sealed_at - Auction.ends_at) * 1000
+_ended = func.count().filter(~Auction.cancelled)
+_COUNTED: Mapping[Name, tuple[InstrumentedAttribute[Any], ColumnElement[Any]]] = {
+    Name.SALES: (Order.created_at, func.count()),
+    Name.SALES_AMOUNT: (Order.created_at, func.sum(Order.hammer_price)),
+    Name.CONVERSION: (Auction.sealed_at, func.count(Auction.hammer_price) * 10_000 // func.nullif(_ended, 0)),
+    Name.BIDS: (Bid.at, func.count()),
+    Name.LATENESS: (Auction.sealed_at, func.max(_lateness).filter(~Auction.cancelled)),
+}
+"""What tables know: of when, and what of it."""
+
+_SAMPLED: Mapping[Name, Function[Any]] = {
+    Name.SOCKETS: func.max(Figure.value),
+    Name.WRITE_BACK_LAG: func.max(Figure.value),
+    Name.LATE_REJECTIONS: func.sum(Figure.value),
+    Name.MAIL_BACKLOG: func.max(Figure.value),
+    Name.LEDGER_SUM: func.max(func.abs(Figure.value)),
+}
+"""What is sampled, and what the samples of a step make together."""
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """Every month of a time, the oldest first."""
+    """The figures at `at` (ms), as in `Name`: of the last 24 hours; `bids_per_minute` of the last minute; `sockets`,
+    `write_back_lag` and `mail_backlog` of the last sample, None without one in the last 24 hours. `conversion` is None
+    when nothing has ended, `lateness` too."""
 
-    items: list[MonthFigures]
-
-
-def of_seller(session: Session, seller_id: UUID, first: str | None, last: str | None) -> Figures:
-    """The months from `first` to `last`; without `last` to the present one, without `first` twelve in all.
-
-    Refuses with `invalid_query`, naming the parameter, if they are in the wrong order or more than `MAX_MONTHS`.
-    """
-    end = _number(clock(session).astimezone(_KOREA)) if last is None else _parsed(last)
-    begin = end - USUAL_MONTHS + 1 if first is None else _parsed(first)
-    if not 0 <= end - begin < MAX_MONTHS:
-        detail = f"not after `to`, and at most {MAX_MONTHS} months in all"
-        raise Refusal("invalid_query", f"from: {detail}", errors=[{"field": "from", "detail": detail}])
-    counts, sums = _counted(session, seller_id, _start(begin), _start(end + 1))
-    return Figures([_month(_name(month), counts, sums) for month in range(begin, end + 1)])
+    at: int
+    sales: int
+    sales_amount: int
+    conversion: int | None
+    lateness: int | None
+    bids_per_minute: int
+    late_rejections: int
+    sockets: int | None
+    write_back_lag: int | None
+    mail_backlog: int | None
+    ledger_sum: int
 
 
-def _counted(
-    session: Session, seller_id: UUID, start: datetime, end: datetime
-) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
-    """How many of which kind, and what they sum up to, by month and kind: one statement."""
-    own = Auction.seller_id == seller_id
-    outcome = case((Order.state == OrderState.COMPLETED, "completed"), else_="refunded")
-    facts = union_all(
-        select(
-            Auction.published_at.label("at"), literal("published").label("kind"), literal(0).label("sum")
-        ).where(own, Auction.published_at >= start, Auction.published_at < end),
-        select(Auction.settled_at, Auction.status, literal(0)).where(
-            own,
-            Auction.status.in_([AuctionStatus.SOLD, AuctionStatus.UNSOLD]),
-            Auction.settled_at >= start,
-            Auction.settled_at < end,
-        ),
-        select(Order.finished_at, outcome, Order.hammer_price).where(
-            Order.seller_id == seller_id,
-            Order.state.in_(orders.FINAL),
-            Order.finished_at >= start,
-            Order.finished_at < end,
-        ),
-    ).subquery()
-    month = func.to_char(func.timezone(ZONE, facts.c.at), "YYYY-MM")
-    counts: Counter[tuple[str, str]] = Counter()
-    sums: Counter[tuple[str, str]] = Counter()
-    for name, kind, count, total in session.execute(
-        select(month, facts.c.kind, func.count(), cast(func.sum(facts.c.sum), BigInteger)).group_by(
-            month, facts.c.kind
-        )
-    ):
-        counts[name, kind], sums[name, kind] = count, total
-    return counts, sums
+class Point(msgspec.Struct, frozen=True):
+    """The value of the time that begins at `at` (ms)."""
+
+    at: int
+    value: int
 
 
-def _month(name: str, counts: Counter[tuple[str, str]], sums: Counter[tuple[str, str]]) -> MonthFigures:
-    sold, unsold = counts[name, "sold"], counts[name, "unsold"]
-    return MonthFigures(
-        month=name,
-        published=counts[name, "published"],
-        sold=sold,
-        unsold=unsold,
-        conversion=round(100 * sold / (sold + unsold)) if sold + unsold else None,
-        completed=counts[name, "completed"],
-        gross=sums[name, "completed"],
-        refunds=counts[name, "refunded"],
-        refunded=sums[name, "refunded"],
+class Series(msgspec.Struct, frozen=True):
+    """A figure through time. Where nothing is known there is no point: of what is counted, it is zero there."""
+
+    name: Name
+    step: Step
+    items: list[Point]
+
+
+def now(session: Session) -> Figures:
+    """The figures of this moment."""
+    at = clock(session)
+    day = {name: session.scalar(_counted(name).where(_COUNTED[name][0] > at - DAY)) for name in _COUNTED}
+    last = dict(
+        session.execute(
+            select(Figure.name, Figure.value)
+            .where(Figure.at > at - DAY)
+            .ext(distinct_on(Figure.name))
+            .order_by(Figure.name, Figure.at.desc())
+        ).all()
+    )
+    late = select(_whole(_SAMPLED[Name.LATE_REJECTIONS])).where(
+        Figure.name == Name.LATE_REJECTIONS, Figure.at > at - DAY
+    )
+    return Figures(
+        at=to_ms(at),
+        sales=day[Name.SALES] or 0,
+        sales_amount=day[Name.SALES_AMOUNT] or 0,
+        conversion=day[Name.CONVERSION],
+        lateness=day[Name.LATENESS],
+        bids_per_minute=session.scalar(_counted(Name.BIDS).where(Bid.at > at - MINUTE)) or 0,
+        late_rejections=session.scalar(late) or 0,
+        sockets=last.get(Name.SOCKETS),
+        write_back_lag=last.get(Name.WRITE_BACK_LAG),
+        mail_backlog=last.get(Name.MAIL_BACKLOG),
+        ledger_sum=ledger.trial_balance(session),
     )
 
 
-def _number(time: datetime) -> int:
-    """Months counted from the year 0, so that they can be added."""
-    return time.year * 12 + time.month - 1
+def series(session: Session, name: Name, since: int, until: int, step: Step) -> Series:
+    """A figure from `since` to before `until` (ms). Refuses with `invalid_query` if that has no points, or too many."""
+    width = _STEPS[step]
+    if not 0 < until - since <= MAX_POINTS * width // timedelta(milliseconds=1):
+        detail = f"`until` is after `since`, by at most {MAX_POINTS} steps"
+        raise Refusal("invalid_query", detail, errors=[{"field": "until", "detail": detail}])
+    if name in _COUNTED:
+        time, value = _COUNTED[name]
+        where = []
+    else:
+        time, value = Figure.at, _SAMPLED[name]
+        where = [Figure.name == name]
+    at = func.date_bin(width, time, from_ms(0)).label("at")
+    rows = session.execute(
+        select(at, _whole(value))
+        .where(*where, time >= from_ms(since), time < from_ms(until))
+        .group_by(at)
+        .having(value.is_not(None))
+        .order_by(at)
+    )
+    return Series(name, step, [Point(to_ms(begin), value) for begin, value in rows])
 
 
-def _parsed(month: str) -> int:
-    year, _, of_year = month.partition("-")
-    return int(year) * 12 + int(of_year) - 1
+def sample(session: Session, sockets: int, write_back_lag: int, late_rejections: int) -> None:
+    """Keep what was measured at this moment, together with what PostgreSQL knows of it."""
+    backlog = select(func.count()).where(
+        Mail.sent_at.is_(None), Mail.dead_at.is_(None), Mail.due_at <= func.now()
+    )
+    values = {
+        Name.SOCKETS: sockets,
+        Name.WRITE_BACK_LAG: write_back_lag,
+        Name.LATE_REJECTIONS: late_rejections,
+        Name.MAIL_BACKLOG: session.scalars(backlog).one(),
+        Name.LEDGER_SUM: ledger.trial_balance(session),
+    }
+    at = clock(session)
+    session.execute(
+        insert(Figure), [{"name": name, "at": at, "value": value} for name, value in values.items()]
+    )
 
 
-def _name(month: int) -> str:
-    return f"{month // 12:04}-{month % 12 + 1:02}"
+def forget_old(session: Session) -> None:
+    """Delete the samples that nobody looks at any more."""
+    session.execute(delete(Figure).where(Figure.at < func.now() - KEEP))
 
 
-def _start(month: int) -> datetime:
-    return datetime(month // 12, month % 12 + 1, 1, tzinfo=_KOREA)
+def _counted(name: Name) -> Select[int]:
+    return select(_whole(_COUNTED[name][1]))
+
+
+def _whole(value: ColumnElement[Any]) -> ColumnElement[int]:
+    return cast(value, BigInteger)

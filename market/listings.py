@@ -1,16 +1,26 @@
 """What a seller does with a listing: draft it, edit it, publish it, delete it, list it again."""
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from sqlalchemy.orm import Session
 
-from market import accounts, auctions, categories, editing, neighbourhoods, photos, words
+from market import (
+    accounts,
+    auctions,
+    categories,
+    editing,
+    increments,
+    neighbourhoods,
+    photos,
+    platform,
+    words,
+)
 from market.auctions import AuctionView, locked
 from market.errors import Refusal, outdated
+from market.fees import SellerFee
 from market.neighbourhoods import Radius
 from market.rules import MAX_AMOUNT, BuyNowUntil
 from market.times import clock, from_ms, to_ms
@@ -25,8 +35,6 @@ from store.models import (
 
 MAX_TITLE = 200
 MAX_DESCRIPTION = 10_000
-MAX_STEPS = 50
-"""The script reads the whole table for every bid."""
 MAX_DURATION_MS = 30 * 24 * 3600 * 1000
 MAX_AHEAD_MS = 365 * 24 * 3600 * 1000
 """How far from now the end may be."""
@@ -259,17 +267,12 @@ def _impossible(field: str) -> Refusal:
 
 
 def _validate(draft: Draft, opens_at: int, now: int) -> None:
-    starts = [start for start, _ in draft.increments]
     soft = draft.soft_close
     checks = {
         "title": draft.title.strip() != "" and len(draft.title) <= MAX_TITLE and "\0" not in draft.title,
         "description": len(draft.description) <= MAX_DESCRIPTION and "\0" not in draft.description,
         "start_price": 1 <= draft.start_price <= MAX_AMOUNT,
-        "increments": 1 <= len(starts) <= MAX_STEPS
-        and starts[0] == 0
-        and all(lower < upper for lower, upper in pairwise(starts))
-        and starts[-1] <= MAX_AMOUNT
-        and all(1 <= amount <= MAX_AMOUNT for _, amount in draft.increments),
+        "increments": increments.is_table(draft.increments),
         "ends_at": now < draft.ends_at <= now + MAX_AHEAD_MS,
         "opens_at": draft.ends_at - MAX_DURATION_MS <= opens_at < draft.ends_at,
         "soft_close": soft is None
@@ -291,13 +294,16 @@ def _validate(draft: Draft, opens_at: int, now: int) -> None:
 
 
 def publish(session: Session, seller_id: UUID, auction_id: UUID) -> AuctionView:
-    """Show a draft to everybody and let it be bid on. The caller tells Redis after the commit.
+    """Show a draft to everybody and let it be bid on. The fee of this moment is the auction's. The caller tells Redis
+    after the commit.
 
-    Refuses with `email_not_verified`, `not_found`, `forbidden` (somebody else's), `wrong_state` (no draft any more),
-    `invalid_auction` (its end has passed) or `not_a_neighbour` (the seller is no neighbour there any more).
+    Refuses with `switched_off`, `email_not_verified`, `suspended`, `not_found`, `forbidden` (somebody else's),
+    `wrong_state` (no draft any more), `invalid_auction` (its end has passed) or `not_a_neighbour` (the seller is no
+    neighbour there any more).
     """
     accounts.keep(session, seller_id)
-    accounts.require_verified(session, seller_id)
+    platform.require(session, "publishing")
+    accounts.require_may_trade(session, seller_id)
     auction = _own(session, seller_id, auction_id)
     if auction.status != AuctionStatus.DRAFT:
         raise _published_already()
@@ -310,5 +316,7 @@ def publish(session: Session, seller_id: UUID, auction_id: UUID) -> AuctionView:
         auction.epoch = 1
     auction.status = AuctionStatus.PUBLISHED
     auction.published_at = now
+    fee = platform.get(session, SellerFee).value
+    auction.fee_basis_points, auction.fee_floor, auction.fee_cap = fee.basis_points, fee.floor, fee.cap
     session.flush()
     return auctions.get(session, auction_id, seller_id)

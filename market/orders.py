@@ -52,6 +52,7 @@ class Actor(StrEnum):
     BUYER = "buyer"
     SELLER = "seller"
     CLOCK = "clock"
+    MODERATOR = "moderator"
 
 
 class Action(StrEnum):
@@ -66,6 +67,8 @@ class Action(StrEnum):
     REPORT_PROBLEM = "report_problem"
     REFUND = "refund"
     TIME_OUT = "time_out"
+    DECIDE_FOR_SELLER = "decide_for_seller"
+    DECIDE_FOR_BUYER = "decide_for_buyer"
 
 
 PROPOSE = "propose"
@@ -78,14 +81,14 @@ _EVENTS = {PROPOSE: Event.HANDOVER_PROPOSED, Action.AGREE: Event.HANDOVER_AGREED
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """`who` may do it, where it leads, and who then gets all of the escrow."""
+    """`who` may do it, where it leads, and who then gets the escrow."""
 
     who: frozenset[Actor]
     to: OrderState
     pays: Actor | None = None
 
 
-_BUYER, _SELLER, _CLOCK = (frozenset({actor}) for actor in Actor)
+_BUYER, _SELLER, _CLOCK, _MODERATOR = (frozenset({actor}) for actor in Actor)
 _EITHER = _BUYER | _SELLER
 
 TRANSITIONS: dict[tuple[OrderState, Action], Transition] = {
@@ -109,6 +112,10 @@ TRANSITIONS: dict[tuple[OrderState, Action], Transition] = {
     (OrderState.SHIPPED, Action.TIME_OUT): Transition(_CLOCK, OrderState.COMPLETED, Actor.SELLER),
     (OrderState.PROBLEM, Action.CONFIRM): Transition(_BUYER, OrderState.COMPLETED, Actor.SELLER),
     (OrderState.PROBLEM, Action.REFUND): Transition(_SELLER, OrderState.REFUNDED, Actor.BUYER),
+    (OrderState.PROBLEM, Action.DECIDE_FOR_SELLER): Transition(
+        _MODERATOR, OrderState.COMPLETED, Actor.SELLER
+    ),
+    (OrderState.PROBLEM, Action.DECIDE_FOR_BUYER): Transition(_MODERATOR, OrderState.REFUNDED, Actor.BUYER),
 }
 """From a state, by an action. What is not here is refused."""
 
@@ -127,14 +134,17 @@ class Meeting(msgspec.Struct, frozen=True):
 class OrderView(msgspec.Struct, frozen=True):
     """A sale as one of its two parties sees it. `hammer_price` in minor units, times in ms.
 
-    `deliveries` are the ways that the seller offers, `delivery` is the one that has begun. `proposal` waits for an
-    answer, `agreement` holds. At `due_at` the order moves on by itself, if not null.
+    `fee` is what the platform keeps when the seller is paid, and `payout` what the seller gets then; the buyer sees
+    neither. `deliveries` are the ways that the seller offers, `delivery` is the one that has begun. `proposal` waits
+    for an answer, `agreement` holds. At `due_at` the order moves on by itself, if not null.
     """
 
     id: UUID
     auction_id: UUID
     title: str
     hammer_price: int
+    fee: int | None
+    payout: int | None
     state: OrderState
     role: Side
     other_id: UUID
@@ -182,8 +192,16 @@ def own(session: Session, user_id: UUID, order_id: UUID) -> Order:
 
 def locked(session: Session, user_id: UUID, order_id: UUID) -> Order:
     """`own`, and no other transaction can change it before this one ends."""
+    order = locked_for_moderator(session, order_id)
+    if user_id not in (order.buyer_id, order.seller_id):
+        raise _not_found()
+    return order
+
+
+def locked_for_moderator(session: Session, order_id: UUID) -> Order:
+    """The same for whoever is no party of the order. Refuses with `not_found`."""
     order = _lock(session, order_id)
-    if order is None or user_id not in (order.buyer_id, order.seller_id):
+    if order is None:
         raise _not_found()
     return order
 
@@ -198,12 +216,12 @@ def side_of(order: Order, user_id: UUID) -> Side:
     return "buyer" if user_id == order.buyer_id else "seller"
 
 
-def require(order: Order, action: Action, side: Side | None = None) -> None:
-    """Refuse with `forbidden` what that side may never do, with `wrong_state` what the order's state does not allow."""
-    if side is not None and not any(
-        side in transition.who for (_, done), transition in TRANSITIONS.items() if done == action
+def require(order: Order, action: Action, who: Actor | Side | None = None) -> None:
+    """Refuse with `forbidden` what they may never do, with `wrong_state` what the order's state does not allow."""
+    if who is not None and not any(
+        who in transition.who for (_, done), transition in TRANSITIONS.items() if done == action
     ):
-        raise Refusal("forbidden", "This is for the other side of the order to do.")
+        raise Refusal("forbidden", "This is for somebody else to do.")
     if (OrderState(order.state), action) not in TRANSITIONS:
         raise Refusal("wrong_state", f"This cannot be done: the order is {order.state}.", state=order.state)
 
@@ -222,11 +240,12 @@ def move(
     actor_id: UUID | None,
     due_at: ColumnElement[datetime] | datetime | None = None,
 ) -> None:
-    """Take a step with a locked order, by a party or (None) the clock; at `due_at` it moves on by itself.
+    """Take a step with a locked order, by a party, (None) the clock, or somebody else: a moderator, whose role the
+    caller has checked. At `due_at` it moves on by itself.
 
     Refuses as `require` does, or with `balance_too_large`.
     """
-    require(order, action, None if actor_id is None else side_of(order, actor_id))
+    require(order, action, _actor(order, actor_id))
     transition = TRANSITIONS[OrderState(order.state), action]
     step = OrderEvent(
         id=new_id(),
@@ -249,19 +268,24 @@ def move(
     elif transition.to == OrderState.CANCELLED and order.absent_id is not None:
         trust.add(session, {order.absent_id: {"no_shows": 1}})
     if transition.pays is not None:
-        ledger.post(session, [_payment(session, order, transition.pays)])
+        ledger.post(session, _payment(session, order, transition.pays))
     tell(session, order, action, actor_id, str(step.id))
 
 
+def _actor(order: Order, user_id: UUID | None) -> Actor:
+    parties = {None: Actor.CLOCK, order.buyer_id: Actor.BUYER, order.seller_id: Actor.SELLER}
+    return parties.get(user_id, Actor.MODERATOR)
+
+
 def tell(session: Session, order: Order, action: str, actor_id: UUID | None, cause: str) -> None:
-    """Push to both sides that this was done by one of them, or (None) by the clock, and notify whoever has not done it.
-    `cause` names it among all that has happened."""
+    """Push to both sides that this was done by one of them, by a moderator or (None) by the clock, and notify whoever
+    has not done it. `cause` names it among all that has happened."""
     sides = order.buyer_id, order.seller_id
     push = OrderPush(order=order.id, action=action, state=order.state)
     tell_after_commit(session, [(user_id, push) for user_id in sides])
     data: dict[str, Value] = {
         "title": session.get_one(Auction, order.auction_id).title,
-        "by": None if actor_id is None else side_of(order, actor_id),
+        "by": None if actor_id is None else _actor(order, actor_id),
         "state": order.state,
     }
     notifications.notify(
@@ -338,22 +362,25 @@ def _lock(session: Session, order_id: UUID) -> Order | None:
     return session.get(Order, order_id, populate_existing=True, with_for_update={"key_share": True})
 
 
-def _payment(session: Session, order: Order, payee: Actor) -> Posting:
-    """All of the escrow to one side. The id follows from the order, so that asking again is harmless."""
-    kind, user_id = (
-        (TransferKind.PAYOUT, order.seller_id)
-        if payee == Actor.SELLER
-        else (TransferKind.REFUND, order.buyer_id)
-    )
-    return Posting(
-        uuid5(order.id, kind),
-        kind,
-        ledger.account(session, AccountKind.ESCROW, order.id),
-        ledger.account(session, AccountKind.AVAILABLE, user_id),
-        order.hammer_price,
-        None,
-        order.id,
-    )
+def _payment(session: Session, order: Order, payee: Actor) -> list[Posting]:
+    """All of the escrow to one side, less the fee where that is the seller. The ids follow from the order, so that
+    asking again is harmless."""
+    escrow = ledger.account(session, AccountKind.ESCROW, order.id)
+    parts: list[tuple[TransferKind, AccountKind, UUID | None, int]]
+    if payee == Actor.BUYER:
+        parts = [(TransferKind.REFUND, AccountKind.AVAILABLE, order.buyer_id, order.hammer_price)]
+    else:
+        parts = [
+            (TransferKind.PAYOUT, AccountKind.AVAILABLE, order.seller_id, order.hammer_price - order.fee),
+            (TransferKind.FEE, AccountKind.FEES, None, order.fee),
+        ]
+    return [
+        Posting(
+            uuid5(order.id, kind), kind, escrow, ledger.account(session, to, owner), amount, None, order.id
+        )
+        for kind, to, owner, amount in parts
+        if amount
+    ]
 
 
 def _not_found() -> Refusal:
@@ -395,11 +422,14 @@ def _orders(user_id: UUID) -> Select[Order, str, list[str], str, Handover, Hando
 
 def _view(row: Row[Order, str, list[str], str, Handover, Handover, int, bool], user_id: UUID) -> OrderView:
     order, title, deliveries, other_name, proposal, agreement, unread, reviewed = row
+    sells = order.seller_id == user_id
     return OrderView(
         id=order.id,
         auction_id=order.auction_id,
         title=title,
         hammer_price=order.hammer_price,
+        fee=order.fee if sells else None,
+        payout=order.hammer_price - order.fee if sells else None,
         state=OrderState(order.state),
         role=side_of(order, user_id),
         other_id=other_of(order, user_id),

@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
-from market import accounts, blocks, ledger
+from market import accounts, auctions, blocks, ledger
 from market.auctions import locked, not_found
 from market.errors import Refusal, outdated
 from store.hot import HotPaddle
@@ -40,13 +40,14 @@ def take(session: Session, bidder_id: UUID, auction_id: UUID, limit: int) -> Pad
     """Take a paddle, before or during the auction. Asking again with the same limit gives the same paddle; one that was
     given back is taken again under its old number.
 
-    Refuses with `email_not_verified`, `not_found`, `own_auction`, `blocked` (by the seller), `wrong_kind`, `closed`,
-    `paddle_taken` (with another limit), `paddle_returning` or as `ledger.post` does.
+    Refuses with `email_not_verified`, `suspended`, `not_found`, `own_auction`, `blocked` (by the seller), `wrong_kind`,
+    `closed`, `paddle_taken` (with another limit), `paddle_returning` or as `ledger.post` does.
     """
-    accounts.require_verified(session, bidder_id)
+    accounts.require_may_trade(session, bidder_id)
     auction = locked(session, auction_id)
     if auction.status == AuctionStatus.DRAFT:
         raise not_found()
+    auctions.require_visible(session, auction, bidder_id)
     if auction.seller_id == bidder_id:
         raise Refusal("own_auction", "A seller cannot bid in the own auction.")
     blocks.check(session, auction.seller_id, bidder_id)
@@ -76,9 +77,10 @@ def raise_limit(session: Session, bidder_id: UUID, auction_id: UUID, limit: int,
     """Raise the limit of a paddle in this `version`; the old hold is exchanged for one of the new limit, or kept if the
     money does not suffice.
 
-    Refuses with `not_found`, `no_paddle`, `wrong_kind`, `closed`, `precondition_failed`, `limit_not_raised` or as
-    `ledger.post` does.
+    Refuses with `suspended`, `not_found`, `no_paddle`, `wrong_kind`, `closed`, `precondition_failed`,
+    `limit_not_raised` or as `ledger.post` does.
     """
+    accounts.require_not_suspended(session, bidder_id)
     auction = locked(session, auction_id)
     paddle = _own(session, bidder_id, auction_id)
     _require_live(auction)

@@ -48,12 +48,12 @@ class SellerQuestion(QuestionView, frozen=True, kw_only=True):
 def ask(session: Session, user_id: UUID, auction_id: UUID, text: str) -> QuestionView:
     """Ask about an auction that is not over.
 
-    Refuses with `email_not_verified`, `not_found`, `own_auction`, `blocked` (by either), `closed` or
+    Refuses with `email_not_verified`, `suspended`, `not_found`, `own_auction`, `blocked` (by either), `closed` or
     `too_many_questions`.
     """
     # Two questions at once must not both be the last one allowed.
     accounts.lock(session, user_id)
-    accounts.require_verified(session, user_id)
+    accounts.require_may_trade(session, user_id)
     auction = session.get(Auction, auction_id)
     if auction is None or auction.status == AuctionStatus.DRAFT:
         raise auctions.not_found()

@@ -16,8 +16,11 @@ from sqlalchemy import ColumnElement, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from market import audit
+from market.audit import Actor, Subject
 from market.errors import Refusal
 from market.pages import Page, bounded, decode_cursor, page_of
+from market.times import clock
 from store.models import Region
 
 CODE_LENGTHS = (2, 5, 8)
@@ -69,6 +72,16 @@ class _Last(msgspec.Struct, frozen=True):
     code: Annotated[str, msgspec.Meta(pattern=CODE)]
 
 
+class RegionRow(msgspec.Struct, frozen=True):
+    """A region as admins see it."""
+
+    code: str
+    name: str
+    name_en: str
+    full_name: str
+    retired: bool
+
+
 class RegionPath(msgspec.Struct, frozen=True):
     """A region and those that it lies in, the largest first."""
 
@@ -95,6 +108,7 @@ def page(
             query = query.where(_contains(word, Region.full_name, Region.full_name_en))
         if parent is not None:
             query = query.where(Region.code.startswith(parent), Region.code != parent)
+    query = query.where(Region.retired_at.is_(None))
     size = func.length(Region.code)
     if cursor is not None:
         code = decode_cursor(cursor, _Last).code
@@ -124,7 +138,9 @@ def nearest(session: Session, latitude: float, longitude: float) -> RegionView |
     cells = h3.grid_disk(h3.latlng_to_cell(*here, SEARCH_RESOLUTION), SEARCH_RINGS)
     middles = session.execute(
         select(Region.code, Region.latitude, Region.longitude).where(
-            Region.cell.in_(cells), func.length(Region.code) == _TOWN_LENGTH
+            Region.cell.in_(cells),
+            func.length(Region.code) == _TOWN_LENGTH,
+            Region.retired_at.is_(None),
         )
     )
     distance, code = min(
@@ -153,16 +169,63 @@ def view(region: Region) -> RegionView:
 def load(session: Session, file: Path) -> int:
     """Bring the regions of a CSV file with `COLUMNS` into the table, and say how many the file has.
 
-    Known ones are changed, none is removed: neighbourhoods may lie in it. Raises InvalidRegions.
+    Known ones get the names of the file, none is removed: neighbourhoods may lie in it. What is retired stays so.
+    Raises InvalidRegions.
     """
     with file.open(encoding="utf-8", newline="") as lines:
         rows = _rows(lines)
     if not rows:
         raise InvalidRegions(f"{file.name} has no regions.")
     statement = insert(Region)
-    changed = {column.name: column for column in statement.excluded if not column.primary_key}
+    changed = {
+        column.name: column
+        for column in statement.excluded
+        if column.name in rows[0] and not column.primary_key
+    }
     session.execute(statement.on_conflict_do_update(index_elements=[Region.code], set_=changed), rows)
     return len(rows)
+
+
+def change(
+    session: Session, actor: Actor, code: str, name: str, name_en: str, retired: bool, reason: str
+) -> RegionRow:
+    """Rename a region, in the full names of all that lies in it, too; retire it with all of that, or bring all back.
+
+    Nobody new gets a neighbourhood in a retired one; those who have one there keep it while it lasts. Refuses with
+    `not_found`.
+    """
+    whole = session.scalars(
+        select(Region)
+        .where(Region.code.startswith(code))
+        .order_by(Region.code)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    ).all()
+    if not whole or whole[0].code != code:
+        raise _not_found()
+    region, before = whole[0], _region_row(whole[0])
+    full_name = region.full_name.removesuffix(region.name) + name
+    full_name_en = region.full_name_en.removesuffix(region.name_en) + name_en
+    if retired != before.retired:
+        retired_at = clock(session) if retired else None
+        for part in whole:
+            part.retired_at = retired_at
+    for part in whole[1:]:
+        part.full_name = full_name + part.full_name.removeprefix(region.full_name)
+        part.full_name_en = full_name_en + part.full_name_en.removeprefix(region.full_name_en)
+    region.name, region.name_en = name, name_en
+    region.full_name, region.full_name_en = full_name, full_name_en
+    session.flush()
+    after = _region_row(region)
+    changes = (msgspec.to_builtins(row) for row in (before, after))
+    audit.record(session, actor, "change", Subject("region", code), reason, *changes)
+    return after
+
+
+def _region_row(region: Region) -> RegionRow:
+    return RegionRow(
+        region.code, region.name, region.name_en, region.full_name, region.retired_at is not None
+    )
 
 
 def is_empty(session: Session) -> bool:

@@ -1,21 +1,68 @@
-"""What users want moderators to look at."""
+"""What users want moderators to look at, and what moderators say to it."""
 
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
-from market import orders
+from market import audit, orders
+from market.audit import Actor, Subject
 from market.errors import Refusal
+from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
 from store.ids import new_id
-from store.models import Auction, AuctionStatus, ChatMessage, Question, Report, ReportKind, ReportReason, User
+from store.models import (
+    Auction,
+    AuctionStatus,
+    ChatMessage,
+    Question,
+    Report,
+    ReportKind,
+    ReportOutcome,
+    ReportReason,
+    User,
+)
+
+
+class OpenReports(msgspec.Struct, frozen=True):
+    """All open reports about one thing. `id` is the oldest one's; times in ms. `owner_id` is whose thing it is, and
+    `text` what it says: the title of an auction, a message or question, the name of a user."""
+
+    id: UUID
+    kind: ReportKind
+    subject_id: UUID
+    owner_id: UUID
+    text: str
+    count: int
+    reasons: list[ReportReason]
+    first_at: int
+    last_at: int
+
+
+class ReportEntry(msgspec.Struct, frozen=True):
+    """A report as moderators see it; times in ms. It is open while it has no `outcome`."""
+
+    id: UUID
+    reporter_id: UUID
+    reason: ReportReason
+    text: str
+    created_at: int
+    outcome: ReportOutcome | None
+    resolved_at: int | None
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """How many reports about one thing were resolved, and how."""
+
+    id: UUID
+    outcome: ReportOutcome
+    count: int
 
 
 class ReportView(msgspec.Struct, frozen=True):
-    """A report as its author sees it. `subject_id` is what it is about, `created_at` in ms."""
+    """A report, which does not tell whose it is. `subject_id` is what it is about, `created_at` in ms."""
 
     id: UUID
     kind: ReportKind
@@ -44,6 +91,11 @@ def make(
             Report.reporter_id == user_id, Report.kind == kind, Report.subject_id == subject_id
         )
     ).one()
+    return view(report)
+
+
+def view(report: Report) -> ReportView:
+    """The report as its author and the moderators see it."""
     return ReportView(
         report.id,
         ReportKind(report.kind),
@@ -51,6 +103,115 @@ def make(
         ReportReason(report.reason),
         report.text,
         to_ms(report.created_at),
+    )
+
+
+def queue(session: Session, cursor: str | None, limit: int) -> Page[OpenReports]:
+    """What waits for a moderator, one item for each thing, the longest waiting first. Refuses with `invalid_cursor`."""
+    older = aliased(Report)
+    same = (older.kind == Report.kind, older.subject_id == Report.subject_id, older.resolved_at.is_(None))
+    query = (
+        select(Report).where(Report.resolved_at.is_(None), ~exists().where(*same, older.id < Report.id))
+    ).order_by(Report.id)
+    if cursor is not None:
+        query = query.where(Report.id > decode_cursor(cursor, UUID))
+    first = query.limit(bounded(limit) + 1).subquery()
+    rows = session.execute(
+        select(
+            first.c.id,
+            first.c.kind,
+            first.c.subject_id,
+            func.coalesce(Auction.seller_id, ChatMessage.sender_id, Question.asker_id, User.id).label(
+                "owner_id"
+            ),
+            func.coalesce(Auction.title, ChatMessage.text, Question.text, User.display_name).label("text"),
+            func.count(Report.id).label("number"),
+            func.array_agg(Report.reason.distinct()).label("reasons"),
+            func.min(Report.created_at).label("first_at"),
+            func.max(Report.created_at).label("last_at"),
+        )
+        .join(Report, (Report.kind == first.c.kind) & (Report.subject_id == first.c.subject_id))
+        .outerjoin(Auction, (first.c.kind == ReportKind.AUCTION) & (Auction.id == first.c.subject_id))
+        .outerjoin(ChatMessage, (first.c.kind == ReportKind.MESSAGE) & (ChatMessage.id == first.c.subject_id))
+        .outerjoin(Question, (first.c.kind == ReportKind.QUESTION) & (Question.id == first.c.subject_id))
+        .outerjoin(User, (first.c.kind == ReportKind.USER) & (User.id == first.c.subject_id))
+        .where(Report.resolved_at.is_(None))
+        .group_by(
+            first.c.id, first.c.kind, first.c.subject_id, Auction.id, ChatMessage.id, Question.id, User.id
+        )
+        .order_by(first.c.id)
+    ).all()
+    views = [
+        OpenReports(
+            id=row.id,
+            kind=ReportKind(row.kind),
+            subject_id=row.subject_id,
+            owner_id=row.owner_id,
+            text=row.text,
+            count=row.number,
+            reasons=[ReportReason(reason) for reason in row.reasons],
+            first_at=to_ms(row.first_at),
+            last_at=to_ms(row.last_at),
+        )
+        for row in rows
+    ]
+    return page_of(views, bounded(limit), lambda view: view.id)
+
+
+def about(session: Session, report_id: UUID, cursor: str | None, limit: int) -> Page[ReportEntry]:
+    """The reports, resolved ones too, about the thing that this one is about, oldest first.
+
+    Refuses with `not_found` or `invalid_cursor`.
+    """
+    report = _found(session, report_id)
+    query = select(Report).where(Report.kind == report.kind, Report.subject_id == report.subject_id)
+    if cursor is not None:
+        query = query.where(Report.id > decode_cursor(cursor, UUID))
+    found = session.scalars(query.order_by(Report.id).limit(bounded(limit) + 1))
+    return page_of([_entry(one) for one in found], bounded(limit), lambda one: one.id)
+
+
+def resolve(session: Session, actor: Actor, report_id: UUID, outcome: ReportOutcome, reason: str) -> Resolved:
+    """Say what becomes of all open reports about the thing that this one is about.
+
+    Refuses with `not_found`, or `wrong_state` if none is open (any more).
+    """
+    report = _found(session, report_id)
+    resolved = session.scalars(
+        update(Report)
+        .where(
+            Report.kind == report.kind,
+            Report.subject_id == report.subject_id,
+            Report.resolved_at.is_(None),
+        )
+        .values(resolved_at=func.now(), outcome=outcome, resolver_id=actor.user_id)
+        .returning(Report.id),
+        execution_options={"synchronize_session": False},
+    ).all()
+    if not resolved:
+        raise Refusal("wrong_state", "These reports were resolved already.")
+    changed = {"outcome": outcome, "reports": len(resolved)}
+    subject = Subject(report.kind, report.subject_id)
+    audit.record(session, actor, "resolve_reports", subject, reason, None, changed)
+    return Resolved(report_id, outcome, len(resolved))
+
+
+def _found(session: Session, report_id: UUID) -> Report:
+    report = session.get(Report, report_id)
+    if report is None:
+        raise Refusal("not_found", "There is no such report.")
+    return report
+
+
+def _entry(report: Report) -> ReportEntry:
+    return ReportEntry(
+        report.id,
+        report.reporter_id,
+        ReportReason(report.reason),
+        report.text,
+        to_ms(report.created_at),
+        None if report.outcome is None else ReportOutcome(report.outcome),
+        None if report.resolved_at is None else to_ms(report.resolved_at),
     )
 
 

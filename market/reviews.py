@@ -100,7 +100,7 @@ def count_due(session: Session) -> int:
     """Count the reviews that have become visible because their time was over; how many these were."""
     ids = session.scalars(
         select(Review.id)
-        .where(~Review.counted, Review.visible_at <= func.now())
+        .where(~Review.counted, Review.visible_at <= func.now(), Review.hidden_at.is_(None))
         .order_by(Review.visible_at)
         .limit(BATCH)
         .with_for_update(skip_locked=True)
@@ -134,7 +134,7 @@ def page(session: Session, user_id: UUID, cursor: str | None, limit: int) -> Pag
         select(Review, User.display_name, Order)
         .join(User, User.id == Review.author_id)
         .join(Order, Order.id == Review.order_id)
-        .where(Review.subject_id == user_id, Review.visible_at <= func.now())
+        .where(Review.subject_id == user_id, Review.visible_at <= func.now(), Review.hidden_at.is_(None))
         .order_by(Review.id.desc())
     )
     if cursor is not None:
@@ -158,7 +158,7 @@ def _show(session: Session, review_ids: Sequence[UUID]) -> None:
     """Make reviews visible, if they are not yet, count each once, and tell whom it is about."""
     shown = session.execute(
         update(Review)
-        .where(Review.id.in_(review_ids), ~Review.counted)
+        .where(Review.id.in_(review_ids), ~Review.counted, Review.hidden_at.is_(None))
         .values(visible_at=func.least(Review.visible_at, func.now()), counted=True)
         .returning(Review.id),
         execution_options={"synchronize_session": False},

@@ -343,7 +343,7 @@ def _context(session: Session, wanted: Wanted, viewer_id: UUID | None) -> _Conte
 
 def _visible() -> list[ColumnElement[bool]]:
     """What everybody may find. Whatever is to be hidden is hidden here."""
-    return [Auction.status != AuctionStatus.DRAFT]
+    return [Auction.status != AuctionStatus.DRAFT, Auction.hidden_at.is_(None)]
 
 
 def _conditions(wanted: Wanted, sort: Sort, context: _Context) -> list[ColumnElement[bool]]:

@@ -6,11 +6,12 @@ from uuid import UUID
 from sqlalchemy import case, func, literal, select, union_all, update
 from sqlalchemy.orm import Session
 
-from market import alarms, due, ledger, notifications
+from market import alarms, due, fees, ledger, notifications
 from market.alarms import Alarm, Reason
 from market.auctions import locked
 from market.due import Due
 from market.errors import Refusal
+from market.fees import SellerFee
 from market.notifications import News, Value
 from store.database import tell_after_commit
 from store.ids import new_id
@@ -150,6 +151,10 @@ def _move_money(session: Session, auction: Auction) -> Settled:
                 seller_id=auction.seller_id,
                 buyer_id=winner_id,
                 hammer_price=auction.hammer_price,
+                fee=fees.of(
+                    SellerFee(auction.fee_basis_points, auction.fee_floor, auction.fee_cap),
+                    auction.hammer_price,
+                ),
                 state=OrderState.IN_ESCROW,
             )
         )

@@ -30,17 +30,27 @@ def view(session: Session, user_id: UUID) -> Wallet:
     return Wallet(balances.get(AccountKind.AVAILABLE, 0), balances.get(AccountKind.HELD, 0))
 
 
+def total(session: Session, user_id: UUID) -> int:
+    """What is available and held together."""
+    wallet = view(session, user_id)
+    return wallet.available + wallet.held
+
+
 def top_up(session: Session, user_id: UUID, amount: int, transfer_id: UUID) -> Wallet:
     """Bring money in from the payment provider. Repeating it with the same `transfer_id` changes nothing.
 
-    Refuses with `balance_too_large` when available and held would be more together than one account may hold, so
-    that a release always finds room; otherwise as `ledger.post` does.
+    Refuses as `check_room` and `ledger.post` do.
     """
     accounts.keep(session, user_id)
     available = ledger.account(session, AccountKind.AVAILABLE, user_id)
     provider = ledger.account(session, AccountKind.PROVIDER, None)
     ledger.post(session, [ledger.Posting(transfer_id, TransferKind.TOP_UP, provider, available, amount)])
-    wallet = view(session, user_id)
-    if wallet.available + wallet.held > MAX_AMOUNT:
+    check_room(session, user_id)
+    return view(session, user_id)
+
+
+def check_room(session: Session, user_id: UUID) -> None:
+    """Refuse with `balance_too_large` what has come in when available and held are more together than one account may
+    hold: a release must always find room."""
+    if total(session, user_id) > MAX_AMOUNT:
         raise Refusal("balance_too_large", f"A wallet cannot hold more than {MAX_AMOUNT}.")
-    return wallet

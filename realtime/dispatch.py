@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 from redis.exceptions import RedisError
 
+from market.rules import Code
 from realtime.clock import Clock
 from realtime.hub import Hub
 from realtime.limits import Limits
@@ -36,6 +37,7 @@ from store import revocations
 from store.hot import Call, Hot, buy_now, place_bid
 from store.pushes import outbid_by
 from store.records import BidRecord, Rejection
+from store.switches import Switches
 from store.tickets import take_ticket
 
 log = structlog.get_logger()
@@ -53,6 +55,10 @@ class Live:
     limits: Limits
     allowed_origins: frozenset[str]
     draining: bool = False
+    switches: Switches = field(default_factory=Switches)
+    """As Redis knew them a moment ago."""
+    late_rejections: int = 0
+    """Bids that came after the end, since Redis was last told how many."""
 
 
 def dispatch(live: Live, viewer: Viewer, request: Request) -> Awaitable[None] | None:
@@ -112,6 +118,11 @@ def _bid(live: Live, viewer: Viewer, request: Bid | BuyNow) -> None:
         detail = "hand in a ticket before bidding"
         viewer.send(Error(ref=request.ref, code=ErrorCode.AUTHENTICATION_REQUIRED, detail=detail))
         return
+    if not live.switches.live_bidding:
+        BIDS.labels("switched_off").inc()
+        detail = "live bidding is switched off for now; the bid was not placed"
+        viewer.send(Error(ref=request.ref, code=ErrorCode.SWITCHED_OFF, detail=detail))
+        return
     if wait_ms := account.bids.take():
         BIDS.labels("rate_limited").inc()
         detail = "too many bids; the bid was not placed"
@@ -154,6 +165,7 @@ def _decided(
         )
     else:
         BIDS.labels(answer.code if isinstance(answer, Rejection) else "accepted").inc()
+        live.late_rejections += isinstance(answer, Rejection) and answer.code == Code.CLOSED
         viewer.send(_bid_reply(request, answer, received_at, live.clock.now()))
         if isinstance(answer, BidRecord):
             live.teller.tell(outbid_by(answer))

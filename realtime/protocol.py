@@ -34,6 +34,7 @@ class ErrorCode(StrEnum):
     RATE_LIMITED = "rate_limited"
     NOT_SUBSCRIBED = "not_subscribed"
     UNKNOWN_AUCTION = "unknown_auction"
+    SWITCHED_OFF = "switched_off"
     UNAVAILABLE = "unavailable"
     INTERNAL_ERROR = "internal_error"
 

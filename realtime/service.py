@@ -21,12 +21,15 @@ from realtime.protocol import CloseCode, Drain
 from realtime.socket import LiveSocket
 from realtime.teller import Teller
 from realtime.viewer import Viewer
+from store import figures, switches
 from store import live as live_store
 from store.hot import Hot
 
 log = structlog.get_logger()
 
 _EVERY_S = 1.0
+_SWITCHES_EVERY_S = 0.5
+"""A switch must hold everywhere within a second."""
 _WATCHDOG_REPEAT_S = 10.0
 
 
@@ -45,6 +48,7 @@ class Realtime:
         hot, clock, pipe = Hot.connect(redis_url), Clock(), Pipe(redis_url, limits)
         hub = Hub(redis_url, hot, clock, process_name, limits)
         self._live = Live(hot, pipe, hub, Teller(hot), clock, limits, allowed_origins)
+        self._process_name = process_name
         self._closer = Closer(hot, pipe, clock)
         self._rhythms: list[asyncio.Task[None]] = []
         self._started_at = 0
@@ -68,6 +72,8 @@ class Realtime:
             asyncio.create_task(every(_EVERY_S, self._closer.look)),
             asyncio.create_task(every(_EVERY_S, self._watch_write_back)),
             asyncio.create_task(every(_EVERY_S, self._sweep)),
+            asyncio.create_task(every(_SWITCHES_EVERY_S, self._read_switches)),
+            asyncio.create_task(every(live.limits.viewers_s, self._share_figures)),
             asyncio.create_task(every(live.limits.position_check_s, live.hub.check_positions)),
             asyncio.create_task(every(live.limits.viewers_s, live.hub.count_viewers)),
         ]
@@ -108,6 +114,15 @@ class Realtime:
 
     async def _sweep(self) -> None:
         self._live.hub.sweep()
+
+    async def _read_switches(self) -> None:
+        """While Redis does not know them, what was known last holds."""
+        self._live.switches = await switches.read(self._live.hot) or self._live.switches
+
+    async def _share_figures(self) -> None:
+        live = self._live
+        late, live.late_rejections = live.late_rejections, 0
+        await figures.share(live.hot, self._process_name, len(live.hub.viewers), late, live.clock.now())
 
     async def _watch_write_back(self) -> None:
         """Nobody else would notice that accepted bids do not reach PostgreSQL any more."""

@@ -1,9 +1,10 @@
 """The commands of `./neighborbid`: up, down, status, logs, restart, check-config, migrate, load-regions, createadmin,
-ban, unban, demo, test."""
+admin, demo, test."""
 
 import argparse
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from server import settings, testing
@@ -52,18 +53,8 @@ def main() -> int:
                 existed = admin.create(loaded, arguments.email)
                 account = "the account that was there, with its password" if existed else "a new account"
                 say(f"{arguments.email} is an administrator now: {account}.")
-            case "ban":
-                from server import admin
-                from server.logs import configure
-
-                configure("ban", loaded.log_level)
-                admin.ban(loaded, arguments.email)
-                say(f"{arguments.email} is banned; all sessions have ended.")
-            case "unban":
-                from server import admin
-
-                admin.lift_ban(loaded, arguments.email)
-                say(f"{arguments.email} may log in again.")
+            case "admin":
+                administer(loaded, arguments)
             case "load-regions":
                 from server.regions import SHIPPED, load
 
@@ -106,8 +97,11 @@ def _parser() -> argparse.ArgumentParser:
         "createadmin", help="make an administrator; asks a new one for the password or reads stdin"
     )
     admin.add_argument("email", help="what the administrator logs in with")
-    for name, what in (("ban", "end a user's sessions and refuse new ones"), ("unban", "lift a ban")):
-        commands.add_parser(name, help=what).add_argument("email", help="what the user logs in with")
+    _add_actions(
+        commands.add_parser(
+            "admin", help="act on a user as an administrator; the audit log keeps who, what and why"
+        )
+    )
     commands.add_parser(
         "demo",
         help="run three live auctions, or with --neighbourhood a trade, with bots on the running system",
@@ -116,6 +110,67 @@ def _parser() -> argparse.ArgumentParser:
         "test", help="run pytest on an instance of its own (--keep leaves it up), with pytest's options"
     )
     return parser
+
+
+def _add_actions(parser: argparse.ArgumentParser) -> None:
+    """The actions of `admin`."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, what in {
+        "warn": "warn a user",
+        "suspend": "let a user look, but neither bid nor sell, for a time",
+        "ban": "end a user's sessions and refuse new ones",
+        "unban": "lift a ban",
+        "revoke-sessions": "end a user's sessions",
+        "role": "give a user a role, or take it",
+    }.items():
+        action = actions.add_parser(name, help=what)
+        action.add_argument("email", help="what the user logs in with")
+        if name == "suspend":
+            action.add_argument("hours", type=int, help="0 ends it")
+        elif name == "role":
+            action.add_argument("role", choices=["user", "moderator", "admin"])
+        action.add_argument("reason", help="why, for the audit log")
+    log = actions.add_parser("audit", help="show the latest entries of the audit log")
+    log.add_argument("email", nargs="?", help="only those about this user")
+    log.add_argument("-n", dest="limit", type=int, default=20, help="how many at most (20; up to 100)")
+
+
+def administer(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Does what `admin` is asked for. Raises Failure."""
+    from server import admin
+    from store.models import Role
+
+    email = arguments.email
+    match arguments.action:
+        case "warn":
+            admin.warn(settings, email, arguments.reason)
+            say(f"{email} is warned.")
+        case "suspend":
+            admin.suspend(settings, email, arguments.hours, arguments.reason)
+            until = (
+                f"for {arguments.hours} hours; all sessions have ended" if arguments.hours else "no longer"
+            )
+            say(f"{email} is suspended {until}.")
+        case "ban":
+            admin.ban(settings, email, arguments.reason)
+            say(f"{email} is banned; all sessions have ended.")
+        case "unban":
+            admin.lift_ban(settings, email, arguments.reason)
+            say(f"{email} may log in again.")
+        case "revoke-sessions":
+            admin.revoke_sessions(settings, email, arguments.reason)
+            say(f"All sessions of {email} have ended.")
+        case "role":
+            admin.set_role(settings, email, Role(arguments.role), arguments.reason)
+            say(f"{email} has the role {arguments.role} now.")
+        case "audit":
+            for entry in admin.entries(settings, email, arguments.limit):
+                at = datetime.fromtimestamp(entry.at / 1000, UTC).isoformat(" ", "seconds")
+                who = entry.operator or f"{entry.actor_name} ({entry.actor_id})"
+                changed = "" if entry.after is None else f" {entry.before} -> {entry.after}"
+                say(
+                    f"{at} {who}: {entry.action} {entry.subject_kind} {entry.subject_id}: {entry.reason}{changed}"
+                )
 
 
 def status(settings: Settings) -> int:

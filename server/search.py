@@ -8,8 +8,8 @@ CATEGORIES = REPO / "store" / "data" / "categories.csv"
 
 
 def prepare(settings: Settings) -> None:
-    """Brings the shipped categories into the migrated database, where known ones get the names that they have now, and
-    the words of listings from before there was a search."""
+    """Brings the shipped categories that it does not know into the migrated database, and the words of listings from
+    before there was a search."""
     database = SyncDatabase(settings.database_url)
     try:
         with database.transaction() as session:

@@ -8,7 +8,7 @@ from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging
 
 from server import logs, media, settings
-from server.post import post_office
+from server.post import post_office, web_push
 from tasks.app import app, configure
 
 __all__ = ["app"]
@@ -21,6 +21,7 @@ configure(
     redis_url=_settings.redis_url,
     broker_url=_settings.celery_broker_url,
     post=post_office(_settings),
+    web_push=web_push(_settings),
     media=media.connect(_settings),
 )
 

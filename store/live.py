@@ -47,7 +47,7 @@ async def glances(hot: Hot, auctions: Mapping[UUID, bool]) -> dict[UUID, Glance]
     viewers, states = replies[: len(auctions)], replies[len(auctions) :]
     prices = {auction: _price(*state) for auction, state in zip(priced, states, strict=True) if state[0]}
     return {
-        auction: Glance(sum(_fresh(value, now) for value in values), prices.get(auction))
+        auction: Glance(sum(fresh_count(value, now) for value in values), prices.get(auction))
         for auction, values in zip(auctions, viewers, strict=True)
     }
 
@@ -83,7 +83,7 @@ async def share_viewers(hot: Hot, process: str, counts: Mapping[UUID, int], now:
         pipe.hgetall(key)
     replies = await pipe.execute()
     return {
-        auction: sum(_fresh(value, now) for value in entries.values())
+        auction: sum(fresh_count(value, now) for value in entries.values())
         for auction, entries in zip(counts, replies[2::3], strict=True)
     }
 
@@ -96,7 +96,8 @@ async def forget_viewers(hot: Hot, process: str, auctions: Sequence[UUID]) -> No
     await pipe.execute()
 
 
-def _fresh(value: bytes, now: int) -> int:
+def fresh_count(value: bytes, now: int) -> int:
+    """What a process told as `count:time`; 0 if it has not told for long."""
     count, at = value.split(b":")
     return int(count) if now - int(at) <= VIEWERS_FRESH_MS else 0
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Concatenate, ParamSpec
 
+import structlog
 from celery import Celery
 
 from store.database import SyncDatabase
@@ -19,6 +20,7 @@ from store.hot import SyncHot
 from store.media.interface import Media
 from tasks.post import PostOffice
 from tasks.watchdog import SILENCE_S, Watchdog
+from tasks.web_push import WebPush
 
 P = ParamSpec("P")
 
@@ -37,6 +39,8 @@ TIME_LIMIT_S = 120
 
 MAX_CHILD_KB = 500_000
 """A worker process that has grown beyond this is replaced after its task."""
+
+log = structlog.get_logger()
 
 _REDIS_TRANSPORT = {
     # Unacknowledged messages come back after this; tasks are acknowledged when they start, so none waits for long.
@@ -60,6 +64,7 @@ class Resources:
     hot: SyncHot
     media: Media
     post: PostOffice
+    web_push: WebPush
 
 
 @dataclass(slots=True)
@@ -68,6 +73,7 @@ class _Places:
     redis_url: str = ""
     media: Media | None = None
     post: PostOffice | None = None
+    web_push: WebPush | None = None
 
 
 _places = _Places()
@@ -76,13 +82,17 @@ app = Celery(
     "neighborbid",
     include=[
         "tasks.auctions",
+        "tasks.figures",
+        "tasks.deliveries",
         "tasks.mail",
         "tasks.neighbourhood",
         "tasks.orders",
         "tasks.photos",
+        "tasks.platform",
         "tasks.reminders",
         "tasks.sessions",
         "tasks.settlement",
+        "tasks.signals",
         "tasks.upkeep",
         "tasks.write_back",
     ],
@@ -116,13 +126,14 @@ def configure(
     broker_url: str,
     media: Media,
     post: PostOffice,
+    web_push: WebPush,
     silence_s: float = SILENCE_S,
 ) -> None:
     """Say where everything is. Connects to nothing: every process does, when it runs its first task. A worker that
     hears nothing for `silence_s` ends."""
     Watchdog(silence_s).connect()
     _places.database_url, _places.redis_url = database_url, redis_url
-    _places.media, _places.post = media, post
+    _places.media, _places.post, _places.web_push = media, post, web_push
     app.conf.broker_url = broker_url
     app.conf.broker_transport_options = _REDIS_TRANSPORT if broker_url.startswith("redis") else {}
 
@@ -132,8 +143,10 @@ def resources() -> Resources:
     """This process's own connections, made when first asked for: after the fork."""
     assert _places.media is not None
     assert _places.post is not None
+    assert _places.web_push is not None
     hot = SyncHot.connect(_places.redis_url)
-    return Resources(SyncDatabase(_places.database_url, hot), hot, _places.media, _places.post)
+    database = SyncDatabase(_places.database_url, hot)
+    return Resources(database, hot, _places.media, _places.post, _places.web_push)
 
 
 def task(function: Callable[Concatenate[Resources, P], None]) -> Callable[Concatenate[Resources, P], None]:

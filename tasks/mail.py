@@ -1,13 +1,15 @@
-"""Sending the mails that transactions have left to be sent."""
+"""Sending the mails that transactions have left to be sent: those of accounts first, then those of notifications."""
 
 import smtplib
 import time
 
 import structlog
 
-from market import mails
+from market import deliveries, mails
 from market.mails import Claim
+from store.models import Channel
 from tasks.app import Resources, periodic
+from tasks.deliveries import note_failure
 from tasks.turns import RUN_S, alone
 
 log = structlog.get_logger()
@@ -21,8 +23,9 @@ def send_due(resources: Resources) -> None:
     """Send every mail that is due. What cannot be sent is tried again, or given up, and keeps no other waiting."""
     with alone(resources.hot, RUNNING) as is_alone:
         end = time.monotonic() + RUN_S
-        while is_alone and time.monotonic() < end and send_next(resources):
-            pass
+        while is_alone and time.monotonic() < end:
+            if not send_next(resources) and not send_next_notices(resources):
+                break
 
 
 def send_next(resources: Resources) -> bool:
@@ -42,11 +45,34 @@ def send_next(resources: Resources) -> bool:
     return True
 
 
+def send_next_notices(resources: Resources) -> bool:
+    """Send the next e-mail of notifications that is due; whether there was one."""
+    with resources.database.transaction() as session:
+        claim = deliveries.claim(session, Channel.EMAIL)
+    if claim is None:
+        return False
+    try:
+        resources.post.send_notices(claim)
+    # As above.
+    except Exception as error:
+        reason = _reason(error)
+        with resources.database.transaction() as session:
+            dead = deliveries.failed(session, claim, reason)
+        note_failure(claim, reason, dead)
+        return True
+    with resources.database.transaction() as session:
+        deliveries.sent(session, claim)
+    return True
+
+
+def _reason(error: Exception) -> str:
+    """Not what the server said: it may repeat addresses, or the mail."""
+    code = f" {error.smtp_code}" if isinstance(error, smtplib.SMTPResponseException) else ""
+    return type(error).__name__ + code
+
+
 def _note_failure(resources: Resources, claim: Claim, error: Exception) -> None:
-    # Not what the server said: it may repeat addresses, or the mail.
-    reason = type(error).__name__
-    if isinstance(error, smtplib.SMTPResponseException):
-        reason += f" {error.smtp_code}"
+    reason = _reason(error)
     with resources.database.transaction() as session:
         dead = mails.failed(session, claim, reason)
     if dead:

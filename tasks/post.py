@@ -5,20 +5,34 @@ import smtplib
 import ssl
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from email.message import EmailMessage
-from email.policy import SMTP as SMTP_POLICY
+from email.policy import EmailPolicy
 from email.utils import format_datetime, formataddr
 from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
-from market import letters
+from market import deliveries, letters, notices, unsubscribing
 from market.mails import Claim
+from market.notifications import SECURITY
 
 TIMEOUT_S = 10
 """For each step of a conversation with the server."""
 
 NAME = "NeighborBid"
+
+
+class _Policy(EmailPolicy):
+    """Never breaks an address in a header: programs read it."""
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        if name.lower() == "list-unsubscribe":
+            return f"{name}: {value}{self.linesep}".encode("ascii")
+        return super().fold_binary(name, value)
+
+
+POLICY = _Policy(linesep="\r\n")
 
 
 class Transport(Protocol):
@@ -77,6 +91,8 @@ class PostOffice:
     transport: Transport
     sender: str
     url: str
+    unsubscribe_key: bytes = field(repr=False)
+    """Signs the links that end e-mails."""
 
     def send(self, claim: Claim) -> None:
         """Raises what the transport raises, and ValueError for what cannot stand in a header."""
@@ -84,14 +100,48 @@ class PostOffice:
 
     def compose(self, claim: Claim) -> EmailMessage:
         """The mail. Each attempt has a Message-ID of its own, since its token is another one."""
-        message = EmailMessage(policy=SMTP_POLICY)
-        message["From"] = formataddr((NAME, self.sender))
-        message["To"] = claim.address
-        message["Subject"] = letters.subject(claim.kind, claim.language)
-        message["Date"] = format_datetime(claim.caused_at)
-        message["Message-ID"] = f"<{claim.id}.{claim.attempt}@{self.sender.partition('@')[2]}>"
-        message["Auto-Submitted"] = "auto-generated"
+        subject = letters.subject(claim.kind, claim.language)
+        message = self._envelope(claim.address, subject, claim.caused_at, f"{claim.id}.{claim.attempt}")
         text = letters.text(claim.kind, claim.language, self.url, claim.token, claim.caused_at)
-        # A long link stays on one line, so that it can be copied from the raw text.
-        message.set_content(text, cte="7bit" if text.isascii() else "base64")
+        message.set_content(text, cte=_encoding(text))
         return message
+
+    def send_notices(self, claim: deliveries.Claim) -> None:
+        """Send notifications as one e-mail. Raises as `send` does."""
+        self.transport.send(self.compose_notices(claim))
+
+    def compose_notices(self, claim: deliveries.Claim) -> EmailMessage:
+        """The e-mail, as plain text and as HTML. But for security, one click ends such e-mails (RFC 8058): those about
+        its event if it has but one, else all."""
+        newest, subject = claim.notices[0], notices.subject(claim.notices, claim.locale)
+        message = self._envelope(claim.address, subject, newest.created_at, f"{claim.ids[0]}.{claim.attempt}")
+        link = None
+        if newest.event not in SECURITY:
+            events = {notice.event for notice in claim.notices}
+            event = newest.event if len(events) == 1 else None
+            token = unsubscribing.make_token(self.unsubscribe_key, claim.user_id, event)
+            link = f"{self.url}/#/unsubscribe?token={token}"
+            message["List-Unsubscribe"] = f"<{self.url}/api/v1/notifications/unsubscribe?token={token}>"
+            message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+        text, html = (
+            notices.body(template, claim.notices, claim.locale, self.url, link)
+            for template in ("notices.txt", "notices.html")
+        )
+        message.set_content(text, cte=_encoding(text))
+        message.add_alternative(html, subtype="html", cte=_encoding(html))
+        return message
+
+    def _envelope(self, address: str, subject: str, caused_at: datetime, name: str) -> EmailMessage:
+        message = EmailMessage(policy=POLICY)
+        message["From"] = formataddr((NAME, self.sender))
+        message["To"] = address
+        message["Subject"] = subject
+        message["Date"] = format_datetime(caused_at)
+        message["Message-ID"] = f"<{name}@{self.sender.partition('@')[2]}>"
+        message["Auto-Submitted"] = "auto-generated"
+        return message
+
+
+def _encoding(text: str) -> str:
+    """A long link stays on one line, so that it can be copied from the raw text."""
+    return "7bit" if text.isascii() else "base64"

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from argon2 import PasswordHasher
-from sqlalchemy import create_engine, make_url, select, text
+from sqlalchemy import create_engine, delete, make_url, select, text
 from sqlalchemy.orm import Session
 
 from market import accounts, categories, ledger, listings, neighbourhoods, notifications, regions, wallet
@@ -20,10 +20,21 @@ from market.ledger import Posting
 from market.listings import Draft, Place, SoftClose
 from market.neighbourhoods import Radius
 from market.notifications import News
+from store import switches
 from store.database import Database, SyncDatabase, psycopg_url
+from store.hot import SyncHot
 from store.ids import new_id
 from store.migrations.run import upgrade
-from store.models import AccountKind, Event, Notification, Order, OrderState, Role, TransferKind
+from store.models import (
+    AccountKind,
+    Event,
+    Notification,
+    Order,
+    OrderState,
+    PlatformSetting,
+    Role,
+    TransferKind,
+)
 
 DEFAULT_URL = "postgresql://neighborbid:dev@127.0.0.1:15432/postgres"
 
@@ -82,6 +93,18 @@ def all_categories(sync_database: SyncDatabase) -> None:
     """The shipped categories are in the database."""
     with sync_database.transaction() as session:
         categories.load(session, CATEGORIES)
+
+
+@pytest.fixture
+def default_settings(sync_database: SyncDatabase, sync_hot: SyncHot) -> Iterator[None]:
+    """Nobody has changed the platform's settings; what the test changes is undone for the other tests."""
+    sync_hot.client.delete(switches.KEY)
+    yield
+    with sync_database.transaction() as session:
+        # The application may not delete settings; the owner of the tables may.
+        session.execute(text("SET LOCAL ROLE NONE"))
+        session.execute(delete(PlatformSetting))
+    sync_hot.client.delete(switches.KEY)
 
 
 @pytest.fixture

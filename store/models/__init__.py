@@ -1,5 +1,6 @@
 """The tables, by subject."""
 
+from store.models.admin import Adjustment, AdjustmentState, AuditEntry, Direction
 from store.models.auctions import (
     Auction,
     AuctionKind,
@@ -41,17 +42,23 @@ from store.models.people import (
 )
 from store.models.photos import Photo, PhotoStatus
 from store.models.places import Neighbourhood, Region
+from store.models.platform import Announcement, Figure, PlatformSetting
 from store.models.questions import Question
-from store.models.safety import Block, Report, ReportKind, ReportReason
+from store.models.safety import Block, Report, ReportKind, ReportOutcome, ReportReason
+from store.models.signals import LogInTrace, Signal, SignalKind
 from store.models.watches import Watch
 
 __all__ = [
     "TRUST",
     "Account",
     "AccountKind",
+    "Adjustment",
+    "AdjustmentState",
+    "Announcement",
     "Auction",
     "AuctionKind",
     "AuctionStatus",
+    "AuditEntry",
     "Base",
     "Bid",
     "Block",
@@ -61,11 +68,14 @@ __all__ = [
     "Condition",
     "Delivery",
     "Digest",
+    "Direction",
     "Event",
     "Extension",
+    "Figure",
     "Handover",
     "IdempotencyKey",
     "Language",
+    "LogInTrace",
     "LogPosition",
     "Mail",
     "MailKind",
@@ -81,6 +91,7 @@ __all__ = [
     "PaddleStatus",
     "Photo",
     "PhotoStatus",
+    "PlatformSetting",
     "Purpose",
     "PushSubscription",
     "Question",
@@ -88,12 +99,15 @@ __all__ = [
     "Region",
     "Report",
     "ReportKind",
+    "ReportOutcome",
     "ReportReason",
     "Review",
     "Role",
     "SearchWords",
     "SecondFactor",
     "Session",
+    "Signal",
+    "SignalKind",
     "Transfer",
     "TransferKind",
     "User",

@@ -67,7 +67,8 @@ class Auction(Base):
     seal, so the auction may be settled when they are equal. `increments` are [from price, increment], the first from 0.
     `ends_at` moves with soft close, at most to `latest_end`, which is `soft_close_cap_ms` after the planned end, and to
     the moment of a purchase; an `Extension` moves both. `hammer_price` is None when nobody won. `cancelled` says what
-    kind of seal it was; `cancel_reason` means nothing unless it was.
+    kind of seal it was; `cancel_reason` means nothing unless it was. `fee_*` are the seller's fee as it was when the
+    auction was published. Since `hidden_at` only those who take part and moderators find it.
 
     `opened_told` and `ending_told`: who is interested was told that it has opened, and that it ends soon.
 
@@ -124,6 +125,7 @@ class Auction(Base):
         Index("ix_auctions_category_code_id", "category_code", "id"),
         Index("ix_auctions_region_code", "region_code", postgresql_ops={"region_code": "text_pattern_ops"}),
         Index("ix_auctions_cell", "cell"),
+        Index("ix_auctions_sealed_at", "sealed_at", postgresql_where=text("sealed_at IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
@@ -168,6 +170,10 @@ class Auction(Base):
     sealed_seq: Mapped[int | None]
     hammer_price: Mapped[int | None]
     settled_at: Mapped[datetime | None]
+    fee_basis_points: Mapped[int] = mapped_column(server_default="0")
+    fee_floor: Mapped[int] = mapped_column(server_default="0")
+    fee_cap: Mapped[int | None]
+    hidden_at: Mapped[datetime | None]
     cancelled: Mapped[bool] = mapped_column(server_default="false")
     cancel_reason: Mapped[str | None]
     opened_told: Mapped[bool] = mapped_column(server_default="false")
@@ -177,7 +183,7 @@ class Auction(Base):
 class Category(Base):
     """What auctions are about, in a tree of two levels, from store/data. Auctions stand in those without children.
 
-    Categories with the same parent are shown by `position`.
+    Categories with the same parent are shown by `position`. A retired one takes no new auctions.
     """
 
     __tablename__ = "categories"
@@ -187,6 +193,7 @@ class Category(Base):
     name: Mapped[str]
     name_en: Mapped[str]
     position: Mapped[int]
+    retired_at: Mapped[datetime | None]
 
 
 class SearchWords(Base):
@@ -269,7 +276,11 @@ class Bid(Base):
     """
 
     __tablename__ = "bids"
-    __table_args__ = (Index("ix_bids_bidder_id_auction_id_seq", "bidder_id", "auction_id", "seq"),)
+    __table_args__ = (
+        Index("ix_bids_bidder_id_auction_id_seq", "bidder_id", "auction_id", "seq"),
+        # They come nearly in the order of their times: such an index costs next to nothing.
+        Index("ix_bids_at", "at", postgresql_using="brin"),
+    )
 
     auction_id: Mapped[UUID] = mapped_column(primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)

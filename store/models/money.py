@@ -62,6 +62,10 @@ class TransferKind(StrEnum):
     """An order's escrow, going to the seller."""
     REFUND = "refund"
     """An order's escrow, going back to the buyer."""
+    ADJUSTMENT = "adjustment"
+    """What two admins have brought into a wallet, or taken out of it."""
+    FEE = "fee"
+    """The platform's part of an order's escrow."""
 
 
 class Transfer(Base):

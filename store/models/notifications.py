@@ -50,6 +50,8 @@ class Event(StrEnum):
     ORDER_REPORT_PROBLEM = "order_report_problem"
     ORDER_REFUND = "order_refund"
     ORDER_TIME_OUT = "order_time_out"
+    ORDER_DECIDE_FOR_SELLER = "order_decide_for_seller"
+    ORDER_DECIDE_FOR_BUYER = "order_decide_for_buyer"
     REVIEW = "review"
     LOGIN = "login"
     """Somebody has logged in from a new address or device."""
@@ -104,7 +106,12 @@ class NotificationDelivery(Base):
         UniqueConstraint("notification_id", "channel"),
         one_of("channel", Channel),
         CheckConstraint("sent_at IS NULL OR dead_at IS NULL", name="end"),
-        Index("ix_deliveries_due_at", "due_at", postgresql_where=text("sent_at IS NULL AND dead_at IS NULL")),
+        Index(
+            "ix_deliveries_due_at",
+            "channel",
+            "due_at",
+            postgresql_where=text("sent_at IS NULL AND dead_at IS NULL"),
+        ),
         Index(
             "ix_deliveries_waiting",
             "user_id",

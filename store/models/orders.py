@@ -47,9 +47,10 @@ class Delivery(StrEnum):
 class Order(Base):
     """A sale: what the hammer made of an auction. One per sold auction.
 
-    At `due_at` it moves on by itself, unless that is null. `proposal` and `agreement` are numbers of `handovers`: the
-    one that waits for an answer, and the one that holds, whose code was tried `code_tries` times. `absent_id` is who is
-    said not to have come. Messages are numbered from 1 to `messages`; each side has read up to its number.
+    Of the hammer price the platform keeps the `fee` when the seller is paid. At `due_at` it moves on by itself, unless
+    that is null. `proposal` and `agreement` are numbers of `handovers`: the one that waits for an answer, and the one
+    that holds, whose code was tried `code_tries` times. `absent_id` is who is said not to have come. Messages are
+    numbered from 1 to `messages`; each side has read up to its number.
     """
 
     __tablename__ = "orders"
@@ -57,13 +58,16 @@ class Order(Base):
         one_of("state", OrderState),
         one_of("delivery", Delivery),
         CheckConstraint("hammer_price > 0", name="hammer_price"),
+        CheckConstraint("fee BETWEEN 0 AND hammer_price", name="fee"),
         CheckConstraint(
             "(finished_at IS NOT NULL) = (state IN ('completed', 'refunded', 'cancelled'))", name="finished"
         ),
         CheckConstraint("(state IN ('agreed', 'no_show')) <= (agreement IS NOT NULL)", name="agreed"),
         Index("ix_orders_buyer_id_id", "buyer_id", "id"),
         Index("ix_orders_seller_id_id", "seller_id", "id"),
+        Index("ix_orders_created_at", "created_at"),
         Index("ix_orders_due_at", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("ix_orders_problem", "id", postgresql_where=text("state = 'problem'")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
@@ -71,6 +75,7 @@ class Order(Base):
     seller_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
     buyer_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
     hammer_price: Mapped[int]
+    fee: Mapped[int] = mapped_column(server_default="0")
     state: Mapped[OrderState] = mapped_column(String)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     due_at: Mapped[datetime | None] = mapped_column(server_default=text("now() + '7 days'::interval"))
@@ -90,7 +95,7 @@ class Order(Base):
 
 
 class OrderEvent(Base):
-    """A step of an order: who (null: the clock) did what. Append-only."""
+    """A step of an order: who (a party, a moderator; null: the clock) did what. Append-only."""
 
     __tablename__ = "order_events"
 
@@ -117,7 +122,8 @@ class Handover(Base):
 
 
 class ChatMessage(Base):
-    """What one side of an order wrote to the other. Numbered from 1 for each order."""
+    """What one side of an order wrote to the other. Numbered from 1 for each order. Since `hidden_at` nobody but
+    moderators reads it."""
 
     __tablename__ = "chat_messages"
     __table_args__ = (UniqueConstraint("order_id", "number"),)
@@ -128,11 +134,12 @@ class ChatMessage(Base):
     sender_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
     text: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    hidden_at: Mapped[datetime | None]
 
 
 class Review(Base):
     """What one side of a completed order says about the other. Nobody else sees it, or its stars counted, before
-    `visible_at`; `counted` says whether the subject's sums have it."""
+    `visible_at`; `counted` says whether the subject's sums have it. One that is hidden by moderators does not count."""
 
     __tablename__ = "reviews"
     __table_args__ = (
@@ -151,3 +158,4 @@ class Review(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     visible_at: Mapped[datetime]
     counted: Mapped[bool] = mapped_column(server_default="false")
+    hidden_at: Mapped[datetime | None]

@@ -28,11 +28,17 @@ TRUST = (
 
 
 class Role(StrEnum):
-    """What a user may do. Everybody buys and sells; the others also look after the platform."""
+    """What a user may do: also all that those before it may. Everybody buys and sells; the others also look after the
+    platform."""
 
     USER = "user"
     MODERATOR = "moderator"
     ADMIN = "admin"
+
+    def includes(self, other: "Role") -> bool:
+        """Whether this role may do what `other` may."""
+        roles = list(Role)
+        return roles.index(self) >= roles.index(other)
 
 
 class Language(StrEnum):
@@ -53,7 +59,17 @@ class User(Base):
     """
 
     __tablename__ = "users"
-    __table_args__ = (one_of("role", Role), one_of("language", Language))
+    __table_args__ = (
+        one_of("role", Role),
+        one_of("language", Language),
+        Index("ix_users_email_prefix", "email", postgresql_ops={"email": "text_pattern_ops"}),
+        Index(
+            "ix_users_name_prefix",
+            func.lower(text("display_name")).label("name"),
+            postgresql_ops={"name": "text_pattern_ops"},
+        ),
+        Index("ix_users_staff", "role", "id", postgresql_where=text("role <> 'user'")),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     email: Mapped[str] = mapped_column(unique=True)
@@ -62,6 +78,8 @@ class User(Base):
     bio: Mapped[str] = mapped_column(server_default="")
     role: Mapped[Role] = mapped_column(String, server_default="user")
     banned_at: Mapped[datetime | None]
+    suspended_until: Mapped[datetime | None]
+    """Until then the user may look, but neither bid nor sell."""
     language: Mapped[Language] = mapped_column(String, server_default="en")
     email_verified_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -78,8 +96,7 @@ class Session(Base):
     """A log-in. Of its refresh tokens only SHA-256 are stored: of the family, the current part and the one before.
 
     The next part is the HMAC of the current one under `refresh_key`, which alone is worth nothing. `expires_at` moves
-    with each use, at most to `ends_at`. `told_at` is when the sockets were told of a revocation. `origin` is a hash of
-    the device and the address of the log-in.
+    with each use, at most to `ends_at`. `told_at` is when the sockets were told of a revocation.
     """
 
     __tablename__ = "sessions"
@@ -104,7 +121,6 @@ class Session(Base):
     ends_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
     told_at: Mapped[datetime | None]
-    origin: Mapped[bytes | None]
 
 
 class SecondFactor(Base):

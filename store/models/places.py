@@ -18,7 +18,7 @@ class Region(Base):
     """A place in the tree 시/도 -> 시/군/구 -> 읍/면/동, from store/data. Its code begins with that of its parent.
 
     `full_name` and `full_name_en` begin with the names of the ancestors. `cell` is the H3 cell (resolution 5) of the
-    point in its middle, by which the regions around a position are found.
+    point in its middle, by which the regions around a position are found. Nobody new is at home in a retired one.
     """
 
     __tablename__ = "regions"
@@ -32,6 +32,7 @@ class Region(Base):
     latitude: Mapped[float] = mapped_column(Double)
     longitude: Mapped[float] = mapped_column(Double)
     cell: Mapped[str] = mapped_column(index=True)
+    retired_at: Mapped[datetime | None]
 
 
 class Neighbourhood(Base):

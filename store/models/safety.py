@@ -5,10 +5,13 @@ from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import (
+    CheckConstraint,
     ForeignKey,
+    Index,
     String,
     UniqueConstraint,
     func,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -45,14 +48,25 @@ class ReportReason(StrEnum):
     OTHER = "other"
 
 
+class ReportOutcome(StrEnum):
+    """What a moderator says about a report."""
+
+    UPHELD = "upheld"
+    DISMISSED = "dismissed"
+
+
 class Report(Base):
-    """What a user wants a moderator to look at; `subject_id` is the id of the auction, message, question or user."""
+    """What a user wants a moderator to look at; `subject_id` is the id of the auction, message, question or user. It is
+    open until `resolved_at`."""
 
     __tablename__ = "reports"
     __table_args__ = (
         UniqueConstraint("reporter_id", "kind", "subject_id"),
         one_of("kind", ReportKind),
         one_of("reason", ReportReason),
+        one_of("outcome", ReportOutcome),
+        CheckConstraint("(resolved_at IS NULL) = (outcome IS NULL)", name="resolved"),
+        Index("ix_reports_open", "kind", "subject_id", "id", postgresql_where=text("resolved_at IS NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
@@ -62,3 +76,6 @@ class Report(Base):
     reason: Mapped[ReportReason] = mapped_column(String)
     text: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    resolved_at: Mapped[datetime | None]
+    outcome: Mapped[ReportOutcome | None] = mapped_column(String)
+    resolver_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))

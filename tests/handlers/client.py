@@ -66,6 +66,7 @@ AUCTION = {
     "relisted_as",
     "created_at",
     "version",
+    "hidden",
 }
 """The fields of an auction, whoever looks at it."""
 

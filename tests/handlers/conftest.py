@@ -22,6 +22,7 @@ from store.database import Database, SyncDatabase
 from store.hot import Hot
 from store.ids import new_id
 from store.media.interface import Media
+from store.models import Role
 from store.vault import Vault
 from tests.database import make_user
 from tests.handlers.client import Client
@@ -33,6 +34,7 @@ CLOSED_PORT = 1
 KEYS = {"new": os.urandom(32), "old": os.urandom(32)}
 TOKENS = AccessTokens(KEYS)
 VAULT = Vault(KEYS)
+UNSUBSCRIBE_KEY = b"a key of the tests"
 
 People = Callable[..., Client]
 
@@ -67,7 +69,12 @@ def app(telling_database: Database, hot: Hot, passwords: Passwords, media: Media
         passwords=passwords,
     )
     return Application(
-        [*ROUTES], services=services, media=MediaThreads(media), handover_keys=[b"a key of the tests"]
+        [*ROUTES],
+        services=services,
+        media=MediaThreads(media),
+        handover_keys=[b"a key of the tests"],
+        unsubscribe_key=UNSUBSCRIBE_KEY,
+        push_key="a key of the tests",
     )
 
 
@@ -103,9 +110,11 @@ def guest(http_server_client: AsyncHTTPClient) -> Client:
 def person(http_server_client: AsyncHTTPClient, sync_database: SyncDatabase) -> People:
     """Makes logged-in users, with `funds` in the wallet. Below the API: password hashes take long."""
 
-    def make(funds: int = 0, session_ttl_s: int = 3600, verified: bool = True) -> Client:
+    def make(
+        funds: int = 0, session_ttl_s: int = 3600, verified: bool = True, role: Role = Role.USER
+    ) -> Client:
         with sync_database.transaction() as session:
-            user_id = make_user(session, verified=verified)
+            user_id = make_user(session, role=role, verified=verified)
             lifetime = Lifetime(session_ttl_s, session_ttl_s)
             session_id = sessions.open_session(session, user_id, RefreshToken.new(), lifetime)
             if funds:
@@ -114,6 +123,23 @@ def person(http_server_client: AsyncHTTPClient, sync_database: SyncDatabase) -> 
         return Client(http_server_client, user_id, token)
 
     return make
+
+
+@pytest.fixture
+def log_in_again(
+    http_server_client: AsyncHTTPClient, sync_database: SyncDatabase
+) -> Callable[[Client], Client]:
+    """The same user with another session."""
+
+    def log_in(client: Client) -> Client:
+        with sync_database.transaction() as session:
+            session_id = sessions.open_session(
+                session, client.user_id, RefreshToken.new(), Lifetime(3600, 3600)
+            )
+        token, _ = TOKENS.issue(Principal(client.user_id, session_id))
+        return Client(http_server_client, client.user_id, token)
+
+    return log_in
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 from tornado.web import Application
 
+from handlers.admin import catalogue
 from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.regions import CODE_PATTERN
 from handlers.routes import ROUTES
@@ -25,7 +26,10 @@ SECRET = "a secret of the database"
 
 def example(pattern: str) -> str:
     """A path that the pattern of a route matches, as the client takes it."""
-    return pattern.replace(UUID_PATTERN, str(uuid4())).replace(CODE_PATTERN, "11680").removeprefix("/api/v1")
+    examples = {UUID_PATTERN: str(uuid4()), CODE_PATTERN: "11680", catalogue.CODE_PATTERN: "11680"}
+    for part, shown in examples.items():
+        pattern = pattern.replace(part, shown)
+    return pattern.removeprefix("/api/v1")
 
 
 ADDRESSES = [(example(pattern), handler) for pattern, handler in ROUTES if handler is not ROUTES[-1][1]]
@@ -110,9 +114,12 @@ def test_exactly_these_addresses_are_public() -> None:
         f"GET /api/v1/auctions/{UUID_PATTERN}/prices",
         f"GET /api/v1/auctions/{UUID_PATTERN}/questions",
         "GET /api/v1/categories",
+        "GET /api/v1/platform",
         "GET /api/v1/regions",
         f"GET /api/v1/regions/{CODE_PATTERN}",
         f"POST /api/v1/uploads/{UUID_PATTERN}",
+        "GET /api/v1/notifications/unsubscribe",
+        "POST /api/v1/notifications/unsubscribe",
         f"GET /api/v1/users/{UUID_PATTERN}",
         f"GET /api/v1/users/{UUID_PATTERN}/reviews",
         "GET /api/openapi.json",

@@ -7,6 +7,7 @@ import pytest
 
 from handlers.openapi import operations
 from handlers.routes import ROUTES
+from store.models import Role
 from tests.handlers.client import Client
 from tests.handlers.conftest import People
 
@@ -64,7 +65,77 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     f"POST /auctions/{NOWHERE}/questions": {"text": "Is it still there?"},
     f"PUT /questions/{NOWHERE}/answer": {"text": "Yes."},
+    f"POST /admin/users/{NOWHERE}/warn": {"reason": "A reason"},
+    f"POST /admin/users/{NOWHERE}/suspend": {"until": 4_000_000_000_000, "reason": "A reason"},
+    f"POST /admin/users/{NOWHERE}/ban": {"reason": "A reason"},
+    f"POST /admin/users/{NOWHERE}/unban": {"reason": "A reason"},
+    f"POST /admin/users/{NOWHERE}/revoke-sessions": {"reason": "A reason"},
+    f"PUT /admin/users/{NOWHERE}/role": {"role": "moderator", "reason": "A reason"},
+    "POST /admin/adjustments": {
+        "user_id": NOWHERE,
+        "direction": "credit",
+        "amount": 1,
+        "reason": "A reason",
+    },
+    f"POST /admin/adjustments/{NOWHERE}/confirm": {"reason": "A reason"},
+    f"POST /admin/adjustments/{NOWHERE}/reject": {"reason": "A reason"},
+    f"POST /admin/orders/{NOWHERE}/resolve": {"outcome": "refund", "reason": "A reason"},
+    "POST /notifications/push-subscriptions": {
+        "endpoint": "https://push.example/1",
+        "p256dh": "B" * 87,
+        "auth": "A" * 22,
+    },
     "POST /reports": {"kind": "user", "id": NOWHERE, "reason": "spam"},
+    f"PUT /admin/categories/{NOWHERE}": {
+        "parent_code": None,
+        "name": "이름",
+        "name_en": "A name",
+        "position": 1,
+        "retired": False,
+        "reason": "A test",
+    },
+    f"PUT /admin/regions/{NOWHERE}": {
+        "name": "이름",
+        "name_en": "A name",
+        "retired": False,
+        "reason": "A test",
+    },
+    f"POST /admin/reports/{NOWHERE}/resolve": {"outcome": "upheld", "reason": "A test"},
+    f"POST /admin/signals/{NOWHERE}/review": {"reason": "A test"},
+    f"POST /admin/auctions/{NOWHERE}/cancel": {"reason": "A test"},
+    "POST /admin/outages": {
+        "action": NOWHERE,
+        "began_at": 2_000,
+        "ended_at": 1_000,
+        "by_ms": 60_000,
+        "reason": "A test",
+    },
+    f"PUT /admin/auctions/{NOWHERE}/hidden": {"hidden": True, "reason": "A test"},
+    f"PUT /admin/reviews/{NOWHERE}/hidden": {"hidden": True, "reason": "A test"},
+    f"PUT /admin/messages/{NOWHERE}/hidden": {"hidden": True, "reason": "A test"},
+    f"PUT /admin/questions/{NOWHERE}/hidden": {"hidden": True, "reason": "A test"},
+    "PUT /admin/seller-fee": {"value": {"basis_points": 300, "floor": 0, "cap": None}, "reason": "A test"},
+    "PUT /admin/switches": {
+        "value": {
+            "registrations": True,
+            "publishing": True,
+            "live_bidding": True,
+            "neighbourhood_bidding": True,
+        },
+        "reason": "A test",
+    },
+    "PUT /admin/increment-tables": {
+        "value": {"items": [{"name": "standard", "increments": [[0, 100]]}]},
+        "reason": "A test",
+    },
+    "POST /admin/announcements": {
+        "text_ko": "공지",
+        "text_en": "Notice",
+        "starts_at": 1_000,
+        "ends_at": 2_000,
+        "reason": "A test",
+    },
+    f"POST /admin/announcements/{NOWHERE}/end": {"reason": "A test"},
     f"POST /auctions/{NOWHERE}/photos": {"size": 1_000, "content_type": "image/jpeg"},
     f"PUT /auctions/{NOWHERE}/photos": {"photos": []},
 }
@@ -92,21 +163,21 @@ async def send(client: Client, endpoint: str, *args: Any, **kwargs: Any) -> Any:
 
 @endpoints
 async def test_a_body_must_be_json(person: People, endpoint: str) -> None:
-    ann = person()
+    ann = person(role=Role.ADMIN)
     for raw in (b"", b"{", b'{"a": 1', b"\xff", b"[" * 100_000, b'{"amount": 1e999}', b"NaN", b'"\\ud800"'):
         assert (await send(ann, endpoint, raw=raw))["code"] == "invalid_json", raw[:20]
 
 
 @endpoints
 async def test_a_body_must_be_an_object(person: People, endpoint: str) -> None:
-    ann = person()
+    ann = person(role=Role.ADMIN)
     for value in NO_OBJECTS:
         assert (await send(ann, endpoint, value))["code"] == "invalid_body", value
 
 
 @endpoints
 async def test_a_body_must_be_sent_as_json(person: People, endpoint: str) -> None:
-    ann = person()
+    ann = person(role=Role.ADMIN)
     for media_type in ("text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""):
         answer = await send(ann, endpoint, BODIES[endpoint], headers={"Content-Type": media_type})
         assert answer["code"] == "unsupported_media_type", media_type
@@ -115,7 +186,7 @@ async def test_a_body_must_be_sent_as_json(person: People, endpoint: str) -> Non
 @endpoints
 async def test_every_wrong_field_is_named(person: People, endpoint: str) -> None:
     wrong: dict[str, Any] = {name: {} for name in BODIES[endpoint]} | {"surprise": 1}
-    answer = await send(person(), endpoint, wrong)
+    answer = await send(person(role=Role.ADMIN), endpoint, wrong)
     assert answer["code"] == "invalid_body"
     assert {error["field"] for error in answer["errors"]} == set(wrong)
     for name in wrong:
@@ -124,7 +195,7 @@ async def test_every_wrong_field_is_named(person: People, endpoint: str) -> None
 
 @endpoints
 async def test_every_missing_field_is_named(person: People, endpoint: str) -> None:
-    answer = await send(person(), endpoint, {"surprise": 1})
+    answer = await send(person(role=Role.ADMIN), endpoint, {"surprise": 1})
     details = {error["field"]: error["detail"] for error in answer["errors"]}
     required = BODIES[endpoint].keys() - OPTIONAL.get(endpoint, set())
     assert details == dict.fromkeys(required, "missing") | {"surprise": "unknown field"}
@@ -132,7 +203,7 @@ async def test_every_missing_field_is_named(person: People, endpoint: str) -> No
 
 @endpoints
 async def test_an_unknown_field_is_refused(person: People, endpoint: str) -> None:
-    answer = await send(person(), endpoint, BODIES[endpoint] | {"surprise": 1})
+    answer = await send(person(role=Role.ADMIN), endpoint, BODIES[endpoint] | {"surprise": 1})
     assert answer["code"] == "invalid_body"
     assert answer["errors"] == [{"field": "surprise", "detail": "unknown field"}]
 
@@ -141,7 +212,7 @@ async def test_an_unknown_field_is_refused(person: People, endpoint: str) -> Non
 async def test_an_amount_is_an_integer_from_1_to_2_53_minus_1(
     person: People, endpoint: str, field: str
 ) -> None:
-    ann = person()
+    ann = person(role=Role.ADMIN)
     for amount in NO_AMOUNTS:
         answer = await send(ann, endpoint, BODIES[endpoint] | {field: amount})
         assert answer["code"] == "invalid_amount", amount
@@ -151,7 +222,9 @@ async def test_an_amount_is_an_integer_from_1_to_2_53_minus_1(
 async def test_unknown_fields_inside_a_field_are_refused(person: People) -> None:
     soft_close = {"window_ms": 1, "extension_ms": 1, "cap_ms": 1, "surprise": 1}
     answer = await send(
-        person(), "POST /seller/auctions", BODIES["POST /seller/auctions"] | {"soft_close": soft_close}
+        person(role=Role.ADMIN),
+        "POST /seller/auctions",
+        BODIES["POST /seller/auctions"] | {"soft_close": soft_close},
     )
     assert answer["code"] == "invalid_body"
     assert [error["field"] for error in answer["errors"]] == ["soft_close"]

@@ -1,23 +1,17 @@
-"""What handlers are to call: extending after an outage, and cancelling by force. Here a handler of the tests does."""
+"""What those with a role do to auctions that run: extend what an outage touched, and cancel whatever was bid."""
 
 from collections.abc import Callable
 from uuid import UUID
 
 import pytest
 from sqlalchemy import update
-from tornado.web import Application
 
-from handlers.base import ApiHandler
-from handlers.cancelling import Cancelled, complete
-from handlers.extending import Extended, extend_touched
-from handlers.operations import operation
-from handlers.parsing import Body
-from market import bidding, cancelling, hot_copies, paddles, wallet
+from market import bidding, hot_copies, paddles, wallet
 from market.times import from_ms, to_ms
 from store.database import SyncDatabase
 from store.hot import Hot, keys_of, load_auction, place_bid, put_paddle, read_auction, seal_auction
 from store.ids import new_id
-from store.models import Auction
+from store.models import Auction, Role
 from store.records import BidRecord
 from tests.database import (
     make_funded_user,
@@ -26,40 +20,25 @@ from tests.database import (
     make_published_auction,
 )
 from tests.handlers.client import Client
+from tests.handlers.conftest import People
 
 pytestmark = pytest.mark.usefixtures("some_regions")
 
 DAY_MS = 24 * 3_600_000
 
 
-class Outage(Body, frozen=True, kw_only=True):
-    action: UUID
-    began_at: int
-    ended_at: int
-    by_ms: int
+REASON = {"reason": "Forbidden goods."}
 
 
-class OutageHandler(ApiHandler):
-    public = True
-
-    @operation("invalid_time")
-    async def post(self, body: Outage) -> Extended:
-        return await extend_touched(self, body.action, body.began_at, body.ended_at, body.by_ms)
+@pytest.fixture
+def admin(person: People) -> Client:
+    return person(role=Role.ADMIN)
 
 
-class ForceHandler(ApiHandler):
-    public = True
-
-    @operation("wrong_state", "closed")
-    async def post(self, auction_id: UUID) -> Cancelled:
-        return await complete(self, await self.use(cancelling.forced, auction_id, "Forbidden goods."))
-
-
-@pytest.fixture(autouse=True)
-def _the_handlers(app: Application) -> None:
-    app.add_handlers(
-        ".*", [(r"/api/v1/test/outage", OutageHandler), (r"/api/v1/test/force/([^/]+)", ForceHandler)]
-    )
+async def noted(admin: Client, subject: object) -> list[tuple[str, str]]:
+    """Action and reason of what the audit log has about something, the oldest first."""
+    entries = await admin.items(f"/admin/audit?subject={subject}", 10)
+    return [(entry["action"], entry["reason"]) for entry in reversed(entries)]
 
 
 async def running(hot: Hot, database: SyncDatabase, ago_ms: int) -> tuple[UUID, UUID, int]:
@@ -87,7 +66,7 @@ async def ends(hot: Hot, auction: UUID) -> int:
 
 
 async def test_one_action_extends_both_kinds_and_repeated_none_twice(
-    guest: Client, hot: Hot, sync_database: SyncDatabase
+    admin: Client, hot: Hot, sync_database: SyncDatabase
 ) -> None:
     # Nothing of other tests ran so long ago.
     live, local, at = await running(hot, sync_database, 20 * DAY_MS)
@@ -97,40 +76,42 @@ async def test_one_action_extends_both_kinds_and_repeated_none_twice(
         planned = to_ms(session.get_one(Auction, local).ends_at)
     before = await ends(hot, live)
     action = str(new_id())
-    body = {"action": action, "began_at": at, "ended_at": at + 1_000, "by_ms": 5_000}
+    body = {"action": action, "began_at": at, "ended_at": at + 3_600_000, "by_ms": 5_000} | REASON
 
-    answer = await guest.post("/test/outage", body)
+    answer = await admin.post("/admin/outages", body)
 
     assert (answer["action"], answer["unreached"]) == (action, [str(unloaded)])
     assert set(answer["extended"]) == {str(live), str(local), str(other)}
     assert await ends(hot, live) == before + 5_000
     assert await ends(hot, local) == planned + 5_000
-    assert (await guest.get(f"/auctions/{local}"))["ends_at"] == planned + 5_000
-    again = await guest.post("/test/outage", body)
+    assert (await admin.get(f"/auctions/{local}"))["ends_at"] == planned + 5_000
+    again = await admin.post("/admin/outages", body)
     assert (again["extended"], again["unreached"]) == ([], [str(unloaded)])
     assert await ends(hot, live) == before + 5_000
-    third = await guest.post("/test/outage", body | {"action": str(new_id())})
+    third = await admin.post("/admin/outages", body | {"action": str(new_id())})
     assert set(third["extended"]) == {str(live), str(local), str(other)}
+    assert await noted(admin, action) == [("extend", REASON["reason"])] * 2
 
 
 async def test_what_redis_did_not_hear_is_said(
-    guest: Client, hot: Hot, sync_database: SyncDatabase, redis_away: Callable[[], None]
+    admin: Client, hot: Hot, sync_database: SyncDatabase, redis_away: Callable[[], None]
 ) -> None:
     live, local, at = await running(hot, sync_database, 25 * DAY_MS)
-    body = {"action": str(new_id()), "began_at": at, "ended_at": at, "by_ms": 5_000}
+    body = {"action": str(new_id()), "began_at": at, "ended_at": at, "by_ms": 5_000} | REASON
     redis_away()
-    answer = await guest.post("/test/outage", body)
+    answer = await admin.post("/admin/outages", body)
     assert (answer["extended"], answer["unreached"]) == ([str(local)], [str(live)])
 
 
-async def test_an_impossible_outage_extends_nothing(guest: Client, hot: Hot) -> None:
+async def test_an_impossible_outage_extends_nothing(admin: Client, hot: Hot) -> None:
     now = await hot.now_ms()
-    body = {"action": str(new_id()), "began_at": now, "ended_at": now - 1, "by_ms": 5_000}
-    assert await guest.refused("POST", "/test/outage", body) == "invalid_time"
+    body = {"action": str(new_id()), "began_at": now, "ended_at": now - 1, "by_ms": 5_000} | REASON
+    assert await admin.refused("POST", "/admin/outages", body) == "invalid_time"
+    assert await noted(admin, body["action"]) == []
 
 
 async def test_by_force_a_live_auction_with_bids_is_cancelled_until_its_hammer_falls(
-    guest: Client, hot: Hot, sync_database: SyncDatabase
+    admin: Client, hot: Hot, sync_database: SyncDatabase
 ) -> None:
     live, _, _ = await running(hot, sync_database, DAY_MS)
     with sync_database.transaction() as session:
@@ -140,30 +121,31 @@ async def test_by_force_a_live_auction_with_bids_is_cancelled_until_its_hammer_f
     first = await hot.run(place_bid(live, bidder, "one", 5_000))
     assert isinstance(first, BidRecord)
 
-    answer = await guest.post(f"/test/force/{live}")
+    answer = await admin.post(f"/admin/auctions/{live}/cancel", REASON)
 
-    assert await guest.post(f"/test/force/{live}") == answer
+    assert await admin.post(f"/admin/auctions/{live}/cancel", REASON) == answer
     late = await hot.run(place_bid(live, bidder, "two", 6_000))
     assert not isinstance(late, BidRecord)
     assert late.code == "cancelled"
     sold, _, _ = await running(hot, sync_database, DAY_MS)
     await hot.client.hset(keys_of(sold).auction, "ends_at", 1)
     await hot.run(seal_auction(sold))
-    assert await guest.refused("POST", f"/test/force/{sold}") == "closed"
+    assert await admin.refused("POST", f"/admin/auctions/{sold}/cancel", REASON) == "closed"
 
 
 async def test_by_force_a_neighbourhood_auction_with_bids_is_cancelled(
-    guest: Client, hot: Hot, sync_database: SyncDatabase
+    admin: Client, hot: Hot, sync_database: SyncDatabase
 ) -> None:
     _, local, _ = await running(hot, sync_database, DAY_MS)
     with sync_database.transaction() as session:
         bidder, _ = make_neighbour(session, 50_000)
         bidding.place(session, bidder, local, "one", 5_000)
 
-    answer = await guest.post(f"/test/force/{local}")
+    answer = await admin.post(f"/admin/auctions/{local}/cancel", REASON)
 
-    assert await guest.post(f"/test/force/{local}") == answer
-    assert (await guest.get(f"/auctions/{local}"))["cancel_reason"] == "Forbidden goods."
+    assert await admin.post(f"/admin/auctions/{local}/cancel", REASON) == answer
+    assert (await admin.get(f"/auctions/{local}"))["cancel_reason"] == "Forbidden goods."
+    assert await noted(admin, local) == [("cancel", REASON["reason"])] * 2
     state = (await hot.run(read_auction(local, 0))).state
     assert state is not None
     assert '"cancelled":true' in state["seal"]

@@ -73,6 +73,8 @@ async def test_an_order_is_seen_by_its_two_parties_only(person: People, sync_dat
                 "auction_id",
                 "title",
                 "hammer_price",
+                "fee",
+                "payout",
                 "state",
                 "role",
                 "other_id",
@@ -198,6 +200,11 @@ async def test_a_place_is_a_line(trade: Trade, place: str) -> None:
     assert await trade.seller.refused("POST", f"{trade.path}/handover/proposals", body) == "invalid_body"
 
 
+def unhidden(message: dict[str, Any]) -> dict[str, Any]:
+    """A message as it is pushed: nobody has hidden it yet."""
+    return {name: value for name, value in message.items() if name != "hidden"}
+
+
 async def test_the_two_write_to_each_other(trade: Trade, listener: Listener) -> None:
     path = f"{trade.path}/messages"
     await listener.listen(trade.seller, trade.buyer)
@@ -210,7 +217,7 @@ async def test_the_two_write_to_each_other(trade: Trade, listener: Listener) -> 
     for side in (trade.seller, trade.buyer):
         assert await side.items(path, 1) == [second, first]
         assert await listener.heard(side, "message") == [
-            {"type": "message", "order": str(trade.id), **message} for message in (first, second)
+            {"type": "message", "order": str(trade.id), **unhidden(message)} for message in (first, second)
         ]
     assert (await trade.buyer.get(trade.path))["unread"] == 1
     assert await trade.buyer.post(f"{path}/read", {"number": 2}) == {"number": 2}

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from tornado.httpclient import AsyncHTTPClient
 from tornado.web import Application
 
@@ -24,6 +25,7 @@ from store.media.s3 import S3Media
 from tasks.app import Resources
 from tasks.photos import make_photos, sweep_photos
 from tasks.post import Folder, PostOffice
+from tasks.web_push import WebPush
 from tests.database import a_draft
 from tests.handlers.client import Answer, Client
 from tests.handlers.conftest import People
@@ -56,8 +58,9 @@ def draft(seller: Client, sync_database: SyncDatabase) -> UUID:
 
 @pytest.fixture
 def resources(sync_database: SyncDatabase, sync_hot: SyncHot, media: Media, tmp_path: Path) -> Resources:
-    post = PostOffice(Folder(tmp_path), "from@example.org", "https://bid.example")
-    return Resources(sync_database, sync_hot, media, post)
+    post = PostOffice(Folder(tmp_path), "from@example.org", "https://bid.example", b"a key")
+    web_push = WebPush(ec.generate_private_key(ec.SECP256R1()), "mailto:us@example.org")
+    return Resources(sync_database, sync_hot, media, post, web_push)
 
 
 async def announced(seller: Client, draft: UUID, content: bytes = JPEG, **changes: Any) -> dict[str, Any]:

@@ -5,18 +5,25 @@ import re
 from http import HTTPStatus
 from pathlib import Path
 
+from handlers.admin import catalogue
 from handlers.base import UUID_PATTERN
+from handlers.operations import operation_of
 from handlers.problems import STATUS
 from handlers.regions import CODE_PATTERN
 from handlers.routes import ROUTES
+from store.models import Role
 
 REPO = Path(__file__).parents[2]
 DOCS = (REPO / "docs" / "api.md").read_text()
 
 USE_CASES = [
     "accounts",
+    "adjustments",
     "auctions",
+    "audit",
     "blocks",
+    "cancelling",
+    "cases",
     "categories",
     "chats",
     "confirmations",
@@ -28,18 +35,26 @@ USE_CASES = [
     "idempotency",
     "ledger",
     "listings",
+    "members",
+    "moderation",
     "neighbourhoods",
     "notifications",
     "orders",
+    "outages",
     "paddles",
     "pages",
     "photos",
+    "platform",
+    "push_subscriptions",
     "questions",
     "regions",
     "reports",
     "reviews",
+    "sanctions",
     "search",
     "sessions",
+    "signals",
+    "unsubscribing",
     "wallet",
     "watches",
     "words",
@@ -65,7 +80,9 @@ def refusals(path: Path) -> set[str]:
 
 def address(pattern: str) -> str:
     """A route as the document writes it."""
-    return pattern.replace(UUID_PATTERN, "{id}").replace(CODE_PATTERN, "{code}")
+    for part, name in ((UUID_PATTERN, "{id}"), (CODE_PATTERN, "{code}"), (catalogue.CODE_PATTERN, "{code}")):
+        pattern = pattern.replace(part, name)
+    return pattern
 
 
 def test_every_endpoint_is_documented_and_nothing_else() -> None:
@@ -85,6 +102,16 @@ def test_every_private_endpoint_is_documented_as_private() -> None:
             assert who.startswith("private") is not handler.is_public(method), (method, pattern)
 
 
+def test_the_role_that_an_endpoint_wants_is_documented() -> None:
+    documented = dict(re.findall(r"^\| `([A-Z]+ /\S+)` \| private, (moderator|admin)\b", DOCS, re.MULTILINE))
+    assert documented == {
+        f"{method} {address(pattern)}": operation.role
+        for pattern, handler in ROUTES
+        for method in handler.methods()
+        if (operation := operation_of(handler, method)) and operation.role != Role.USER
+    }
+
+
 def test_every_code_is_documented_with_its_status() -> None:
     documented = dict(re.findall(r"^\| `([a-z_]+)` \| (\d{3}) \|", DOCS, re.MULTILINE))
     assert {code: HTTPStatus(int(status)) for code, status in documented.items()} == STATUS
@@ -98,6 +125,6 @@ def test_every_refusal_of_a_use_case_has_a_status() -> None:
 
 def test_every_status_is_of_use() -> None:
     raised = set().union(*(refusals(REPO / "market" / f"{name}.py") for name in USE_CASES))
-    used = "".join(path.read_text() for path in (REPO / "handlers").glob("*.py") if path.stem != "problems")
+    used = "".join(path.read_text() for path in (REPO / "handlers").rglob("*.py") if path.stem != "problems")
     made_in_problems = {"bad_request", "method_not_allowed", "unavailable", "internal_error"}
     assert {code for code in STATUS if f'"{code}"' not in used} <= raised | made_in_problems

@@ -11,7 +11,18 @@ import pytest
 from sqlalchemy import func, inspect, select, text, update
 from sqlalchemy.orm import Session
 
-from market import accounts, auctions, deletion, idempotency, listings, mails, paddles, sessions, wallet
+from market import (
+    accounts,
+    auctions,
+    deletion,
+    idempotency,
+    listings,
+    mails,
+    paddles,
+    sessions,
+    signals,
+    wallet,
+)
 from market.accounts import NewUser
 from market.errors import Refusal
 from market.sessions import Lifetime, RefreshToken
@@ -24,6 +35,7 @@ from store.models import (
     AuctionStatus,
     IdempotencyKey,
     Language,
+    LogInTrace,
     Mail,
     MailKind,
     MailToken,
@@ -76,6 +88,7 @@ def test_everything_personal_is_overwritten_and_the_rest_stays(db_session: Sessi
     claim = idempotency.Claim(user, "key", b"")
     idempotency.once(db_session, claim, 200, lambda session: auctions.get(session, draft, user))
     opened = sessions.open_session(db_session, user, RefreshToken.new(), LIFETIME)
+    signals.remember_log_in(db_session, user, b"address", b"device")
     other = make_user(db_session)
 
     assert delete(db_session, user) == [opened]
@@ -95,6 +108,7 @@ def test_everything_personal_is_overwritten_and_the_rest_stays(db_session: Sessi
         "language": Language.ENGLISH,
         "email_verified_at": None,
         "banned_at": None,
+        "suspended_until": None,
         # What others have to know to judge the orders and reviews that stay.
         "completed_orders": 0,
         "no_shows": 0,
@@ -107,6 +121,7 @@ def test_everything_personal_is_overwritten_and_the_rest_stays(db_session: Sessi
     assert (view.title, view.description, view.seller_name) == ("Deleted", "", "Deleted user")
     assert db_session.scalar(select(SearchWords.words).where(SearchWords.auction_id == draft)) == ""
     assert db_session.get(IdempotencyKey, (user, "key")) is None
+    assert db_session.scalar(select(LogInTrace.id).where(LogInTrace.user_id == user)) is None
     assert sessions.authenticate(db_session, opened, user) is None
     assert accounts.login_data(db_session, email) is None
     for table in (MailToken, SecondFactor, RecoveryCode):

@@ -1,112 +1,100 @@
-"""A seller's figures, month by month."""
+"""Figures, of this moment and through time."""
 
-from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from market import figures
 from market.errors import Refusal
-from market.figures import MonthFigures
-from store.models import Auction, AuctionStatus, OrderState
-from tests.database import make_order, make_published_auction, make_user
+from market.figures import Name, Point, Step
+from market.times import to_ms
+from store.models import Auction, AuctionStatus, Figure
+from tests.database import make_order, make_published_auction
+
+THEN = datetime(2001, 1, 1, tzinfo=UTC)
+"""Long before everything that other tests do."""
+HOUR = timedelta(hours=1)
 
 
-def listed(
-    session: Session, seller: UUID, at: datetime, status: AuctionStatus, ended: datetime | None = None
-) -> None:
-    """A listing of this seller that was published and ended at these times."""
-    auction = session.get_one(Auction, make_published_auction(session, seller).id)
-    auction.published_at, auction.status, auction.settled_at = at, status, ended
-    session.flush()
+def points(session: Session, name: Name, step: Step = Step.HOUR, hours: int = 24) -> list[tuple[int, int]]:
+    """The values of a series from THEN on, with the number of the step."""
+    found = figures.series(session, name, to_ms(THEN), to_ms(THEN + hours * HOUR), step)
+    width = {Step.MINUTE: 60_000, Step.HOUR: 3_600_000, Step.DAY: 86_400_000}[step]
+    return [((point.at - to_ms(THEN)) // width, point.value) for point in found.items]
 
 
-def ordered(session: Session, seller: UUID, price: int, state: OrderState, at: datetime) -> None:
-    order = make_order(session, seller, hammer_price=price)
-    auction = session.get_one(Auction, order.auction_id)
-    auction.published_at = datetime(2020, 1, 1, tzinfo=UTC)
-    order.state, order.finished_at = state, at
-    session.flush()
+def test_sales_are_counted_from_the_orders(db_session: Session) -> None:
+    for minutes, price in ((5, 1_000), (50, 2_000), (130, 4_000), (25 * 60, 8_000)):
+        order = make_order(db_session, hammer_price=price)
+        order.created_at = THEN + timedelta(minutes=minutes)
+    db_session.flush()
+    assert points(db_session, Name.SALES) == [(0, 2), (2, 1)]
+    assert points(db_session, Name.SALES_AMOUNT) == [(0, 3_000), (2, 4_000)]
+    assert points(db_session, Name.SALES_AMOUNT, Step.DAY, 48) == [(0, 7_000), (1, 8_000)]
+    assert points(db_session, Name.SALES, Step.MINUTE, 1) == [(5, 1), (50, 1)]
 
 
-def a_month(month: str, **fields: Any) -> MonthFigures:
-    nothing = dict.fromkeys(("published", "sold", "unsold", "completed", "gross", "refunds", "refunded"), 0)
-    return MonthFigures(**{"month": month, "conversion": None, **nothing, **fields})
+def test_conversion_and_lateness_are_those_of_the_auctions_that_ended(db_session: Session) -> None:
+    for minutes, late_ms, price in ((5, 20, 1_000), (6, 250, None), (7, 0, 500), (65, 7, None)):
+        auction = db_session.get_one(Auction, make_published_auction(db_session).id)
+        auction.sealed_at = THEN + timedelta(minutes=minutes)
+        auction.opens_at = auction.sealed_at - HOUR
+        auction.ends_at = auction.latest_end = auction.sealed_at - timedelta(milliseconds=late_ms)
+        auction.status = AuctionStatus.UNSOLD if price is None else AuctionStatus.SOLD
+        auction.hammer_price = price
+    db_session.flush()
+    assert points(db_session, Name.CONVERSION) == [(0, 6_666), (1, 0)]
+    assert points(db_session, Name.LATENESS) == [(0, 250), (1, 7)]
 
 
-def in_march(day: int, hour: int = 12) -> datetime:
-    return datetime(2026, 3, day, hour, tzinfo=UTC)
+def test_samples_of_a_step_make_one_point(db_session: Session) -> None:
+    for minutes, value in ((0, 3), (1, 9), (2, 5), (70, -4)):
+        for name in (Name.SOCKETS, Name.LATE_REJECTIONS, Name.LEDGER_SUM):
+            at = THEN + timedelta(minutes=minutes)
+            db_session.execute(insert(Figure).values(name=name, at=at, value=value))
+    assert points(db_session, Name.SOCKETS) == [(0, 9), (1, -4)]
+    assert points(db_session, Name.LATE_REJECTIONS) == [(0, 17), (1, -4)]
+    assert points(db_session, Name.LEDGER_SUM) == [(0, 9), (1, 4)]
 
 
-def test_every_number_of_a_month_is_exact(db_session: Session) -> None:
-    seller, other = make_user(db_session), make_user(db_session)
-    listed(db_session, seller, in_march(1), AuctionStatus.SOLD, in_march(2))
-    listed(db_session, seller, in_march(1), AuctionStatus.SOLD, in_march(3))
-    listed(db_session, seller, in_march(1), AuctionStatus.UNSOLD, in_march(4))
-    # Published in one month, ended in the next.
-    listed(db_session, seller, in_march(30), AuctionStatus.UNSOLD, datetime(2026, 4, 2, tzinfo=UTC))
-    listed(db_session, seller, in_march(30), AuctionStatus.PUBLISHED)
-    ordered(db_session, seller, 1_500, OrderState.COMPLETED, in_march(5))
-    ordered(db_session, seller, 2_500, OrderState.COMPLETED, in_march(6))
-    ordered(db_session, seller, 700, OrderState.REFUNDED, in_march(7))
-    ordered(db_session, seller, 300, OrderState.CANCELLED, in_march(8))
-    listed(db_session, other, in_march(1), AuctionStatus.SOLD, in_march(2))
-    ordered(db_session, other, 9_999, OrderState.COMPLETED, in_march(5))
-    make_order(db_session, seller)
-    assert figures.of_seller(db_session, seller, "2026-02", "2026-04").items == [
-        a_month("2026-02"),
-        a_month(
-            "2026-03",
-            published=5,
-            sold=2,
-            unsold=1,
-            conversion=67,
-            completed=2,
-            gross=4_000,
-            refunds=2,
-            refunded=1_000,
-        ),
-        a_month("2026-04", unsold=1, conversion=0),
-    ]
+@pytest.mark.parametrize("name", Name)
+def test_every_figure_has_a_series(db_session: Session, name: Name) -> None:
+    assert points(db_session, name) == []
 
 
-def test_months_are_those_of_korea(db_session: Session) -> None:
-    seller = make_user(db_session)
-    listed(db_session, seller, in_march(31, 14), AuctionStatus.PUBLISHED)
-    listed(db_session, seller, in_march(31, 15), AuctionStatus.PUBLISHED)
-    found = figures.of_seller(db_session, seller, "2026-03", "2026-04").items
-    assert [month.published for month in found] == [1, 1]
+@pytest.mark.parametrize("span_ms", [0, -1, figures.MAX_POINTS * 60_000 + 1])
+def test_a_series_has_some_points_and_not_too_many(db_session: Session, span_ms: int) -> None:
+    with pytest.raises(Refusal, match="invalid_query"):
+        figures.series(db_session, Name.BIDS, to_ms(THEN), to_ms(THEN) + span_ms, Step.MINUTE)
 
 
-def test_without_months_the_last_twelve_are_told(db_session: Session) -> None:
-    seller = make_user(db_session)
-    make_published_auction(db_session, seller)
-    now = db_session.scalars(select(func.to_char(func.timezone("Asia/Seoul", func.now()), "YYYY-MM"))).one()
-    found = figures.of_seller(db_session, seller, None, None).items
-    assert (len(found), found[-1]) == (12, a_month(now, published=1))
-    over_new_year = figures.of_seller(db_session, seller, None, "2026-02").items
-    assert [month.month for month in over_new_year][0::11] == ["2025-03", "2026-02"]
+def test_the_figures_of_now_follow_what_happens(db_session: Session) -> None:
+    before = figures.now(db_session)
+    make_order(db_session, hammer_price=1_500)
+    figures.sample(db_session, sockets=7, write_back_lag=900, late_rejections=2)
+    figures.sample(db_session, sockets=5, write_back_lag=800, late_rejections=1)
+    after = figures.now(db_session)
+    assert (after.sales - before.sales, after.sales_amount - before.sales_amount) == (1, 1_500)
+    assert (after.sockets, after.write_back_lag) == (5, 800)
+    assert after.mail_backlog is not None
+    assert after.late_rejections - before.late_rejections == 3
+    assert after.ledger_sum == 0
+    at = after.at
+    [*_, last] = figures.series(db_session, Name.SOCKETS, at - 60_000, at + 60_000, Step.DAY).items
+    assert isinstance(last, Point)
+    assert last.value == 7
 
 
-@pytest.mark.parametrize(("first", "last"), [("2026-03", "2026-02"), ("2020-01", "2023-01")])
-def test_a_time_has_an_order_and_an_end(db_session: Session, first: str, last: str) -> None:
-    with pytest.raises(Refusal) as refusal:
-        figures.of_seller(db_session, make_user(db_session), first, last)
-    assert refusal.value.code == "invalid_query"
-    assert len(figures.of_seller(db_session, make_user(db_session), "2020-01", "2022-12").items) == 36
+def test_without_anything_there_are_still_figures(db_session: Session) -> None:
+    db_session.execute(delete(Figure))
+    found = figures.now(db_session)
+    assert (found.sockets, found.write_back_lag, found.mail_backlog) == (None, None, None)
 
 
-def test_all_months_take_one_statement(db_session: Session) -> None:
-    seller = make_user(db_session)
-    seen: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    event.listen(db_session.get_bind(), "before_cursor_execute", note)
-    figures.of_seller(db_session, seller, "2024-01", "2026-12")
-    event.remove(db_session.get_bind(), "before_cursor_execute", note)
-    assert len(seen) == 1
+def test_old_samples_are_deleted(db_session: Session) -> None:
+    db_session.execute(insert(Figure).values(name=Name.SOCKETS, at=THEN, value=1))
+    figures.sample(db_session, 1, 1, 1)
+    figures.forget_old(db_session)
+    assert db_session.scalar(select(func.min(Figure.at))) != THEN

@@ -11,13 +11,14 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from market import regions
+from market.audit import Actor
 from market.errors import Refusal
 from market.regions import InvalidRegions, Level
 from server.regions import SHIPPED
 from store.database import SyncDatabase
 from store.migrations.run import upgrade
-from store.models import Region
-from tests.database import REGIONS, fresh_database
+from store.models import AuditEntry, Region, Role
+from tests.database import REGIONS, fresh_database, make_user
 
 Write = Callable[[str], Path]
 
@@ -164,6 +165,42 @@ def test_loading_again_changes_nothing_and_a_new_name_is_taken_over(
     regions.load(db_session, renamed)
     assert regions.get(db_session, YEOKSAM).region.full_name == "서울특별시 새강남구 역삼동"
     assert codes(db_session, search="Saegangnam") == [GANGNAM]
+
+
+@pytest.fixture
+def admin(db_session: Session) -> Actor:
+    return Actor(make_user(db_session, role=Role.ADMIN), Role.ADMIN)
+
+
+def test_a_region_is_renamed_in_all_that_lies_in_it(db_session: Session, admin: Actor) -> None:
+    row = regions.change(db_session, admin, GANGNAM, "새강남구", "Saegangnam-gu", False, "Reformed")
+    assert (row.full_name, row.retired) == ("서울특별시 새강남구", False)
+    assert regions.get(db_session, YEOKSAM).region.full_name == "서울특별시 새강남구 역삼동"
+    assert codes(db_session, search="Saegangnam Yeoksam") == [YEOKSAM]
+    assert regions.get(db_session, "11650108").region.full_name.startswith("서울특별시 서초구")
+    [entry] = db_session.scalars(select(AuditEntry).where(AuditEntry.actor_id == admin.user_id))
+    assert entry.before is not None
+    assert entry.after is not None
+    assert (entry.before["name"], entry.after["name"]) == ("강남구", "새강남구")
+    for code in ("99", "116", "other"):
+        with pytest.raises(Refusal, match="not_found"):
+            regions.change(db_session, admin, code, "a", "b", False, "A test")
+
+
+def test_a_retired_region_is_offered_to_nobody(db_session: Session, admin: Actor) -> None:
+    here = (37.500613, 127.036431)
+    nearest = regions.nearest(db_session, *here)
+    assert nearest is not None
+    assert nearest.code == YEOKSAM
+    regions.change(db_session, admin, GANGNAM, "강남구", "Gangnam-gu", True, "Merged")
+    regions.load(db_session, REGIONS)
+    assert GANGNAM not in codes(db_session, parent="11")
+    assert codes(db_session, search="yeoksam") == []
+    other = regions.nearest(db_session, *here)
+    assert other is None or not other.code.startswith(GANGNAM)
+    assert regions.get(db_session, YEOKSAM).region.code == YEOKSAM
+    regions.change(db_session, admin, GANGNAM, "강남구", "Gangnam-gu", False, "Not merged")
+    assert regions.nearest(db_session, *here) == nearest
 
 
 def test_regions_that_a_file_does_not_have_stay(db_session: Session, tmp_path: Path) -> None:

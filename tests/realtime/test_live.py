@@ -7,7 +7,8 @@ import pytest
 
 from realtime.limits import Limits
 from realtime.replica import Replica
-from store.hot import Hot, buy_now, cancel_auction, extend_auction, place_bid, seal_auction
+from store import figures
+from store.hot import Hot, SyncHot, buy_now, cancel_auction, extend_auction, place_bid, seal_auction
 from store.ids import new_id
 from store.records import BidRecord, ExtensionRecord
 from tests.realtime.clients import LIMIT, Client, load, repeat_last_bid, unload
@@ -499,3 +500,24 @@ async def test_drain_tells_every_socket_and_closes_it_for_restart(
     assert not processes[0].realtime.status()["ready"]
     await staying.push("viewers", count=1)
     assert await until(lambda: processes[1].realtime.status()["ready"])
+
+
+async def test_bids_after_the_end_and_open_sockets_are_counted(
+    hot: Hot, sync_hot: SyncHot, processes: Processes, connect: Connect
+) -> None:
+    anna, now = new_id(), await hot.now_ms()
+    auction = (await load(hot, [anna], opens_at=now - 2_000, ends_at=now - 1_000)).auction_id
+    bidder = await connect(processes[0].url, anna)
+    figures.take(sync_hot)
+    for maximum in (2_000, 3_000):
+        reply = await bidder.request("bid", auction=str(auction), maximum=maximum)
+        assert reply["code"] == "closed"
+    late = 0
+
+    def counted() -> bool:
+        nonlocal late
+        measured = figures.take(sync_hot)
+        late += measured.late_rejections
+        return late == 2 and measured.sockets >= 1
+
+    await until(counted)

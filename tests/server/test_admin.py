@@ -1,17 +1,19 @@
-"""`./neighborbid createadmin`, `ban` and `unban`."""
+"""`./neighborbid createadmin` and `admin`."""
 
 import io
-from dataclasses import replace
+import os
+import pwd
+from dataclasses import dataclass, replace
+from uuid import UUID
 
 import pytest
 import redis
 from argon2 import PasswordHasher
-from structlog.testing import capture_logs
 
 from market import accounts, sessions
 from market.errors import Refusal
 from market.sessions import Lifetime, RefreshToken
-from server import admin
+from server import admin, cli
 from server.errors import Failure
 from server.settings import Settings
 from store.database import SyncDatabase
@@ -21,6 +23,7 @@ from store.vault import Vault
 from tests.database import NO_PASSWORD, make_user
 
 PASSWORD = "correct horse"
+WHY = "A reason"
 LIFETIME = Lifetime(60, 60)
 VAULT = Vault({"test": bytes(32)})
 
@@ -100,32 +103,162 @@ def test_what_nobody_could_log_in_with_is_refused(
         create(settings, database_url, monkeypatch, email, password)
 
 
-def test_a_ban_ends_all_sessions_tells_the_sockets_and_can_be_lifted(
-    settings: Settings, database_url: str, redis_url: str, sync_database: SyncDatabase
-) -> None:
-    here = replace(settings, database_url=database_url, redis_url=redis_url)
+@dataclass(frozen=True)
+class Night:
+    """An operator at the machine, and a user."""
+
+    settings: Settings
+    database: SyncDatabase
+    user_id: UUID
+    email: str
+
+    def noted(self) -> list[tuple[str, str | None, str]]:
+        """What the audit log says of the user: action, operator and reason, the newest first."""
+        return [
+            (entry.action, entry.operator, entry.reason)
+            for entry in admin.entries(self.settings, self.email, 100)
+        ]
+
+    def open_session(self) -> UUID:
+        with self.database.transaction() as session:
+            return sessions.open_session(session, self.user_id, RefreshToken.new(), LIFETIME)
+
+    def log_in(self) -> None:
+        with self.database.transaction() as session:
+            sessions.log_in(session, VAULT, self.user_id, NO_PASSWORD, None, RefreshToken.new(), LIFETIME)
+
+    def is_open(self, session_id: UUID) -> bool:
+        with self.database.transaction() as session:
+            return sessions.authenticate(session, session_id, self.user_id) is not None
+
+
+@pytest.fixture
+def night(
+    settings: Settings,
+    database_url: str,
+    redis_url: str,
+    sync_database: SyncDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Night:
+    monkeypatch.setenv("SUDO_USER", "olga")
     with sync_database.transaction() as session:
         user_id = make_user(session)
         email = accounts.profile(session, user_id).email
-        gone = sessions.open_session(session, user_id, RefreshToken.new(), LIFETIME)
+    here = replace(settings, database_url=database_url, redis_url=redis_url)
+    return Night(here, sync_database, user_id, email)
 
-    def log_in() -> None:
-        with sync_database.transaction() as session:
-            sessions.log_in(session, VAULT, user_id, NO_PASSWORD, None, RefreshToken.new(), LIFETIME)
 
+def test_a_ban_ends_all_sessions_tells_the_sockets_and_can_be_lifted(night: Night, redis_url: str) -> None:
+    gone = night.open_session()
     for _ in range(2):
-        with capture_logs() as logs:
-            admin.ban(here, email)
-        assert [(event["event"], event["user_id"]) for event in logs] == [("user_banned", str(user_id))]
-        with pytest.raises(Refusal) as refused:
-            log_in()
-        assert refused.value.code == "banned"
-    with sync_database.transaction() as session:
-        assert sessions.authenticate(session, gone, user_id) is None
+        admin.ban(night.settings, night.email, WHY)
+        with pytest.raises(Refusal, match="banned"):
+            night.log_in()
+    assert not night.is_open(gone)
     with redis.Redis.from_url(redis_url) as client:
         assert client.exists(f"revoked:{gone}")
+    with night.database.transaction() as session:
+        assert gone not in sessions.untold(session)
 
-    admin.lift_ban(here, email)
-    log_in()
+    admin.lift_ban(night.settings, night.email, WHY)
+    night.log_in()
+    assert night.noted() == [("unban", "olga", WHY), ("ban", "olga", WHY), ("ban", "olga", WHY)]
+
+
+def test_a_suspension_ends_sessions_and_can_be_ended(night: Night) -> None:
+    gone = night.open_session()
+    admin.suspend(night.settings, night.email, 2, WHY)
+    assert not night.is_open(gone)
+    with night.database.transaction() as session, pytest.raises(Refusal, match="suspended"):
+        accounts.require_may_trade(session, night.user_id)
+    admin.suspend(night.settings, night.email, 0, WHY)
+    with night.database.transaction() as session:
+        accounts.require_may_trade(session, night.user_id)
+    with pytest.raises(Failure, match="a year"):
+        admin.suspend(night.settings, night.email, 366 * 24, WHY)
+
+
+def test_roles_warnings_and_sessions_are_the_operators_too(night: Night) -> None:
+    gone = night.open_session()
+    admin.set_role(night.settings, night.email, Role.MODERATOR, WHY)
+    admin.warn(night.settings, night.email, WHY)
+    admin.revoke_sessions(night.settings, night.email, WHY)
+    assert not night.is_open(gone)
+    with night.database.transaction() as session:
+        assert accounts.profile(session, night.user_id).role is Role.MODERATOR
+    assert [action for action, *_ in night.noted()] == ["revoke_sessions", "warn", "set_role"]
+
+
+def test_what_the_operator_gets_wrong_is_said_and_changes_nothing(night: Night) -> None:
     with pytest.raises(Failure, match="Nobody"):
-        admin.ban(here, "nobody@example.org")
+        admin.ban(night.settings, "nobody@example.org", WHY)
+    with pytest.raises(Failure, match="Nobody"):
+        admin.entries(night.settings, "nobody@example.org", 20)
+    for reason in ("", " ", "x" * 501, "two\nlines", "\x1b[2J"):
+        with pytest.raises(Failure, match="reason"):
+            admin.ban(night.settings, night.email, reason)
+    assert night.noted() == []
+
+
+def test_without_redis_it_is_done_and_the_sweep_closes_the_sockets(night: Night) -> None:
+    gone = night.open_session()
+    with pytest.raises(Failure, match="Redis is away"):
+        admin.ban(replace(night.settings, redis_url="redis://127.0.0.1:1"), night.email, WHY)
+    assert not night.is_open(gone)
+    with night.database.transaction() as session:
+        assert gone in sessions.untold(session)
+
+
+def test_who_runs_the_command_is_named_by_the_account_on_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    assert admin.operator().operator == pwd.getpwuid(os.getuid()).pw_name
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000)
+    assert admin.operator().operator == "uid 4000000"
+    monkeypatch.setenv("SUDO_USER", "olga")
+    assert admin.operator().operator == "olga"
+
+
+def test_an_administrator_who_is_made_is_in_the_audit_log(
+    night: Night, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    email = f"{new_id()}@example.org"
+    for _ in range(2):
+        create(night.settings, database_url, monkeypatch, email, PASSWORD)
+    again, first = admin.entries(night.settings, email, 20)
+    assert (first.action, first.reason, first.before, first.after) == (
+        "set_role",
+        "createadmin",
+        None,
+        {"role": "admin"},
+    )
+    assert (again.before, again.after) == ({"role": "admin"}, {"role": "admin"})
+
+
+def test_the_commands_say_what_was_done(
+    night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("server.settings.load_or_exit", lambda: night.settings)
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr("sys.argv", ["neighborbid", "admin", *arguments])
+        return cli.main()
+
+    commands = [
+        ("warn",),
+        ("suspend", "2"),
+        ("suspend", "0"),
+        ("ban",),
+        ("unban",),
+        ("revoke-sessions",),
+        ("role", "moderator"),
+    ]
+    for name, *options in commands:
+        assert run(name, night.email, *options, WHY) == 0
+        assert night.email in capsys.readouterr().out
+    assert run("audit", night.email, "-n", "2") == 0
+    newest, older = capsys.readouterr().out.splitlines()
+    assert "olga: set_role user" in newest
+    assert "{'role': 'user'} -> {'role': 'moderator'}" in newest
+    assert "olga: revoke_sessions user" in older
+    assert run("ban", "nobody@example.org", WHY) == 1
+    assert "Nobody has this e-mail address." in capsys.readouterr().err

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from server import cli, media
-from server.post import post_office, smtp
+from server.post import post_office, smtp, unsubscribe_key, web_push
 from server.settings import BadSettings, Settings, load
 from store.media.local import LocalMedia
 from store.media.s3 import S3Media
@@ -330,3 +330,20 @@ def test_what_is_no_bucket_is_a_problem(home: Path, name: str, value: str) -> No
 def test_a_bucket_needs_its_backend(home: Path) -> None:
     (problem,) = problems_of({"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_S3_BUCKET": "shop"})
     assert problem.endswith("need NEIGHBORBID_MEDIA=s3.")
+
+
+def test_web_push_is_signed_by_a_key_that_is_made_once(settings: Settings, home: Path) -> None:
+    first, again = web_push(settings), web_push(settings)
+    assert len(first.public_key) == 87
+    assert again.public_key == first.public_key
+    assert (first.contact, first.private_allowed) == ("mailto:neighborbid@localhost", True)
+    secret = home / "var" / "secrets" / "push_key"
+    assert secret.stat().st_mode & 0o777 == 0o600
+    assert secret.read_text() not in repr(first)
+    production = load({"NEIGHBORBID_HOME": str(home), **PRODUCTION})
+    assert not web_push(production).private_allowed
+
+
+def test_links_that_end_e_mails_are_signed_alike_by_all_processes(settings: Settings) -> None:
+    assert post_office(settings).unsubscribe_key == unsubscribe_key(settings)
+    assert repr(unsubscribe_key(settings)) not in repr(post_office(settings))

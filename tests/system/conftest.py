@@ -17,6 +17,7 @@ from server.client import Api, Message
 from server.settings import Settings
 from store.database import SyncDatabase
 from store.ids import new_id
+from store.models import Role
 from tests.database import make_user
 from tests.waiting import until
 
@@ -43,10 +44,10 @@ class System:
         """Each realtime process, past the gateway."""
         return [f"http://127.0.0.1:{port}" for port in self.settings.realtime_ports]
 
-    def person(self, funds: int = 0) -> Person:
+    def person(self, funds: int = 0, role: Role = Role.USER) -> Person:
         """A new user with `funds` in the wallet. Made below the API: hundreds of password hashes take long."""
         with self.database.transaction() as session:
-            user_id = make_user(session)
+            user_id = make_user(session, role=role)
             session_id = sessions.open_session(session, user_id, RefreshToken.new(), Lifetime(3600, 3600))
             if funds:
                 wallet.top_up(session, user_id, funds, new_id())

@@ -1,32 +1,20 @@
 """Mails leave the house: by SMTP or into files, whatever goes wrong with one of them."""
 
-import asyncio
-import datetime
 import email
 import email.policy
-import ssl
 import stat
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from sqlalchemy import select, text, update
 from structlog.testing import capture_logs
-from tornado.testing import bind_unused_port
 
 from market import confirmations, mails
 from market.errors import Refusal
-from realtime.background import stop_all
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Language, Mail, MailKind, User
@@ -35,134 +23,20 @@ from tasks.app import Resources
 from tasks.mail import RUNNING, send_due
 from tasks.post import Folder, PostOffice, Smtp
 from tests.database import make_user
+from tests.tasks.servers import PASSWORD, USER, Certificate, Mailbox, StartServer
 
-START_TIMEOUT_S = 10
 KINDS = list(MailKind)
-USER, PASSWORD = "neighborbid", "s3cret-of-smtp"
 
 
 class Crash(BaseException):
     """The process dies here."""
 
 
-@dataclass
-class Mailbox:
-    """What a server has accepted. It refuses recipients in `refused`, with what a hostile server might say."""
-
-    received: list[EmailMessage] = field(default_factory=list)
-    refused: set[str] = field(default_factory=set)
-    logins: list[tuple[bytes, bytes]] = field(default_factory=list)
-
-    async def handle_RCPT(  # noqa: N802
-        self, _server: object, _session: object, envelope: Envelope, address: str, _options: object
-    ) -> str:
-        if address in self.refused:
-            return f"550 no such user {address}"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, _server: object, _session: object, envelope: Envelope) -> str:  # noqa: N802
-        assert isinstance(envelope.content, bytes)
-        message = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        assert isinstance(message, EmailMessage)
-        self.received.append(message)
-        return "250 OK"
-
-    def authenticate(self, *args: Any) -> AuthResult:
-        credentials = args[4]
-        assert isinstance(credentials, LoginPassword)
-        self.logins.append((credentials.login, credentials.password))
-        return AuthResult(success=credentials.password == PASSWORD.encode())
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """For localhost, signed by itself."""
-
-    certificate: Path
-    context: ssl.SSLContext
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    folder = tmp_path_factory.mktemp("tls")
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    (folder / "certificate.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
-    return Certificate(folder / "certificate.pem", context)
-
-
-StartServer = Callable[..., int]
-
-
-@pytest.fixture
-def mailbox() -> Mailbox:
-    return Mailbox()
-
-
-@pytest.fixture
-def start_server(mailbox: Mailbox) -> Iterator[StartServer]:
-    """Starts a server for the mailbox, with options of aiosmtpd; its port. `tls` means TLS from the first byte."""
-    loop = asyncio.new_event_loop()
-    servers: list[asyncio.Server] = []
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-
-    def start(tls: ssl.SSLContext | None = None, **options: Any) -> int:
-        listener, port = bind_unused_port()
-
-        async def listen() -> None:
-            servers.append(
-                await loop.create_server(lambda: SMTP(mailbox, loop=loop, **options), sock=listener, ssl=tls)
-            )
-
-        asyncio.run_coroutine_threadsafe(listen(), loop).result(START_TIMEOUT_S)
-        return port
-
-    yield start
-
-    async def stop() -> None:
-        for server in servers:
-            server.close()
-        await stop_all(task for task in asyncio.all_tasks() if task is not asyncio.current_task())
-        loop.stop()
-
-    asyncio.run_coroutine_threadsafe(stop(), loop)
-    thread.join(START_TIMEOUT_S)
-    loop.close()
-
-
-@pytest.fixture
-def by_smtp(resources: Resources, start_server: StartServer) -> Resources:
-    """The resources with a plain server."""
-    return replace(
-        resources, post=replace(resources.post, transport=Smtp("localhost", start_server(), "none"))
-    )
-
-
 @pytest.fixture(autouse=True)
 def _no_other_mails(sync_database: SyncDatabase) -> None:
     with sync_database.transaction() as session:
         session.execute(text("DELETE FROM mails"))
+        session.execute(text("DELETE FROM notifications"))
 
 
 def a_reader(database: SyncDatabase, language: Language = Language.ENGLISH) -> str:
@@ -321,7 +195,8 @@ def test_after_a_crash_between_commit_and_sending_the_mail_goes_out_with_a_new_t
     by_smtp: Resources, mailbox: Mailbox
 ) -> None:
     write(by_smtp.database, a_reader(by_smtp.database), MailKind.RESET)
-    dying = Dying(by_smtp.post.transport, by_smtp.post.sender, by_smtp.post.url)
+    post = by_smtp.post
+    dying = Dying(post.transport, post.sender, post.url, post.unsubscribe_key)
     with pytest.raises(Crash) as crash:
         send_due(replace(by_smtp, post=dying))
 

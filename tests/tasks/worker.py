@@ -3,10 +3,13 @@
 import os
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from store.media.local import LocalMedia
 from tasks.app import app, configure
 from tasks.post import Folder, PostOffice
 from tasks.watchdog import SILENCE_S
+from tasks.web_push import WebPush
 
 __all__ = ["app"]
 
@@ -15,6 +18,9 @@ configure(
     redis_url=os.environ["REDIS_URL"],
     broker_url=os.environ["REDIS_URL"],
     media=LocalMedia(Path(os.environ["MEDIA_ROOT"]), b"no uploads here"),
-    post=PostOffice(Folder(Path(os.environ["MAIL_DIR"])), "from@example.org", "https://bid.example"),
+    post=PostOffice(
+        Folder(Path(os.environ["MAIL_DIR"])), "from@example.org", "https://bid.example", b"a key"
+    ),
+    web_push=WebPush(ec.generate_private_key(ec.SECP256R1()), "mailto:us@example.org"),
     silence_s=float(os.environ.get("SILENCE_S", SILENCE_S)),
 )

@@ -95,7 +95,9 @@ function operationBox(method, path, operation) {
   const box = make("details", "",
     make("summary", "", name, make("code", path), " ", make("small", operation.summary)));
   const open = operation.security.length === 0 || operation.security.some((way) => Object.keys(way).length === 0);
-  box.append(make("p", open ? "For everybody." : "Wants a bearer token."));
+  const role = operation.security[0]?.bearer?.[0];
+  const wanted = role ? `Wants a bearer token of somebody with the role ${role}.` : "Wants a bearer token.";
+  box.append(make("p", open ? "For everybody." : wanted));
   if (operation.parameters.length) {
     box.append(table(["Parameter", "In", "Type"], operation.parameters.map((parameter) =>
       [make("code", parameter.name), parameter.in, typeOf(parameter.schema)])));

@@ -13,7 +13,8 @@ _EVENTS = (
     "'outbid', 'leading', 'reserve_met', 'opened', 'ending_soon', 'extended', 'won', 'lost', 'sold', 'unsold',"
     " 'cancelled', 'question', 'answer', 'handover_proposed', 'handover_agreed', 'order_hand_over',"
     " 'order_report_no_show', 'order_contest', 'order_ship', 'order_confirm', 'order_report_problem',"
-    " 'order_refund', 'order_time_out', 'review', 'login', 'password_changed', 'second_factor_changed',"
+    " 'order_refund', 'order_time_out', 'order_decide_for_seller', 'order_decide_for_buyer',"
+    " 'review', 'login', 'password_changed', 'second_factor_changed',"
     " 'announcement', 'warning', 'dispute'"
 )
 _WAITING = sa.text("sent_at IS NULL AND dead_at IS NULL")
@@ -67,7 +68,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
         sa.UniqueConstraint("notification_id", "channel", name=op.f("uq_deliveries_notification_id_channel")),
     )
-    op.create_index("ix_deliveries_due_at", "deliveries", ["due_at"], postgresql_where=_WAITING)
+    op.create_index("ix_deliveries_due_at", "deliveries", ["channel", "due_at"], postgresql_where=_WAITING)
     op.create_index("ix_deliveries_waiting", "deliveries", ["user_id", "channel"], postgresql_where=_WAITING)
     op.create_index(
         "ix_deliveries_dead_at", "deliveries", ["dead_at"], postgresql_where=sa.text("dead_at IS NOT NULL")

@@ -1,0 +1,45 @@
+"""How the platform does."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from handlers.admin.base import AdminHandler
+from handlers.operations import operation
+from handlers.parsing import Body
+from market import figures
+from market.figures import Figures, Name, Series, Step
+from store.models import Role
+
+Time = Annotated[int, Meta(ge=0, le=10**13)]
+
+
+class SeriesQuery(Body, frozen=True, kw_only=True):
+    """Which figure, from when to before when (ms), and how much time a point stands for."""
+
+    name: Name
+    since: Time
+    until: Time
+    step: Step = Step.HOUR
+
+
+class FiguresHandler(AdminHandler):
+    """GET: the figures of this moment and of the last 24 hours."""
+
+    @operation(role=Role.MODERATOR)
+    async def get(self) -> Figures:
+        return await self.use(figures.now)
+
+
+class SeriesHandler(AdminHandler):
+    """GET: one figure through time, for a chart."""
+
+    @operation(role=Role.MODERATOR)
+    async def get(self, query: SeriesQuery) -> Series:
+        return await self.use(figures.series, query.name, query.since, query.until, query.step)
+
+
+routes = [
+    (r"/api/v1/admin/figures", FiguresHandler),
+    (r"/api/v1/admin/figures/series", SeriesHandler),
+]

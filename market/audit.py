@@ -1,0 +1,115 @@
+"""The log of what those with a role have done: who, why, and what it changed. PostgreSQL lets nobody change it."""
+
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from market.pages import Page, bounded, decode_cursor, page_of
+from market.times import to_ms
+from store.models import AuditEntry, Role, User
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who acts: a user, with the role of this moment, or the operator on the machine, named by the account there."""
+
+    user_id: UUID | None
+    role: Role
+    operator: str | None = None
+
+
+class Subject(NamedTuple):
+    """What is acted upon: its kind (`user`, `order`, ...) and its id, or its code."""
+
+    kind: str
+    id: UUID | str
+
+
+class AuditView(msgspec.Struct, frozen=True):
+    """An entry, for admins. Without an `actor_id` it was the `operator`. `at` in ms."""
+
+    id: UUID
+    actor_id: UUID | None
+    actor_name: str | None
+    operator: str | None
+    action: str
+    subject_kind: str
+    subject_id: str
+    reason: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    at: int
+
+
+def record(
+    session: Session,
+    actor: Actor,
+    action: str,
+    subject: Subject,
+    reason: str,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+) -> None:
+    """Note an action in the transaction that does it. `before` and `after` hold what changed, as JSON, and no secret;
+    times in ms."""
+    session.add(
+        AuditEntry(
+            actor_id=actor.user_id,
+            operator=actor.operator,
+            action=action,
+            subject_kind=subject.kind,
+            subject_id=str(subject.id),
+            reason=reason,
+            before=before,
+            after=after,
+        )
+    )
+    session.flush()
+
+
+def page(
+    session: Session,
+    actor_id: UUID | None,
+    subject_id: str | None,
+    action: str | None,
+    cursor: str | None,
+    limit: int,
+) -> Page[AuditView]:
+    """The entries of this actor, about this subject, of this action; None means all. The newest first.
+
+    Refuses with `invalid_cursor`.
+    """
+    query = (
+        select(AuditEntry, User.display_name)
+        .outerjoin(User, User.id == AuditEntry.actor_id)
+        .order_by(AuditEntry.id.desc())
+    )
+    if actor_id is not None:
+        query = query.where(AuditEntry.actor_id == actor_id)
+    if subject_id is not None:
+        query = query.where(AuditEntry.subject_id == subject_id)
+    if action is not None:
+        query = query.where(AuditEntry.action == action)
+    if cursor is not None:
+        query = query.where(AuditEntry.id < decode_cursor(cursor, UUID))
+    rows = session.execute(query.limit(bounded(limit) + 1))
+    views = [_view(entry, name) for entry, name in rows]
+    return page_of(views, bounded(limit), lambda view: view.id)
+
+
+def _view(entry: AuditEntry, actor_name: str | None) -> AuditView:
+    return AuditView(
+        id=entry.id,
+        actor_id=entry.actor_id,
+        actor_name=actor_name,
+        operator=entry.operator,
+        action=entry.action,
+        subject_kind=entry.subject_kind,
+        subject_id=entry.subject_id,
+        reason=entry.reason,
+        before=entry.before,
+        after=entry.after,
+        at=to_ms(entry.at),
+    )

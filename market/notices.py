@@ -1,0 +1,373 @@
+"""What e-mails and Web Push say about notifications, in the language of their reader: one table of texts.
+
+Titles, names and the like were written by users: each becomes one short line, in quotation marks, and HTML escapes it.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from market.notifications import SECURITY
+from market.times import from_ms
+from store.models import Event, Language
+
+LONGEST_LINE = 80
+LONGEST_TEXT = 1_000
+"""Characters of what a user, or one of us, has written."""
+
+LONGEST_PUSH = 400
+"""Characters of the body of a message of Web Push: with the rest it must fit into some 4,000 bytes."""
+
+SHOWN = 30
+"""So many notices stand in one e-mail; of the others it says how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """`subject` may stand alone, and `line` explains it. `{title}` is what it is about, in quotation marks."""
+
+    subject: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notification that is to leave the house."""
+
+    id: UUID
+    event: Event
+    data: Mapping[str, Any]
+    auction_id: UUID | None
+    order_id: UUID | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Locale:
+    """In which language, and by which clock, somebody reads."""
+
+    language: Language
+    zone: ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A notice in words. `facts` are pairs of a name and a value; `link` is the path where more stands."""
+
+    subject: str
+    line: str
+    facts: list[tuple[str, str]]
+    link: str
+
+
+EN, KO = Language.ENGLISH, Language.KOREAN
+
+TEXTS: dict[Event, dict[Language, Text]] = {
+    Event.OUTBID: {
+        EN: Text("You were outbid: {title}", "Somebody bids more than you for {title}."),
+        KO: Text("더 높은 입찰이 있습니다: {title}", "{title}에 더 높은 금액의 입찰이 들어왔습니다."),
+    },
+    Event.LEADING: {
+        EN: Text("You lead again: {title}", "Your bid for {title} is the highest again."),
+        KO: Text("다시 최고 입찰자입니다: {title}", "{title}에서 다시 최고 입찰자가 되었습니다."),
+    },
+    Event.RESERVE_MET: {
+        EN: Text("The reserve is met: {title}", "The bids for {title} have reached your reserve."),
+        KO: Text("최저 낙찰가 도달: {title}", "{title}의 입찰이 최저 낙찰가에 도달했습니다."),
+    },
+    Event.OPENED: {
+        EN: Text("Open for bids: {title}", "The auction of {title} has begun."),
+        KO: Text("경매 시작: {title}", "{title} 경매가 시작되었습니다."),
+    },
+    Event.ENDING_SOON: {
+        EN: Text("Ends soon: {title}", "The auction of {title} ends soon."),
+        KO: Text("곧 마감: {title}", "{title} 경매가 곧 마감됩니다."),
+    },
+    Event.EXTENDED: {
+        EN: Text("Extended: {title}", "A late bid has moved the end of the auction of {title}."),
+        KO: Text("마감 연장: {title}", "늦은 입찰로 {title} 경매의 마감이 연장되었습니다."),
+    },
+    Event.WON: {
+        EN: Text("You won: {title}", "{title} is yours. Agree with the seller how you get it."),
+        KO: Text(
+            "낙찰되었습니다: {title}", "{title}을(를) 낙찰받으셨습니다. 판매자와 수령 방법을 정해 주세요."
+        ),
+    },
+    Event.LOST: {
+        EN: Text(
+            "Sold to somebody else: {title}", "{title} went to somebody else. Your money is free again."
+        ),
+        KO: Text(
+            "낙찰받지 못했습니다: {title}", "{title}은(는) 다른 분이 낙찰받았습니다. 보증금은 반환되었습니다."
+        ),
+    },
+    Event.SOLD: {
+        EN: Text("Sold: {title}", "{title} is sold. Agree with the buyer how to hand it over."),
+        KO: Text(
+            "판매되었습니다: {title}", "{title}이(가) 판매되었습니다. 구매자와 전달 방법을 정해 주세요."
+        ),
+    },
+    Event.UNSOLD: {
+        EN: Text("Not sold: {title}", "The auction of {title} has ended without a sale."),
+        KO: Text("유찰되었습니다: {title}", "{title} 경매가 판매 없이 종료되었습니다."),
+    },
+    Event.CANCELLED: {
+        EN: Text("Cancelled: {title}", "The auction of {title} was cancelled. No bid counts any more."),
+        KO: Text("경매 취소: {title}", "{title} 경매가 취소되었습니다. 모든 입찰은 무효입니다."),
+    },
+    Event.QUESTION: {
+        EN: Text("A question about {title}", "Somebody asks you something about {title}."),
+        KO: Text("상품 문의: {title}", "{title}에 대한 문의가 등록되었습니다."),
+    },
+    Event.ANSWER: {
+        EN: Text("An answer about {title}", "The seller has answered your question about {title}."),
+        KO: Text("문의 답변: {title}", "{title}에 대한 문의에 판매자가 답변했습니다."),
+    },
+    Event.HANDOVER_PROPOSED: {
+        EN: Text("A place and time to meet: {title}", "A place and time to hand {title} over was proposed."),
+        KO: Text("만날 장소와 시간 제안: {title}", "{title}의 직거래 장소와 시간이 제안되었습니다."),
+    },
+    Event.HANDOVER_AGREED: {
+        EN: Text("It is agreed where to meet: {title}", "Place and time to hand {title} over are agreed."),
+        KO: Text("직거래 약속 확정: {title}", "{title}의 직거래 장소와 시간이 정해졌습니다."),
+    },
+    Event.ORDER_HAND_OVER: {
+        EN: Text("Handed over: {title}", "{title} was handed over, and the seller has the money."),
+        KO: Text("전달 완료: {title}", "{title}이(가) 전달되어 판매자에게 대금이 지급되었습니다."),
+    },
+    Event.ORDER_REPORT_NO_SHOW: {
+        EN: Text(
+            "You are said not to have come: {title}",
+            "The other side says that you did not come to hand {title} over. Contest it if you did.",
+        ),
+        KO: Text(
+            "약속 불참 신고: {title}",
+            "상대방이 {title} 직거래에 나오지 않으셨다고 신고했습니다. 사실이 아니면 이의를 제기해 주세요.",
+        ),
+    },
+    Event.ORDER_CONTEST: {
+        EN: Text(
+            "Contested: {title}", "The other side says to have come to hand {title} over. We look at it."
+        ),
+        KO: Text(
+            "이의 제기: {title}", "상대방이 {title} 불참 신고에 이의를 제기했습니다. 저희가 확인합니다."
+        ),
+    },
+    Event.ORDER_SHIP: {
+        EN: Text("On its way: {title}", "The seller has sent {title} off."),
+        KO: Text("발송되었습니다: {title}", "판매자가 {title}을(를) 발송했습니다."),
+    },
+    Event.ORDER_CONFIRM: {
+        EN: Text("Confirmed: {title}", "The buyer has received {title}, and the money is yours."),
+        KO: Text("구매 확정: {title}", "구매자가 {title} 수령을 확인하여 대금이 지급되었습니다."),
+    },
+    Event.ORDER_REPORT_PROBLEM: {
+        EN: Text("A problem with {title}", "The buyer reports a problem with {title}."),
+        KO: Text("문제 신고: {title}", "구매자가 {title}에 문제가 있다고 신고했습니다."),
+    },
+    Event.ORDER_REFUND: {
+        EN: Text("Money back: {title}", "The money for {title} was given back to the buyer."),
+        KO: Text("환불되었습니다: {title}", "{title}의 대금이 구매자에게 환불되었습니다."),
+    },
+    Event.ORDER_TIME_OUT: {
+        EN: Text("The time is over: {title}", "The order of {title} has moved on because its time was over."),
+        KO: Text("기한 만료: {title}", "기한이 지나 {title} 주문이 자동으로 처리되었습니다."),
+    },
+    Event.ORDER_DECIDE_FOR_SELLER: {
+        EN: Text("A moderator has decided: {title}", "The seller gets the money for {title}."),
+        KO: Text("운영자가 결정했습니다: {title}", "{title}의 대금이 판매자에게 지급됩니다."),
+    },
+    Event.ORDER_DECIDE_FOR_BUYER: {
+        EN: Text("A moderator has decided: {title}", "The buyer gets the money for {title} back."),
+        KO: Text("운영자가 결정했습니다: {title}", "{title}의 대금이 구매자에게 환불됩니다."),
+    },
+    Event.REVIEW: {
+        EN: Text("You were reviewed: {title}", "The other side has reviewed the sale of {title}."),
+        KO: Text("거래 후기: {title}", "상대방이 {title} 거래의 후기를 남겼습니다."),
+    },
+    Event.LOGIN: {
+        EN: Text(
+            "A new log-in to your account",
+            "Somebody has logged in to your account from a place that is new to us. If it was not you, choose a new"
+            " password at once.",
+        ),
+        KO: Text(
+            "새로운 로그인 알림",
+            "새로운 기기나 위치에서 계정에 로그인했습니다. 본인이 아니라면 지금 바로 비밀번호를 변경해 주세요.",
+        ),
+    },
+    Event.PASSWORD_CHANGED: {
+        EN: Text(
+            "Your password was changed",
+            "The password of your account was changed. If it was not you, ask for a new one at once.",
+        ),
+        KO: Text(
+            "비밀번호가 변경되었습니다",
+            "계정의 비밀번호가 변경되었습니다. 본인이 아니라면 지금 바로 비밀번호를 재설정해 주세요.",
+        ),
+    },
+    Event.SECOND_FACTOR_CHANGED: {
+        EN: Text(
+            "Your second factor was changed",
+            "The second factor of your account was switched on or off, or changed. If it was not you, choose a new"
+            " password at once.",
+        ),
+        KO: Text(
+            "2단계 인증이 변경되었습니다",
+            "계정의 2단계 인증이 변경되었습니다. 본인이 아니라면 지금 바로 비밀번호를 변경해 주세요.",
+        ),
+    },
+    Event.ANNOUNCEMENT: {
+        EN: Text("News from NeighborBid: {title}", "We have something to tell you: {title}."),
+        KO: Text("NeighborBid 공지: {title}", "새로운 공지가 있습니다: {title}"),
+    },
+    Event.WARNING: {
+        EN: Text("A warning from NeighborBid", "A moderator has looked at what you did here, and warns you."),
+        KO: Text("NeighborBid 경고", "운영자가 회원님의 활동을 검토하고 경고를 보냈습니다."),
+    },
+    Event.DISPUTE: {
+        EN: Text("News about your dispute: {title}", "There is something new in the dispute about {title}."),
+        KO: Text("분쟁 처리 소식: {title}", "{title}에 관한 분쟁에 새로운 소식이 있습니다."),
+    },
+}
+
+WITHOUT_TITLE = {EN: "an auction", KO: "경매 상품"}
+SEVERAL = {EN: "{count} notifications: {first}", KO: "알림 {count}건: {first}"}
+
+WORDS: dict[Language, dict[str, str]] = {
+    EN: {
+        "open": "Open",
+        "more": "And {count} more on NeighborBid.",
+        "why": "You get this e-mail because of the settings of your notifications at NeighborBid.",
+        "security": "You get this e-mail because it is about the safety of your account.",
+        "unsubscribe": "No more e-mails like this",
+    },
+    KO: {
+        "open": "자세히 보기",
+        "more": "그 밖에 {count}건의 알림이 더 있습니다.",
+        "why": "NeighborBid 알림 설정에 따라 발송된 메일입니다.",
+        "security": "계정 보안을 위해 발송된 메일입니다.",
+        "unsubscribe": "이런 메일 그만 받기",
+    },
+}
+
+
+def _line(value: object, longest: int = LONGEST_LINE) -> str:
+    """What a user wrote, as one line: nothing in it ends its quotation, or turns the direction of what follows."""
+    visible = "".join(
+        " " if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp", "Cs", "Co") else char
+        for char in str(value)[: 2 * longest]
+    )
+    text = re.sub(r"\s+", " ", re.sub('["“”]', "'", visible)).strip()
+    return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
+
+
+def _amount(value: object, _locale: Locale) -> str:
+    return f"₩{value:,}" if isinstance(value, int) else ""
+
+
+def _time(value: object, locale: Locale) -> str:
+    return f"{from_ms(value).astimezone(locale.zone):%Y-%m-%d %H:%M}" if isinstance(value, int) else ""
+
+
+def _words(value: object, _locale: Locale) -> str:
+    return _line(value, LONGEST_TEXT)
+
+
+FACTS: dict[str, tuple[dict[Language, str], Callable[[object, Locale], str]]] = {
+    "price": ({EN: "Price", KO: "가격"}, _amount),
+    "ends_at": ({EN: "Ends", KO: "마감"}, _time),
+    "place": ({EN: "Place", KO: "장소"}, _words),
+    "meet_at": ({EN: "Time", KO: "시간"}, _time),
+    "stars": ({EN: "Stars", KO: "별점"}, _words),
+    "reason": ({EN: "Reason", KO: "사유"}, _words),
+    "text": ({EN: "Text", KO: "내용"}, _words),
+}
+"""What is told of a notification's data beside its `title`: amounts in minor units, times in ms."""
+
+
+def shown(notice: Notice, locale: Locale) -> Shown:
+    """A notice in words. Data that is missing is left out."""
+    text = TEXTS[notice.event][locale.language]
+    name = _line(notice.data.get("title") or "")
+    title = f"“{name}”" if name else WITHOUT_TITLE[locale.language]
+    facts = [
+        (label[locale.language], value)
+        for key, (label, write) in FACTS.items()
+        if notice.data.get(key) is not None and (value := write(notice.data[key], locale))
+    ]
+    return Shown(text.subject.format(title=title), text.line.format(title=title), facts, _link(notice))
+
+
+def _link(notice: Notice) -> str:
+    """The place behind the # of the page."""
+    if notice.order_id is not None:
+        return f"/#/orders/{notice.order_id}"
+    if notice.auction_id is not None:
+        return f"/#/auctions/{notice.auction_id}"
+    return "/#/sessions" if notice.event in SECURITY else "/#/notifications"
+
+
+class PushMessage(msgspec.Struct, frozen=True):
+    """What Web Push tells a page about `count` notifications, the newest of which it shows."""
+
+    id: UUID
+    event: Event
+    title: str
+    body: str
+    url: str
+    count: int
+
+
+def push_message(notices: Sequence[Notice], locale: Locale, url: str) -> PushMessage:
+    """A message of Web Push about all of them. `url` as for `body`."""
+    newest = shown(notices[0], locale)
+    facts = (f"{name}: {value}" for name, value in newest.facts)
+    return PushMessage(
+        notices[0].id,
+        notices[0].event,
+        subject(notices, locale),
+        "\n".join([newest.line, *facts])[:LONGEST_PUSH],
+        url + newest.link,
+        len(notices),
+    )
+
+
+def subject(notices: Sequence[Notice], locale: Locale) -> str:
+    """One line about all of them, the first of which matters most."""
+    first = shown(notices[0], locale).subject
+    if len(notices) == 1:
+        return first
+    return SEVERAL[locale.language].format(count=len(notices), first=first)
+
+
+_templates = Environment(
+    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    autoescape=select_autoescape(["html"]),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+def body(template: str, notices: Sequence[Notice], locale: Locale, url: str, unsubscribe: str | None) -> str:
+    """The e-mail by `template` (`notices.txt` or `notices.html`). `url` is where people find NeighborBid, `unsubscribe`
+    the address that ends such e-mails; None where nothing can."""
+    return _templates.get_template(template).render(
+        notices=[shown(notice, locale) for notice in notices[:SHOWN]],
+        more=max(0, len(notices) - SHOWN),
+        words=WORDS[locale.language],
+        language=locale.language,
+        url=url,
+        unsubscribe=unsubscribe,
+    )

@@ -1,0 +1,62 @@
+"""Signs of fraud, and what they are found by."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from store.ids import new_id
+from store.models.base import Base, one_of
+
+
+class LogInTrace(Base):
+    """From where, and with what, somebody has logged in: keyed hashes, which tell only whether two are the same."""
+
+    __tablename__ = "log_in_traces"
+    __table_args__ = (Index("ix_log_in_traces_address_hash_user_id", "address_hash", "user_id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
+    address_hash: Mapped[bytes]
+    device_hash: Mapped[bytes]
+    at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+
+class SignalKind(StrEnum):
+    """What looks like fraud. `market.signals` has the thresholds."""
+
+    SHARED_ADDRESS = "shared_address"
+    """A bidder and the seller log in from one address."""
+    ONE_SELLER = "one_seller"
+    """A bidder takes part in the auctions of one seller only."""
+    HOLD_HOARDING = "hold_hoarding"
+    """A bidder takes many paddles, gives them back and buys nothing."""
+    NEW_ACCOUNT = "new_account"
+    """A very young account leads an auction that is about to end, or has won it."""
+
+
+class Signal(Base):
+    """Something about `user_id` that a moderator should look at, and once was looked at.
+
+    `why` has the numbers. `other_id` is the seller and `auction_id` the auction, where there is one.
+    """
+
+    __tablename__ = "signals"
+    __table_args__ = (
+        one_of("kind", SignalKind),
+        UniqueConstraint("kind", "user_id", "other_id", "auction_id", postgresql_nulls_not_distinct=True),
+        Index("ix_signals_open", "id", postgresql_where=text("reviewed_at IS NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    kind: Mapped[SignalKind] = mapped_column(String)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    other_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
+    auction_id: Mapped[UUID | None] = mapped_column(ForeignKey("auctions.id"))
+    why: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    reviewed_at: Mapped[datetime | None]
+    reviewer_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))

@@ -1,0 +1,91 @@
+"""Sending notifications by Web Push; `tasks.mail` sends those that go by e-mail."""
+
+import time
+from collections import defaultdict
+from datetime import timedelta
+from itertools import islice
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from market import deliveries
+from market.deliveries import SUPERSEDED_BY, Claim
+from market.notices import push_message
+from market.notifications import SECURITY
+from store.models import Channel, Event
+from tasks.app import Resources, periodic
+from tasks.turns import RUN_S, alone
+from tasks.web_push import Answer, Message
+
+log = structlog.get_logger()
+
+RUNNING = "web_push:running"
+
+AT_ONCE = 20
+"""Users whose messages are sent at the same time."""
+
+URGENT = SECURITY | {Event.OUTBID, Event.ENDING_SOON, Event.WON}
+"""What wakes a device that saves its battery."""
+
+
+@periodic(every_s=1)
+def push_due(resources: Resources) -> None:
+    """Send all Web Push that is due. What cannot be sent is tried again, or given up, and keeps no other waiting."""
+    with alone(resources.hot, RUNNING) as is_alone:
+        end = time.monotonic() + RUN_S
+        while is_alone and time.monotonic() < end and push_next(resources):
+            pass
+
+
+def push_next(resources: Resources) -> bool:
+    """Send what is due to the next `AT_ONCE` users; whether there was anything."""
+    with resources.database.transaction() as session:
+        claims = list(islice(iter(lambda: deliveries.claim(session, Channel.PUSH), None), AT_ONCE))
+    if not claims:
+        return False
+    messages = [message for claim in claims for message in _messages(claim, resources.post.url)]
+    answers = iter(resources.web_push.send(messages))
+    for claim in claims:
+        _note(resources, claim, {browser.id: next(answers) for browser in claim.browsers})
+    return True
+
+
+def _messages(claim: Claim, url: str) -> list[Message]:
+    """The same for every browser of the user."""
+    text = msgspec.json.encode(push_message(claim.notices, claim.locale, url))
+    newest = claim.notices[0]
+    # What is overtaken while the browser is away need not be shown when it is back.
+    fleeting = newest.event in SUPERSEDED_BY and newest.auction_id is not None and len(claim.notices) == 1
+    topic = newest.auction_id.hex if fleeting and newest.auction_id is not None else None
+    urgent = any(notice.event in URGENT for notice in claim.notices)
+    return [
+        Message(browser.endpoint, browser.p256dh, browser.auth, text, urgent, topic)
+        for browser in claim.browsers
+    ]
+
+
+def _note(resources: Resources, claim: Claim, answers: dict[UUID, Answer]) -> None:
+    """One browser that was reached is enough. Without any it is tried again, unless all have unsubscribed."""
+    by_outcome: dict[str, list[UUID]] = defaultdict(list)
+    for browser_id, answer in answers.items():
+        by_outcome["reached" if answer.taken else "gone" if answer.gone else "failed"].append(browser_id)
+    failures = [answers[browser_id] for browser_id in by_outcome["failed"]]
+    reason = ", ".join(sorted({answer.error for answer in failures}))
+    with resources.database.transaction() as session:
+        deliveries.note_browsers(session, by_outcome["reached"], by_outcome["gone"], by_outcome["failed"])
+        if by_outcome["reached"]:
+            deliveries.sent(session, claim)
+            return
+        # The next claim deletes what has no browser left.
+        wait = timedelta(seconds=max((answer.retry_after_s for answer in failures), default=0))
+        dead = deliveries.failed(session, claim, reason or "gone", wait)
+    note_failure(claim, reason or "gone", dead)
+
+
+def note_failure(claim: Claim, reason: str, dead: int) -> None:
+    """Log that notifications could not be sent, `dead` of which are given up."""
+    if dead:
+        log.error("notifications_given_up", user=str(claim.user_id), count=dead, reason=reason)
+    else:
+        log.warning("notifications_not_sent", user=str(claim.user_id), attempt=claim.attempt, reason=reason)

@@ -1,0 +1,140 @@
+"""Settings: what holds, who changed it and which version, and what a switch stops."""
+
+from typing import get_args
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from market import bidding, confirmations, listings, platform
+from market.accounts import NewUser
+from market.audit import Actor
+from market.errors import Refusal
+from market.fees import SellerFee
+from market.platform import IncrementTable, IncrementTables, Setting
+from market.times import clock, to_ms
+from store.ids import new_id
+from store.models import AuditEntry, Role
+from store.switches import Switches
+from tests.database import NO_PASSWORD, a_draft, make_neighbour, make_neighbourhood_auction, make_user
+
+
+@pytest.fixture
+def admin(db_session: Session) -> Actor:
+    return Actor(make_user(db_session, role=Role.ADMIN), Role.ADMIN)
+
+
+def test_without_a_setting_the_defaults_hold(db_session: Session) -> None:
+    assert platform.get(db_session, SellerFee) == Setting(0, SellerFee(0, 0, None))
+    assert platform.get(db_session, Switches).value == Switches(True, True, True, True)
+    assert platform.view(db_session).increment_tables[0].name == "standard"
+
+
+def test_a_setting_is_changed_by_version_and_the_change_is_noted(db_session: Session, admin: Actor) -> None:
+    first, second = SellerFee(500, 100, 10_000), SellerFee(300, 0, None)
+    assert platform.put(db_session, admin, first, 0, "To live on") == Setting(1, first)
+    for stale in (0, 2):
+        with pytest.raises(Refusal, match="precondition_failed"):
+            platform.put(db_session, admin, second, stale, "Too late")
+    assert platform.put(db_session, admin, second, 1, "Too much") == Setting(2, second)
+    assert platform.get(db_session, SellerFee) == Setting(2, second)
+    entries = db_session.scalars(
+        select(AuditEntry).where(AuditEntry.actor_id == admin.user_id).order_by(AuditEntry.id)
+    ).all()
+    assert [(entry.subject_id, entry.reason, entry.before, entry.after) for entry in entries] == [
+        (
+            "seller_fee",
+            "To live on",
+            {"basis_points": 0, "floor": 0, "cap": None},
+            {"basis_points": 500, "floor": 100, "cap": 10_000},
+        ),
+        (
+            "seller_fee",
+            "Too much",
+            {"basis_points": 500, "floor": 100, "cap": 10_000},
+            {"basis_points": 300, "floor": 0, "cap": None},
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        [IncrementTable("one", [(0, 1)]), IncrementTable("one", [(0, 2)])],
+        [IncrementTable("one", [])],
+        [IncrementTable("one", [(1, 1)])],
+        [IncrementTable("one", [(0, 1), (0, 2)])],
+        [IncrementTable("one", [(0, 0)])],
+    ],
+)
+def test_an_impossible_table_of_increments_is_refused(
+    db_session: Session, admin: Actor, tables: list[IncrementTable]
+) -> None:
+    with pytest.raises(Refusal, match="invalid_increments"):
+        platform.put_increment_tables(db_session, admin, IncrementTables(tables), 0, "A test")
+
+
+def test_the_standard_table_is_a_possible_one(db_session: Session, admin: Actor) -> None:
+    platform.put_increment_tables(db_session, admin, IncrementTables(), 0, "A test")
+
+
+def switch_off(session: Session, actor: Actor, **off: bool) -> None:
+    version = platform.get(session, Switches).version
+    platform.put(session, actor, Switches(**off), version, "A test")
+
+
+def test_every_switch_has_a_name(db_session: Session, admin: Actor) -> None:
+    assert set(get_args(platform.Switch)) == set(Switches.__struct_fields__)
+    for name in get_args(platform.Switch):
+        platform.require(db_session, name)
+        switch_off(db_session, admin, **{name: False})
+        with pytest.raises(Refusal, match="switched_off"):
+            platform.require(db_session, name)
+        switch_off(db_session, admin)
+
+
+@pytest.mark.usefixtures("some_regions")
+def test_what_is_switched_off_is_refused(db_session: Session, admin: Actor) -> None:
+    auction = make_neighbourhood_auction(db_session)
+    draft = listings.create(db_session, auction.seller_id, a_draft())
+    bidder, _ = make_neighbour(db_session, 10_000)
+    switch_off(db_session, admin, neighbourhood_bidding=False, publishing=False, registrations=False)
+    new = NewUser(email="new@example.org", password_hash=NO_PASSWORD, display_name="New")
+    with pytest.raises(Refusal, match="switched_off"):
+        bidding.place(db_session, bidder, auction.id, "r1", 5_000)
+    with pytest.raises(Refusal, match="switched_off"):
+        listings.publish(db_session, auction.seller_id, draft.id)
+    with pytest.raises(Refusal, match="switched_off"):
+        confirmations.sign_up(db_session, new, verify=True)
+    switch_off(db_session, admin)
+    bidding.place(db_session, bidder, auction.id, "r1", 5_000)
+    listings.publish(db_session, auction.seller_id, draft.id)
+    confirmations.sign_up(db_session, new, verify=True)
+
+
+def test_an_announcement_is_told_in_its_time(db_session: Session, admin: Actor) -> None:
+    now = to_ms(clock(db_session))
+
+    def announced() -> set[str]:
+        return {one.text_en for one in platform.view(db_session).announcements}
+
+    def announce(text: str, starts_at: int, ends_at: int) -> platform.AnnouncementView:
+        return platform.announce(db_session, admin, "한국어", text, starts_at, ends_at, "A test")
+
+    current = announce("now", now - 10_000, now + 3_600_000)
+    later = announce("later", now + 3_600_000, now + 7_200_000)
+    over = announce("over", now - 7_200_000, now - 3_600_000)
+    assert announced() == {"now"}
+    ended = platform.end_announcement(db_session, admin, current.id, "Enough")
+    assert announced() == set()
+    never = platform.end_announcement(db_session, admin, later.id, "Not needed")
+    assert never.starts_at == never.ends_at <= ended.ends_at
+    with pytest.raises(Refusal, match="wrong_state"):
+        platform.end_announcement(db_session, admin, over.id, "Too late")
+    with pytest.raises(Refusal, match="not_found"):
+        platform.end_announcement(db_session, admin, new_id(), "No such thing")
+    with pytest.raises(Refusal, match="invalid_time"):
+        announce("never", now, now)
+    page = platform.announcements(db_session, None, 2)
+    assert [one.text_en for one in page.items] == ["over", "later"]
+    assert [one.id for one in platform.announcements(db_session, page.next_cursor, 1).items] == [current.id]

@@ -1,0 +1,42 @@
+"""What the realtime processes measure comes into PostgreSQL."""
+
+from sqlalchemy import select
+
+from store import figures
+from store.hot import WRITE_BACK_AT, Hot
+from store.models import Figure
+from tasks.app import Resources
+from tasks.figures import forget_figures, sample_figures
+
+
+def samples(resources: Resources) -> dict[str, list[int]]:
+    """The values of each figure, in their order."""
+    found: dict[str, list[int]] = {}
+    with resources.database.transaction() as session:
+        for name, value in session.execute(select(Figure.name, Figure.value).order_by(Figure.at)):
+            found.setdefault(name, []).append(value)
+    return found
+
+
+async def test_processes_are_added_up_and_late_bids_counted_once(resources: Resources, hot: Hot) -> None:
+    now = resources.hot.now_ms()
+    await figures.share(hot, "one", 3, 1, now)
+    await figures.share(hot, "two", 4, 0, now)
+    await figures.share(hot, "one", 5, 2, now)
+    await figures.share(hot, "gone", 100, 0, now - 60_000)
+    resources.hot.client.set(WRITE_BACK_AT, now - 5_000)
+    sample_figures(resources)
+    sample_figures(resources)
+    found = samples(resources)
+    assert found["sockets"][-2:] == [9, 9]
+    assert found["late_rejections"][-2:] == [3, 0]
+    assert found["write_back_lag"][-1] >= 5_000
+    assert found["ledger_sum"][-1] == 0
+    forget_figures(resources)
+    assert samples(resources) == found
+
+
+def test_before_anything_was_measured_all_is_zero(resources: Resources) -> None:
+    sample_figures(resources)
+    found = samples(resources)
+    assert [found[name][-1] for name in ("sockets", "late_rejections", "write_back_lag")] == [0, 0, 0]

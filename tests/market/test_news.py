@@ -72,8 +72,8 @@ def test_a_purchase_tells_of_the_end_at_once(db_session: Session, people: tuple[
     auction = make_neighbourhood_auction(db_session, buy_now=20_000, buy_now_until=BuyNowUntil.ALWAYS)
     bid(db_session, ann, auction, 2_000)
     bid(db_session, bob, auction, None)
-    assert told(db_session, ann, "sold") == [("outbid", None), ("lost", True)]
-    assert told(db_session, bob, "sold") == [("won", True)]
+    assert told(db_session, ann, "bids") == [("outbid", None), ("lost", 2)]
+    assert told(db_session, bob, "bids") == [("won", 2)]
     assert told(db_session, auction.seller_id, "price") == [("sold", 20_000)]
 
 

@@ -181,13 +181,13 @@ def _tell(session: Session, auction: Auction, order_id: UUID | None) -> None:
         data["reason"] = auction.cancel_reason
     else:
         told = select(Bid.bidder_id).distinct().where(Bid.auction_id == auction.id)
-        outcomes = dict.fromkeys(session.scalars(told), Event.LOST)
+        outcomes = dict.fromkeys(session.scalars(told), Event.UNSOLD if order_id is None else Event.LOST)
         if order_id is not None and auction.leader_id is not None:
             outcomes[auction.leader_id] = Event.WON
             push = OrderPush(order=order_id, action=SELL, state=OrderState.IN_ESCROW)
             tell_after_commit(session, [(auction.leader_id, push), (auction.seller_id, push)])
         outcomes[auction.seller_id] = Event.UNSOLD if order_id is None else Event.SOLD
-        data |= {"price": auction.price, "bids": auction.bids, "sold": order_id is not None}
+        data |= {"price": auction.price, "bids": auction.bids}
     notifications.notify(
         session,
         [

@@ -14,9 +14,10 @@ from sqlalchemy import Row, Select, Uuid, and_, case, delete, exists, func, or_,
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session, aliased
 
-from market import audit
+from market import audit, notifications
 from market.audit import Actor, Subject
 from market.errors import Refusal
+from market.notifications import News, Value
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import clock, to_ms
 from store.ids import new_id
@@ -24,6 +25,7 @@ from store.models import (
     Auction,
     AuctionStatus,
     Bid,
+    Event,
     LogInTrace,
     Order,
     Paddle,
@@ -67,9 +69,20 @@ class SignalView(msgspec.Struct, frozen=True):
 
 
 def remember_log_in(session: Session, user_id: UUID, address_hash: bytes, device_hash: bytes) -> None:
-    """Note from where, and with what, somebody has logged in: keyed hashes only."""
-    session.add(LogInTrace(user_id=user_id, address_hash=address_hash, device_hash=device_hash))
+    """Note from where, and with what, somebody has logged in: keyed hashes only. Is one of them new, and not the first
+    of all, the user is told."""
+    before = select(
+        func.count(),
+        func.count().filter(LogInTrace.address_hash == address_hash),
+        func.count().filter(LogInTrace.device_hash == device_hash),
+    ).where(LogInTrace.user_id == user_id)
+    log_ins, from_there, with_that = session.execute(before).one()
+    trace = LogInTrace(id=new_id(), user_id=user_id, address_hash=address_hash, device_hash=device_hash)
+    session.add(trace)
     session.flush()
+    if log_ins and not (from_there and with_that):
+        data: dict[str, Value] = {"new_address": not from_there, "new_device": not with_that}
+        notifications.notify(session, [News(user_id, Event.LOGIN, str(trace.id), data)])
 
 
 def forget_traces(session: Session) -> None:

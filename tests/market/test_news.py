@@ -8,14 +8,12 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from market import accounts, bidding, handovers, questions, reviews, sessions
+from market import accounts, bidding, handovers, questions, reviews, signals
 from market.auctions import AuctionView
 from market.rules import BuyNowUntil
-from market.sessions import Lifetime, Opened, RefreshToken
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Auction, Notification
-from store.vault import Vault
 from tests.database import (
     NO_PASSWORD,
     make_neighbour,
@@ -74,8 +72,8 @@ def test_a_purchase_tells_of_the_end_at_once(db_session: Session, people: tuple[
     auction = make_neighbourhood_auction(db_session, buy_now=20_000, buy_now_until=BuyNowUntil.ALWAYS)
     bid(db_session, ann, auction, 2_000)
     bid(db_session, bob, auction, None)
-    assert told(db_session, ann, "sold") == [("outbid", None), ("lost", True)]
-    assert told(db_session, bob, "sold") == [("won", True)]
+    assert told(db_session, ann, "bids") == [("outbid", None), ("lost", 2)]
+    assert told(db_session, bob, "bids") == [("won", 2)]
     assert told(db_session, auction.seller_id, "price") == [("sold", 20_000)]
 
 
@@ -151,16 +149,14 @@ def test_questions_and_first_answers_are_told_without_their_texts(db_session: Se
 
 def test_a_log_in_from_elsewhere_is_told_and_the_first_one_not(db_session: Session) -> None:
     ann = make_user(db_session)
-    for origin in (None, b"home", b"home", b"office", b"home", b"office"):
-        opened = sessions.log_in(
-            db_session,
-            Vault({"test": bytes(32)}),
-            ann,
-            NO_PASSWORD,
-            None,
-            RefreshToken.new(),
-            Lifetime(60, 60),
-            origin,
-        )
-        assert isinstance(opened, Opened)
-    assert told(db_session, ann) == [("login", None)]
+    for address, device in [
+        (b"home", b"laptop"),
+        (b"home", b"laptop"),
+        (b"office", b"laptop"),
+        (b"office", b"phone"),
+        (b"home", b"phone"),
+        (b"bus", b"tablet"),
+    ]:
+        signals.remember_log_in(db_session, ann, address, device)
+    assert told(db_session, ann, "new_device") == [("login", False), ("login", True), ("login", True)]
+    assert told(db_session, ann, "new_address") == [("login", True), ("login", False), ("login", True)]

@@ -239,7 +239,6 @@ def test_the_end_is_told_to_everybody_who_has_bid_and_to_the_seller(stage: Stage
     assert (order["type"], order["action"]) == ("order", "sell")
     assert push["event"] == "won"
     assert push["order"] is not None
-    assert push["data"]["sold"] is True
 
 
 def test_below_the_reserve_nobody_has_won(stage: Stage) -> None:
@@ -249,7 +248,7 @@ def test_below_the_reserve_nobody_has_won(stage: Stage) -> None:
     stage.seal(auction)
     drain(stage.resources)
     settle_due(stage.resources)
-    assert told(stage, ann) == [("lost", 1_000)]
+    assert told(stage, ann) == [("unsold", 1_000)]
     assert told(stage, stage.stored(auction).seller_id) == [("unsold", 1_000)]
 
 

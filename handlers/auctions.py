@@ -5,11 +5,10 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-import structlog
 from msgspec import Meta
-from redis import RedisError
 
 from handlers.base import UUID_PATTERN, ApiHandler
+from handlers.cards import CardsHandler
 from handlers.media import MediaHandler
 from handlers.operations import operation
 from handlers.parsing import ONE_LINE, Amount, PageQuery
@@ -18,12 +17,8 @@ from market.auctions import StateFilter
 from market.bid_history import Prices
 from market.neighbourhoods import Radius
 from market.photos import AuctionDetail
-from market.search import Found, SearchPage, Sort, Wanted
-from store import live
-from store.live import Glance
+from market.search import SearchPage, Sort, Wanted
 from store.models import AuctionKind, Condition
-
-log = structlog.get_logger()
 
 
 class AuctionsQuery(PageQuery, frozen=True, kw_only=True):
@@ -44,7 +39,7 @@ class AuctionsQuery(PageQuery, frozen=True, kw_only=True):
     facets: Literal["true", "false"] = "false"
 
 
-class AuctionsHandler(MediaHandler):
+class AuctionsHandler(CardsHandler):
     """GET: the published auctions, searched."""
 
     public = True
@@ -62,18 +57,7 @@ class AuctionsHandler(MediaHandler):
             query.facets == "true",
             viewer.user_id if viewer else None,
         )
-        return search.cards(found, await self._glances(found), self.media.backend.url)
-
-    async def _glances(self, found: Found) -> dict[UUID, Glance]:
-        """What Redis knows of the running ones; without Redis, nothing."""
-        running = found.running()
-        if not running:
-            return {}
-        try:
-            return await live.glances(self.services.hot, running)
-        except RedisError as error:
-            log.warning("prices_not_live", error=str(error))
-            return {}
+        return await self.cards(found)
 
 
 class AuctionHandler(MediaHandler):

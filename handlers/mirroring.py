@@ -1,10 +1,10 @@
-"""Telling the viewers of a neighbourhood auction, after the commit, what PostgreSQL has decided."""
+"""Telling people, after the commit, what PostgreSQL has decided about a neighbourhood auction."""
 
 import structlog
 from redis import RedisError
 
 from handlers.base import ApiHandler
-from market import bidding
+from market.alarms import Alarm
 from market.bidding import Mirror
 from store import mirrors
 
@@ -12,11 +12,12 @@ log = structlog.get_logger()
 
 
 async def tell_viewers(handler: ApiHandler, mirror: Mirror) -> None:
-    """Bring the copy in Redis up to date. What Redis does not hear, the sweep tells."""
+    """Bring the copy in Redis up to date. What Redis does not hear, a sweep brings."""
     auction = mirror.auction
     try:
         await handler.services.hot.run(mirrors.mirror(auction, mirror.records, mirror.seal))
     except RedisError as error:
         log.warning("mirror_left_to_sweep", auction=str(auction.auction_id), error=str(error))
-        return
-    await handler.use(bidding.mirrored, auction.auction_id, auction.seq)
+    if isinstance(mirror.settled, Alarm):
+        reason = mirror.settled.reason.value
+        log.critical("auction_alarm", reason=reason, auction=str(auction.auction_id))

@@ -1,5 +1,6 @@
 """Orders: the lists of both sides, and every step from payment to the end."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
@@ -64,10 +65,10 @@ class OrderHandlerBase(ApiHandler):
     """What the steps of an order share."""
 
     @property
-    def handover_key(self) -> bytes:
-        """What the codes are made with: the application's setting `handover_key`."""
-        key: bytes = self.settings["handover_key"]
-        return key
+    def handover_keys(self) -> Sequence[bytes]:
+        """What the codes are made with: the application's setting `handover_keys`."""
+        keys: Sequence[bytes] = self.settings["handover_keys"]
+        return keys
 
 
 class SellerOrdersHandler(ApiHandler):
@@ -97,7 +98,7 @@ class OrderHandler(ApiHandler):
 class ProposalsHandler(OrderHandlerBase):
     """POST: propose where and when to hand over, instead of what was proposed before."""
 
-    @operation("wrong_state", "invalid_time", statuses=(HTTPStatus.CREATED,))
+    @operation("wrong_state", "delivery_not_offered", "invalid_time", statuses=(HTTPStatus.CREATED,))
     async def post(self, order_id: UUID, body: NewProposal) -> OrderView:
         return await self.use(handovers.propose, self.principal.user_id, order_id, body.place, body.meet_at)
 
@@ -115,7 +116,7 @@ class CodeHandler(OrderHandlerBase):
 
     @operation("forbidden", "wrong_state")
     async def get(self, order_id: UUID) -> HandoverCode:
-        code = await self.use(handovers.code, self.principal.user_id, order_id, self.handover_key)
+        code = await self.use(handovers.code, self.principal.user_id, order_id, self.handover_keys)
         payload = f"neighborbid:handover:{order_id}:{code}"
         svg = segno.make_qr(payload, error="m").svg_inline(scale=4)
         return HandoverCode(code, payload, svg)
@@ -124,11 +125,19 @@ class CodeHandler(OrderHandlerBase):
 class CompleteHandoverHandler(OrderHandlerBase):
     """POST: enter the buyer's code, which pays the seller."""
 
-    @operation("forbidden", "wrong_state", "wrong_code", "code_locked", "balance_too_large", idempotent=True)
+    @operation(
+        "forbidden",
+        "wrong_state",
+        "wrong_code",
+        "code_locked",
+        "too_many_tries",
+        "balance_too_large",
+        idempotent=True,
+    )
     async def post(self, order_id: UUID, body: EnteredCode) -> OrderView:
         seller_id = self.principal.user_id
         await self.use(handovers.count_try, seller_id, order_id)
-        return await self.use_once(handovers.complete, seller_id, order_id, body.code, self.handover_key)
+        return await self.use_once(handovers.complete, seller_id, order_id, body.code, self.handover_keys)
 
 
 class NoShowHandler(OrderHandlerBase):
@@ -150,7 +159,7 @@ class ContestHandler(OrderHandlerBase):
 class ShipHandler(OrderHandlerBase):
     """POST: say that the goods were sent."""
 
-    @operation("forbidden", "wrong_state")
+    @operation("forbidden", "wrong_state", "delivery_not_offered")
     async def post(self, order_id: UUID, body: Shipment) -> OrderView:
         return await self.use(
             orders.ship, self.principal.user_id, order_id, body.carrier, body.tracking_number

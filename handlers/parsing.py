@@ -95,7 +95,7 @@ def convert(values: Mapping[str, Any], into: type[S], *, query: bool = False) ->
         return msgspec.convert(values, into, strict=not query)
     except msgspec.ValidationError:
         errors = _wrong_fields(values, into, strict=not query)
-    amounts = {field.name for field in msgspec.structs.fields(into) if field.type == Amount}
+    amounts = {field.encode_name for field in msgspec.structs.fields(into) if field.type == Amount}
     if all(error["field"] in amounts for error in errors):
         code = "invalid_amount"
     else:
@@ -104,7 +104,7 @@ def convert(values: Mapping[str, Any], into: type[S], *, query: bool = False) ->
 
 
 def _wrong_fields(values: Mapping[str, Any], into: type[S], strict: bool) -> list[dict[str, str]]:
-    fields = {field.name: field for field in msgspec.structs.fields(into)}
+    fields = {field.encode_name: field for field in msgspec.structs.fields(into)}
     details = {name: "unknown field" for name in values if name not in fields}
     for name, field in fields.items():
         if name not in values:

@@ -77,8 +77,8 @@ class AnnouncingHandler(MediaHandler):
 
 
 class PhotosHandler(AnnouncingHandler):
-    """POST: announce a photo of an own draft, and learn how to send it. GET: the photos of an own auction, with those
-    that are not ready or were refused. PUT: give the photos of an own draft another order."""
+    """POST: announce a photo of an own auction, and learn how to send it. GET: the photos of an own auction, with those
+    that are not ready or were refused. PUT: give the photos of an own auction another order."""
 
     @operation(
         "forbidden",
@@ -129,7 +129,7 @@ class AvatarHandler(AnnouncingHandler):
 
 
 class PhotoHandler(MediaHandler):
-    """GET: an own photo or avatar and what has become of it. DELETE: take it out of the draft, or the avatar away."""
+    """GET: an own photo or avatar and what has become of it. DELETE: take it out of the auction, or the avatar away."""
 
     @operation()
     async def get(self, photo_id: UUID) -> OwnPhoto:

@@ -15,12 +15,14 @@ from handlers import (
     notifications,
     orders,
     photos,
+    questions,
     recovery,
     regions,
     reviews,
     safety,
     seller,
     wallet,
+    watches,
 )
 from handlers.base import ApiHandler, NotFoundHandler
 
@@ -32,10 +34,12 @@ ROUTES: list[tuple[str, type[ApiHandler]]] = [
     *wallet.routes,
     *auctions.routes,
     *categories.routes,
+    *watches.routes,
     *bids.routes,
     *seller.routes,
     *buyer.routes,
     *photos.routes,
+    *questions.routes,
     *regions.routes,
     *neighbourhoods.routes,
     *orders.routes,

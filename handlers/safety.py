@@ -34,7 +34,8 @@ class BlocksHandler(ApiHandler):
 
 
 class BlockHandler(ApiHandler):
-    """PUT: block a user, who then can neither write to one nor begin to bid on one's auctions. DELETE: no longer."""
+    """PUT: block a user, who then can neither write to one, nor ask about or begin to bid on one's auctions. DELETE: no
+    longer."""
 
     @classmethod
     def methods(cls) -> list[str]:
@@ -50,7 +51,7 @@ class BlockHandler(ApiHandler):
 
 
 class ReportsHandler(ApiHandler):
-    """POST: have a moderator look at an auction, a message or a user."""
+    """POST: have a moderator look at an auction, a message, a question or a user."""
 
     @operation("not_found", "forbidden", statuses=(HTTPStatus.CREATED,))
     async def post(self, body: NewReport) -> ReportView:

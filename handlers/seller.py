@@ -1,4 +1,4 @@
-"""Selling: drafts, publishing, cancelling, the own auctions."""
+"""Selling: drafts, edits, publishing, cancelling, copies, the own auctions and what became of them."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -6,21 +6,32 @@ from uuid import UUID
 
 import msgspec
 import structlog
+from msgspec import UNSET, UnsetType
 from redis import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
 from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.cancelling import Cancelled, complete
 from handlers.operations import operation
-from handlers.parsing import ONE_LINE, PROSE, Amount, Body, PageQuery
-from market import auctions, cancelling, categories, hot_copies, listings
+from handlers.parsing import ONE_LINE, PROSE, Amount, Body, Edit, PageQuery
+from market import auctions, bidding, cancelling, categories, figures, hot_copies, listings
 from market.auctions import AuctionView
+from market.figures import Figures
 from market.neighbourhoods import Radius
 from market.pages import Page
 from market.rules import BuyNowUntil
+from store import mirrors
 from store.hot import load_auction
-from store.models import Condition
+from store.models import AuctionKind, Condition, Delivery
 
 log = structlog.get_logger()
+
+Title = Annotated[str, msgspec.Meta(max_length=listings.MAX_TITLE, pattern=ONE_LINE)]
+Description = Annotated[str, msgspec.Meta(max_length=listings.MAX_DESCRIPTION, pattern=PROSE)]
+CategoryCode = Annotated[str, msgspec.Meta(max_length=categories.MAX_CODE, pattern=categories.CODE)]
+Deliveries = Annotated[list[Delivery], msgspec.Meta(max_length=len(Delivery))]
+Month = Annotated[str, msgspec.Meta(max_length=7, pattern=r"\A20[0-9]{2}-(0[1-9]|1[0-2])\Z")]
+"""A month of a calendar, such as 2026-03."""
 
 
 class NewSoftClose(Body, frozen=True, kw_only=True):
@@ -41,8 +52,8 @@ class NewPlace(Body, frozen=True, kw_only=True):
 class NewAuction(Body, frozen=True, kw_only=True):
     """A draft, as in `market.auctions.Draft`, which checks what belongs together."""
 
-    title: Annotated[str, msgspec.Meta(max_length=listings.MAX_TITLE, pattern=ONE_LINE)]
-    description: Annotated[str, msgspec.Meta(max_length=listings.MAX_DESCRIPTION, pattern=PROSE)] = ""
+    title: Title
+    description: Description = ""
     start_price: Amount
     increments: list[tuple[int, int]]
     opens_at: int | None = None
@@ -52,10 +63,46 @@ class NewAuction(Body, frozen=True, kw_only=True):
     buy_now: Amount | None = None
     buy_now_until: BuyNowUntil | None = None
     place: NewPlace | None = None
-    category: Annotated[str, msgspec.Meta(max_length=categories.MAX_CODE, pattern=categories.CODE)] = (
-        categories.OTHER
-    )
+    category: CategoryCode = categories.OTHER
     condition: Condition | None = None
+    deliveries: Deliveries = msgspec.field(default_factory=lambda: list(Delivery))
+
+
+class AuctionEdit(Edit, frozen=True, kw_only=True):
+    """New values of what a draft has, and `addendum`, a text to add; `market.editing` says what may change when."""
+
+    title: Title | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    start_price: Amount | UnsetType = UNSET
+    increments: list[tuple[int, int]] | UnsetType = UNSET
+    opens_at: int | UnsetType | None = UNSET
+    ends_at: int | UnsetType = UNSET
+    soft_close: NewSoftClose | UnsetType | None = UNSET
+    reserve: Amount | UnsetType | None = UNSET
+    buy_now: Amount | UnsetType | None = UNSET
+    buy_now_until: BuyNowUntil | UnsetType | None = UNSET
+    place: NewPlace | UnsetType | None = UNSET
+    category: CategoryCode | UnsetType = UNSET
+    condition: Condition | UnsetType | None = UNSET
+    deliveries: Deliveries | UnsetType = UNSET
+    addendum: (
+        Annotated[str, msgspec.Meta(min_length=1, max_length=listings.MAX_ADDENDUM, pattern=PROSE)]
+        | UnsetType
+    ) = UNSET
+
+
+class NewTimes(Body, frozen=True, kw_only=True):
+    """When a copy opens (ms; left out: now) and ends (left out: after as long as the original was planned to run)."""
+
+    opens_at: int | None = None
+    ends_at: int | None = None
+
+
+class FiguresQuery(Body, frozen=True, kw_only=True):
+    """The months `from` and `to`, both included."""
+
+    first: Month | None = msgspec.field(default=None, name="from")
+    last: Month | None = msgspec.field(default=None, name="to")
 
 
 class SellerAuctionsHandler(ApiHandler):
@@ -73,6 +120,46 @@ class SellerAuctionsHandler(ApiHandler):
         return await self.use(auctions.page, self.principal.user_id, query.cursor, query.limit)
 
 
+class SellerAuctionHandler(ApiHandler):
+    """PATCH: edit an own auction, as far as it may change. DELETE: delete a draft and its photos, for good."""
+
+    @operation("forbidden", "wrong_state", "invalid_auction", "not_a_neighbour", edits=True)
+    async def patch(self, auction_id: UUID, body: AuctionEdit, version: int) -> AuctionView:
+        return await self.use(listings.edit, self.principal.user_id, auction_id, version, body.changes())
+
+    @operation("forbidden", "wrong_state", statuses=(HTTPStatus.NO_CONTENT,))
+    async def delete(self, auction_id: UUID) -> None:
+        await self.use(listings.delete, self.principal.user_id, auction_id)
+
+
+class DuplicateHandler(ApiHandler):
+    """POST: make a draft of what an own auction says. Photos are not copied."""
+
+    @operation("forbidden", "invalid_auction", statuses=(HTTPStatus.CREATED,), idempotent=True)
+    async def post(self, auction_id: UUID, body: NewTimes) -> AuctionView:
+        return await self.use_once(
+            listings.duplicate, self.principal.user_id, auction_id, body.opens_at, body.ends_at
+        )
+
+
+class RelistHandler(ApiHandler):
+    """POST: make a draft of what an own auction says that was not sold, and link the two. Photos are not copied."""
+
+    @operation("forbidden", "wrong_state", "invalid_auction", statuses=(HTTPStatus.CREATED,), idempotent=True)
+    async def post(self, auction_id: UUID, body: NewTimes) -> AuctionView:
+        return await self.use_once(
+            listings.relist, self.principal.user_id, auction_id, body.opens_at, body.ends_at
+        )
+
+
+class FiguresHandler(ApiHandler):
+    """GET: what the user has sold, month by month."""
+
+    @operation()
+    async def get(self, query: FiguresQuery) -> Figures:
+        return await self.use(figures.of_seller, self.principal.user_id, query.first, query.last)
+
+
 class PublishHandler(ApiHandler):
     """POST: make a draft public, for good."""
 
@@ -86,14 +173,15 @@ class PublishHandler(ApiHandler):
     )
     async def post(self, auction_id: UUID) -> AuctionView:
         view = await self.use_once(listings.publish, self.principal.user_id, auction_id)
-        # It is published whatever happens from here on: sweeps bring Redis what it lacks. A neighbourhood auction has
-        # no hot state; its viewers' copy comes with the next sweep.
-        hot = await self.use(hot_copies.hot_state, auction_id)
-        if hot is not None:
-            try:
+        # It is published whatever happens from here on: sweeps bring Redis what it lacks.
+        try:
+            if view.kind == AuctionKind.NEIGHBOURHOOD:
+                copy = await self.use(bidding.copy, auction_id)
+                await self.services.hot.run(mirrors.mirror(copy.auction, copy.records, copy.seal))
+            elif (hot := await self.use(hot_copies.hot_state, auction_id)) is not None:
                 await self.services.hot.run(load_auction(hot))
-            except RedisError as error:
-                log.warning("load_left_to_sweep", auction=str(view.id), error=str(error))
+        except (RedisError, SQLAlchemyError) as error:
+            log.warning("load_left_to_sweep", auction=str(view.id), error=str(error))
         return view
 
 
@@ -114,6 +202,10 @@ class CancelHandler(ApiHandler):
 
 routes = [
     (r"/api/v1/seller/auctions", SellerAuctionsHandler),
+    (rf"/api/v1/seller/auctions/{UUID_PATTERN}", SellerAuctionHandler),
     (rf"/api/v1/seller/auctions/{UUID_PATTERN}/publish", PublishHandler),
     (rf"/api/v1/seller/auctions/{UUID_PATTERN}/cancel", CancelHandler),
+    (rf"/api/v1/seller/auctions/{UUID_PATTERN}/duplicate", DuplicateHandler),
+    (rf"/api/v1/seller/auctions/{UUID_PATTERN}/relist", RelistHandler),
+    (r"/api/v1/seller/figures", FiguresHandler),
 ]

@@ -102,7 +102,15 @@ def keep(session: Session, user_id: UUID) -> None:
     """
     kept = select(User.id).where(User.id == user_id, User.deleted_at.is_(None))
     if session.scalar(kept.with_for_update(read=True, key_share=True)) is None:
-        raise Refusal("unauthenticated", "The account was deleted.")
+        raise _deleted()
+
+
+def lock(session: Session, user_id: UUID) -> None:
+    """Let no other transaction that says the same about this user, and no deletion of the account, run before this one
+    ends. Refuses with `unauthenticated` if the account is deleted."""
+    kept = select(User.id).where(User.id == user_id, User.deleted_at.is_(None))
+    if session.scalar(kept.with_for_update(key_share=True)) is None:
+        raise _deleted()
 
 
 def password_hash(session: Session, user_id: UUID) -> str:
@@ -134,6 +142,10 @@ def require_verified(session: Session, user_id: UUID) -> None:
     """Refuses with `email_not_verified` whoever has not confirmed the e-mail address."""
     if session.scalar(select(User.email_verified_at).where(User.id == user_id)) is None:
         raise Refusal("email_not_verified", "Confirm your e-mail address first. We can send the mail again.")
+
+
+def _deleted() -> Refusal:
+    return Refusal("unauthenticated", "The account was deleted.")
 
 
 def _profile(user: User) -> Profile:

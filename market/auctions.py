@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from market import rules
 from market.errors import Refusal
@@ -23,6 +23,7 @@ from store.models import (
     AuctionKind,
     AuctionStatus,
     Condition,
+    Delivery,
     User,
 )
 
@@ -43,11 +44,19 @@ class AuctionState(StrEnum):
 StateFilter = Literal["scheduled", "live", "closed"]
 
 
+class Addendum(msgspec.Struct, frozen=True):
+    """What the seller has added to the description, and when (ms)."""
+
+    at: int
+    text: str
+
+
 class AuctionView(msgspec.Struct, frozen=True):
     """An auction as everybody may see it. Amounts in minor units, times in ms. Without soft close its two times are 0
     and `latest_end` is the planned end. `price` is None before the first bid, `buy_now` when that is not on offer, or
-    not any more. `reserve` is None for all but the seller, `cancel_reason` unless it was cancelled with
-    one."""
+    not any more. `reserve` is None for all but the seller, `cancel_reason` unless it was cancelled with one.
+    `relisted_from` was not sold and is listed again by this one, `relisted_as` lists this one again (the last of them
+    that was published)."""
 
     id: UUID
     seller_id: UUID
@@ -58,8 +67,10 @@ class AuctionView(msgspec.Struct, frozen=True):
     state: AuctionState
     category: str
     condition: Condition | None
+    deliveries: list[Delivery]
     title: str
     description: str
+    addenda: list[Addendum]
     start_price: int
     increments: list[tuple[int, int]]
     opens_at: int
@@ -78,7 +89,10 @@ class AuctionView(msgspec.Struct, frozen=True):
     hammer_price: int | None
     winner_paddle: int | None
     cancel_reason: str | None
+    relisted_from: UUID | None
+    relisted_as: UUID | None
     created_at: int
+    version: int
 
 
 def locked(session: Session, auction_id: UUID) -> Auction:
@@ -136,8 +150,17 @@ def kind_of(session: Session, auction_id: UUID) -> AuctionKind:
     return AuctionKind(kind)
 
 
-def _auctions() -> Select[Auction, str, datetime]:
-    return select(Auction, User.display_name, func.now().label("now")).join(
+def _auctions() -> Select[Auction, str, datetime, UUID]:
+    again = aliased(Auction)
+    relisted_as = (
+        select(again.id)
+        .where(again.relisted_from == Auction.id, again.status != AuctionStatus.DRAFT)
+        .order_by(again.id.desc())
+        .limit(1)
+        .correlate(Auction)
+        .scalar_subquery()
+    )
+    return select(Auction, User.display_name, func.now().label("now"), relisted_as.label("relisted_as")).join(
         User, User.id == Auction.seller_id
     )
 
@@ -165,8 +188,8 @@ def rules_state(auction: Auction) -> rules.State:
     )
 
 
-def _view(row: Row[Auction, str, datetime], viewer_id: UUID | None) -> AuctionView:
-    auction, seller_name, now = row
+def _view(row: Row[Auction, str, datetime, UUID], viewer_id: UUID | None) -> AuctionView:
+    auction, seller_name, now, relisted_as = row
     known = rules_state(auction)
     state = state_of(auction, now)
     over = state not in (AuctionState.DRAFT, AuctionState.SCHEDULED, AuctionState.LIVE)
@@ -182,8 +205,10 @@ def _view(row: Row[Auction, str, datetime], viewer_id: UUID | None) -> AuctionVi
         state=state,
         category=auction.category_code,
         condition=Condition(auction.condition) if auction.condition else None,
+        deliveries=[Delivery(delivery) for delivery in auction.deliveries],
         title=auction.title,
         description=auction.description,
+        addenda=msgspec.convert(auction.addenda, list[Addendum]),
         start_price=auction.start_price,
         increments=steps(auction.increments),
         opens_at=to_ms(auction.opens_at),
@@ -202,7 +227,10 @@ def _view(row: Row[Auction, str, datetime], viewer_id: UUID | None) -> AuctionVi
         hammer_price=auction.hammer_price if sold else None,
         winner_paddle=auction.leader_paddle if sold else None,
         cancel_reason=auction.cancel_reason if auction.status == AuctionStatus.CANCELLED else None,
+        relisted_from=auction.relisted_from,
+        relisted_as=relisted_as,
         created_at=to_ms(auction.created_at),
+        version=auction.version,
     )
 
 

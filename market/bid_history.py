@@ -1,12 +1,15 @@
 """The bids of an auction as everybody sees them, and a bidder's own."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from math import ceil
 from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, or_, select, tuple_
+from sqlalchemy import BigInteger, Row, cast, func, select, true, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from market import auctions
@@ -90,28 +93,51 @@ def bids(session: Session, auction_id: UUID, cursor: str | None, limit: int) -> 
 
 
 def prices(session: Session, auction_id: UUID) -> Prices:
-    """The price after the bids of an auction: at most `MAX_POINTS`, evenly chosen, always with the first and the last.
+    """The price after the bids of an auction: at most `MAX_POINTS`, evenly chosen by their numbers, always with the
+    first and the last. However many bids there are, PostgreSQL reads those alone.
 
     Refuses with `not_found`.
     """
-    auctions.get(session, auction_id)
-    order = (Bid.epoch, Bid.seq)
-    numbered = (
-        select(
-            Bid.at,
-            Bid.price,
-            func.row_number().over(order_by=order).label("number"),
-            func.count().over().label("total"),
-        )
-        .where(Bid.auction_id == auction_id)
-        .subquery()
-    )
-    row = numbered.c
+    auctions.kind_of(session, auction_id)
+    spans = _spans(session, auction_id)
+    if not spans:
+        return Prices([])
+    first, last = spans[0].first, spans[-1].last
     # The least with which they are not too many, the last one included.
-    step = func.greatest((row.total + MAX_POINTS - 3) // (MAX_POINTS - 1), 1)
-    chosen = or_((row.number - 1) % step == 0, row.number == row.total)
-    found = session.execute(select(row.at, row.price).where(chosen).order_by(row.number))
+    step = max(ceil((last - first) / (MAX_POINTS - 1)), 1)
+    numbers = [*range(first, last, step), last]
+    chosen = [(span.epoch, n) for span in spans for n in numbers if span.first <= n <= span.last]
+    wanted = func.unnest(*(cast(column, ARRAY(BigInteger)) for column in zip(*chosen, strict=True)))
+    place = wanted.table_valued("epoch", "seq").render_derived()
+    # The limit makes PostgreSQL look each one up: else it may prefer to read all bids of the auction.
+    bid = (
+        select(Bid.at, Bid.price)
+        .where(Bid.auction_id == auction_id, Bid.epoch == place.c.epoch, Bid.seq == place.c.seq)
+        .limit(1)
+        .lateral()
+    )
+    found = session.execute(select(bid.c.at, bid.c.price).join_from(place, bid, true()).order_by(place.c.seq))
     return Prices([PricePoint(to_ms(at), price) for at, price in found])
+
+
+def _spans(session: Session, auction_id: UUID) -> Sequence[Row[int, int, int]]:
+    """The epochs in which an auction got bids, in their order, each with its first and last number. Numbers go on over
+    epochs. The index is asked for one epoch after the other."""
+    epochs = (
+        select(func.min(Bid.epoch).label("epoch")).where(Bid.auction_id == auction_id).cte(recursive=True)
+    )
+    after = select(func.min(Bid.epoch)).where(Bid.auction_id == auction_id, Bid.epoch > epochs.c.epoch)
+    epochs = epochs.union_all(select(after.scalar_subquery()).where(epochs.c.epoch.is_not(None)))
+    within = [Bid.auction_id == auction_id, Bid.epoch == epochs.c.epoch]
+    return session.execute(
+        select(
+            epochs.c.epoch,
+            select(func.min(Bid.seq)).where(*within).scalar_subquery().label("first"),
+            select(func.max(Bid.seq)).where(*within).scalar_subquery().label("last"),
+        )
+        .where(epochs.c.epoch.is_not(None))
+        .order_by(epochs.c.epoch)
+    ).all()
 
 
 def own_bids(session: Session, bidder_id: UUID, cursor: str | None, limit: int) -> Page[OwnBid]:

@@ -6,22 +6,27 @@ released in the transaction in which somebody else takes the lead. So the holds 
 Every bid locks the auction first and money last, both accounts of a transfer in the order of their ids. Bids on one
 auction are decided one after the other; the same money bid on two auctions at once is held for one of them.
 
-Redis has a copy of the auction for its viewers (`to_mirror`), never the truth. The caller writes it after the commit.
+Redis has a copy of the auction for its viewers (`Mirror`), never the truth. The caller writes it after the commit, with
+every record that Redis has not confirmed. A sweep notes what Redis has (`note_copies`) and brings the rest.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import timedelta
+from itertools import pairwise
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, ScalarSelect, func, select
+from sqlalchemy.orm import Session, aliased
 
 from market import (
     accounts,
     auctions,
     bid_news,
     blocks,
+    due,
     hot_copies,
     ledger,
     neighbourhoods,
@@ -29,25 +34,34 @@ from market import (
     rules,
     settlement,
 )
+from market.alarms import Alarm
 from market.auctions import locked, not_found
+from market.due import Due
 from market.errors import Refusal
 from market.neighbourhoods import Radius
+from market.settlement import Settled
 from market.times import clock, from_ms, to_ms
-from store.hot import HotAuction
+from store.database import any_id
+from store.hot import HISTORY_LENGTH, HotAuction
 from store.ids import new_id
-from store.models import Auction, AuctionKind, AuctionStatus, Bid, Paddle, PaddleStatus
-from store.records import BidRecord, Record, SealRecord
+from store.models import Auction, AuctionKind, AuctionStatus, Bid, Extension, Paddle, PaddleStatus
+from store.records import BidRecord, ExtensionRecord, Record, SealRecord
 
-BATCH = 500
-"""How many auctions a sweep handles at a time."""
+BATCH = 100
+"""How many copies a sweep handles at a time. It bounds the memory: each may have a whole history to tell."""
+
+LOOKED_AFTER = timedelta(hours=1)
+"""How long after its seal a copy is still compared with what PostgreSQL has."""
 
 
 class Mirror(msgspec.Struct, frozen=True):
-    """An auction as it is to stand in Redis, the records that have led there since the last time, and how it ended."""
+    """What to tell after the commit: the auction as it is to stand in Redis, the records that Redis has not confirmed,
+    how it ended, and what its settlement came to if it ended just now."""
 
     auction: HotAuction
     records: list[Record]
     seal: SealRecord | None
+    settled: Settled | Alarm | None
 
 
 def place(
@@ -93,11 +107,11 @@ def place(
     _update(auction, outcome)
     session.flush()
     _tell(session, accepted)
-    records: list[Record] = [record]
+    settled = None
     if outcome.bought:
-        records.append(_seal(session, auction, rules.seal(rules.apply(state, outcome), outcome.at)))
+        settled = _seal(session, auction, rules.seal(rules.apply(state, outcome), outcome.at))
     session.flush()
-    return record, _mirror(auction, records)
+    return record, _mirror(session, auction, settled)
 
 
 def close(session: Session, auction_id: UUID) -> Mirror | None:
@@ -108,8 +122,8 @@ def close(session: Session, auction_id: UUID) -> Mirror | None:
     now = to_ms(clock(session))
     if now < to_ms(auction.ends_at):
         return None
-    seal = _seal(session, auction, rules.seal(auctions.rules_state(auction), now))
-    return _mirror(auction, [seal])
+    settled = _seal(session, auction, rules.seal(auctions.rules_state(auction), now))
+    return _mirror(session, auction, settled)
 
 
 def cancel(session: Session, auction: Auction, force: bool) -> Mirror:
@@ -120,7 +134,36 @@ def cancel(session: Session, auction: Auction, force: bool) -> Mirror:
     sealed = rules.cancel(auctions.rules_state(auction), to_ms(clock(session)), force)
     if sealed is None:
         raise has_bids()
-    return _mirror(auction, [_seal(session, auction, sealed)])
+    settled = _seal(session, auction, sealed)
+    return _mirror(session, auction, settled)
+
+
+def extend(session: Session, auction_id: UUID, action_id: UUID, by_ms: int) -> Mirror | None:
+    """Move the end of a neighbourhood auction by `by_ms`, and the latest end with it. None, and nothing changes, if it
+    does not run or this action has extended it before. Refuses with `not_found`."""
+    auction = locked(session, auction_id)
+    if auction.status != AuctionStatus.PUBLISHED or auction.kind != AuctionKind.NEIGHBOURHOOD:
+        return None
+    actions = session.scalars(select(Extension.action_id).where(Extension.auction_id == auction_id))
+    state = replace(auctions.rules_state(auction), extended_by=frozenset(map(str, actions)))
+    extension = rules.extend(state, str(action_id), by_ms, to_ms(clock(session)))
+    if extension is None:
+        return None
+    auction.seq = extension.seq
+    auction.ends_at, auction.latest_end = from_ms(extension.ends_at), from_ms(extension.latest_end)
+    session.add(
+        Extension(
+            auction_id=auction_id,
+            action_id=action_id,
+            epoch=extension.epoch,
+            seq=extension.seq,
+            at=from_ms(extension.at),
+            ends_at=auction.ends_at,
+            latest_end=auction.latest_end,
+        )
+    )
+    session.flush()
+    return _mirror(session, auction)
 
 
 def has_bids() -> Refusal:
@@ -128,56 +171,86 @@ def has_bids() -> Refusal:
     return Refusal("has_bids", "Somebody has bid: the seller cannot cancel any more.")
 
 
-def due(session: Session) -> Sequence[UUID]:
-    """The neighbourhood auctions whose end, by PostgreSQL's clock, has come, the first to end first."""
-    return session.scalars(
-        select(Auction.id)
-        .where(
-            Auction.status == AuctionStatus.PUBLISHED,
-            Auction.kind == AuctionKind.NEIGHBOURHOOD,
-            # Not clock_timestamp(): it is volatile, and no index would serve. `close` reads the clock itself.
-            Auction.ends_at <= func.now(),
-        )
-        .order_by(Auction.ends_at)
-        .limit(BATCH)
-    ).all()
-
-
-def mirrored(session: Session, auction_id: UUID, seq: int) -> None:
-    """Note that Redis has the auction as it was after the record number `seq`."""
-    session.execute(
-        update(Auction).where(Auction.id == auction_id, Auction.mirrored_seq < seq).values(mirrored_seq=seq),
-        execution_options={"synchronize_session": False},
+def claim_due(session: Session, after: Due | None) -> Due | None:
+    """Lock the neighbourhood auction that `close` should end next, by PostgreSQL's clock: the first to end behind
+    `after` that no other worker has locked. None if there is none."""
+    return due.claim(
+        session,
+        Auction.ends_at,
+        Auction.id,
+        after,
+        Auction.status == AuctionStatus.PUBLISHED,
+        Auction.kind == AuctionKind.NEIGHBOURHOOD,
+        # Not clock_timestamp(): it is volatile, and no index would serve. `close` reads the clock itself.
+        Auction.ends_at <= func.now(),
     )
 
 
-def to_mirror(session: Session) -> list[Mirror]:
-    """What a crash or Redis's absence has kept from Redis."""
-    found = session.scalars(
-        select(Auction)
-        .where(
-            Auction.kind == AuctionKind.NEIGHBOURHOOD,
-            Auction.status != AuctionStatus.DRAFT,
-            Auction.mirrored_seq < Auction.seq,
-        )
-        .order_by(Auction.id)
-        .limit(BATCH)
-    )
-    return [_mirror(auction, []) for auction in found]
+def copy(session: Session, auction_id: UUID) -> Mirror:
+    """A published neighbourhood auction, to be written to Redis. Refuses with `not_found`."""
+    auction = session.get(Auction, auction_id)
+    if auction is None:
+        raise not_found()
+    return _mirror(session, auction)
 
 
-def mirror_again(session: Session, shards: Sequence[int]) -> None:
-    """Note that Redis has lost what it had of these shards' auctions. What is over is not needed there any more."""
-    session.execute(
-        update(Auction)
-        .where(
-            Auction.kind == AuctionKind.NEIGHBOURHOOD,
-            Auction.status == AuctionStatus.PUBLISHED,
-            Auction.shard.in_(shards),
-        )
-        .values(mirrored_seq=-1),
-        execution_options={"synchronize_session": False},
+def to_mirror(session: Session, after: UUID | None = None) -> list[Mirror]:
+    """The first `BATCH` of what Redis has not confirmed, by id, behind `after`."""
+    query = select(Auction).where(
+        Auction.kind == AuctionKind.NEIGHBOURHOOD,
+        Auction.status != AuctionStatus.DRAFT,
+        Auction.mirrored_seq < Auction.seq,
     )
+    if after is not None:
+        query = query.where(Auction.id > after)
+    return _mirrors(session, session.scalars(query.order_by(Auction.id).limit(BATCH)).all())
+
+
+def looked_after(session: Session, after: Due | None) -> list[Due]:
+    """The next `BATCH` of the auctions whose copies viewers may look at, by the end or the seal, behind `after`."""
+    last_at = func.greatest(Auction.ends_at, Auction.sealed_at)
+    query = select(last_at, Auction.id).where(
+        Auction.kind == AuctionKind.NEIGHBOURHOOD,
+        Auction.status != AuctionStatus.DRAFT,
+        last_at > func.now() - LOOKED_AFTER,
+    )
+    if after is not None:
+        query = query.where(due.behind(last_at, Auction.id, after))
+    return [Due(*row) for row in session.execute(query.order_by(last_at, Auction.id).limit(BATCH))]
+
+
+def note_copies(session: Session, found: Mapping[UUID, tuple[int, int] | None]) -> list[UUID]:
+    """Note which (epoch, seq) Redis has of each auction, read before this transaction. Returns those to write again.
+
+    Copies follow commits. So one that is ahead tells of bids that PostgreSQL, restored from a backup, has lost: their
+    numbers will be given again, and a fresh epoch tells the viewers to forget them.
+    """
+    rows = session.execute(
+        select(Auction.id, Auction.epoch, Auction.seq, Auction.mirrored_seq).where(
+            any_id(found) == Auction.id
+        )
+    )
+    news = [
+        row.id for row in rows if _noted(row.epoch, row.seq, found[row.id]) != (row.epoch, row.mirrored_seq)
+    ]
+    locked_rows = session.scalars(
+        select(Auction).where(any_id(news) == Auction.id).order_by(Auction.id).with_for_update(key_share=True)
+    )
+    again = []
+    for auction in locked_rows:
+        auction.epoch, auction.mirrored_seq = _noted(auction.epoch, auction.seq, found[auction.id])
+        if auction.mirrored_seq < 0:
+            again.append(auction.id)
+    return again
+
+
+def _noted(epoch: int, seq: int, found: tuple[int, int] | None) -> tuple[int, int]:
+    """The epoch that an auction is to have, and up to which number Redis has its records there; -1: nothing."""
+    if found is None or found < (epoch, 0):
+        return epoch, -1
+    if found > (epoch, seq):
+        return found[0] + 1, -1
+    return epoch, found[1]
 
 
 def _state(session: Session, auction: Auction, bidder_id: UUID, known: rules.Accepted | None) -> rules.State:
@@ -186,7 +259,8 @@ def _state(session: Session, auction: Auction, bidder_id: UUID, known: rules.Acc
         select(Paddle.number).where(Paddle.auction_id == auction.id, Paddle.bidder_id == bidder_id)
     )
     # After the seal, which has the last number, no clock that steps back may open the auction again.
-    decided_at = auction.sealed_at or session.scalar(select(Bid.at).where(*_numbered(auction, auction.seq)))
+    last_bid = _numbered(auction, _last_bid(auction, auction.seq))
+    decided_at = auction.sealed_at or session.scalar(select(Bid.at).where(*last_bid))
     return replace(
         auctions.rules_state(auction),
         decided_at=0 if decided_at is None else to_ms(decided_at),
@@ -196,8 +270,14 @@ def _state(session: Session, auction: Auction, bidder_id: UUID, known: rules.Acc
     )
 
 
-def _numbered(auction: Auction, seq: int) -> list[ColumnElement[bool]]:
-    return [Bid.auction_id == auction.id, Bid.epoch == auction.epoch, Bid.seq == seq]
+def _last_bid(auction: Auction, up_to: int) -> ScalarSelect[int]:
+    """The number of the last bid up to this number, of any epoch: the numbers go on over them, and extensions have
+    some, too."""
+    return select(func.max(Bid.seq)).where(Bid.auction_id == auction.id, Bid.seq <= up_to).scalar_subquery()
+
+
+def _numbered(auction: Auction, seq: ScalarSelect[int]) -> list[ColumnElement[bool]]:
+    return [Bid.auction_id == auction.id, Bid.seq == seq]
 
 
 def _answer(session: Session, auction: Auction, bidder_id: UUID, ref: str) -> rules.Accepted | None:
@@ -207,12 +287,14 @@ def _answer(session: Session, auction: Auction, bidder_id: UUID, ref: str) -> ru
     )
     if bid is None:
         return None
-    before = session.execute(
-        select(Bid.leader_id, Bid.price).where(*_numbered(auction, bid.seq - 1))
-    ).one_or_none()
-    state = auctions.rules_state(auction)
+    before = session.scalar(select(Bid).where(*_numbered(auction, _last_bid(auction, bid.seq - 1))))
+    return _accepted(auction, bid, before)
+
+
+def _accepted(auction: Auction, bid: Bid, before: Bid | None) -> rules.Accepted:
+    """What the rules said of a stored bid, which came after `before`."""
     after = replace(
-        state,
+        auctions.rules_state(auction),
         price=bid.price,
         lead=rules.Lead(str(bid.leader_id), bid.leader_paddle, bid.leader_maximum),
         bids=bid.bids,
@@ -221,9 +303,9 @@ def _answer(session: Session, auction: Auction, bidder_id: UUID, ref: str) -> ru
         epoch=bid.epoch,
         seq=bid.seq,
         at=to_ms(bid.at),
-        bidder=str(bidder_id),
+        bidder=str(bid.bidder_id),
         paddle=bid.paddle,
-        ref=ref,
+        ref=bid.ref,
         maximum=bid.maximum,
         price=bid.price,
         leader=str(bid.leader_id),
@@ -282,7 +364,7 @@ def _tell(session: Session, accepted: bid_news.Accepted) -> None:
     notifications.notify(session, [*bid_news.of_bid(accepted), *bid_news.leading_again(session, taken)])
 
 
-def _seal(session: Session, auction: Auction, sealed: rules.Sealed | rules.NotYet) -> SealRecord:
+def _seal(session: Session, auction: Auction, sealed: rules.Sealed | rules.NotYet) -> Settled | Alarm | None:
     """End the auction and settle it: order and money in the transaction of the hammer."""
     assert isinstance(sealed, rules.Sealed)
     auction.status, auction.sealed_at = AuctionStatus.SEALED, from_ms(sealed.at)
@@ -290,8 +372,7 @@ def _seal(session: Session, auction: Auction, sealed: rules.Sealed | rules.NotYe
     auction.hammer_price = sealed.price if sealed.leader else None
     auction.cancelled = sealed.cancelled
     session.flush()
-    settlement.settle(session, auction.id)
-    return _seal_record(auction, sealed)
+    return settlement.settle(session, auction.id)
 
 
 def _sealed(auction: Auction) -> rules.Sealed | None:
@@ -312,14 +393,70 @@ def _sealed(auction: Auction) -> rules.Sealed | None:
     )
 
 
-def _seal_record(auction: Auction, sealed: rules.Sealed) -> SealRecord:
-    return SealRecord(auction=auction.id, **asdict(sealed))
-
-
-def _mirror(auction: Auction, records: list[Record]) -> Mirror:
+def _seal_record(auction: Auction) -> SealRecord | None:
     sealed = _sealed(auction)
-    seal = None if sealed is None else _seal_record(auction, sealed)
-    return Mirror(hot_copies.hot_copy(auction, []), records, seal)
+    return None if sealed is None else SealRecord(auction=auction.id, **asdict(sealed))
+
+
+def _mirror(session: Session, auction: Auction, settled: Settled | Alarm | None = None) -> Mirror:
+    [mirror] = _mirrors(session, [auction])
+    return msgspec.structs.replace(mirror, settled=settled)
+
+
+def _mirrors(session: Session, found: Sequence[Auction]) -> list[Mirror]:
+    """The auctions with what Redis has not confirmed, as far back as it keeps records. A fresh epoch begins anew."""
+    any_of_them = any_id([auction.id for auction in found]) == Auction.id
+    seen = func.greatest(Auction.mirrored_seq, Auction.seq - HISTORY_LENGTH)
+    earlier = aliased(Bid)
+    # The bid before them, too: it tells who was outbid by the first.
+    last_seen = (
+        select(func.coalesce(func.max(earlier.seq), 0))
+        .where(earlier.auction_id == Auction.id, earlier.epoch == Auction.epoch, earlier.seq <= seen)
+        .scalar_subquery()
+    )
+    bids: defaultdict[UUID, list[Bid | None]] = defaultdict(lambda: [None])
+    for bid in session.scalars(
+        select(Bid)
+        .join(Auction, (Auction.id == Bid.auction_id) & (Auction.epoch == Bid.epoch))
+        .where(any_of_them, Bid.seq >= last_seen)
+        .order_by(Bid.auction_id, Bid.seq)
+    ):
+        bids[bid.auction_id].append(bid)
+    extensions: defaultdict[UUID, list[Extension]] = defaultdict(list)
+    for extension in session.scalars(
+        select(Extension)
+        .join(Auction, (Auction.id == Extension.auction_id) & (Auction.epoch == Extension.epoch))
+        .where(any_of_them, Extension.seq > seen)
+    ):
+        extensions[extension.auction_id].append(extension)
+    mirrors = []
+    for auction in found:
+        first = max(auction.mirrored_seq, auction.seq - HISTORY_LENGTH) + 1
+        seal = _seal_record(auction)
+        records: list[Record] = [
+            _bid_record(auction.id, _accepted(auction, bid, before))
+            for before, bid in pairwise(bids[auction.id])
+            if bid is not None
+        ]
+        records += [_extension_record(extension) for extension in extensions[auction.id]]
+        records += [] if seal is None else [seal]
+        # A sweep locks nothing: what came since it read the auction is for the next one.
+        unconfirmed = [record for record in records if first <= record.seq <= auction.seq]
+        unconfirmed.sort(key=lambda record: record.seq)
+        mirrors.append(Mirror(hot_copies.hot_copy(auction, []), unconfirmed, seal, None))
+    return mirrors
+
+
+def _extension_record(extension: Extension) -> ExtensionRecord:
+    return ExtensionRecord(
+        auction=extension.auction_id,
+        epoch=extension.epoch,
+        seq=extension.seq,
+        at=to_ms(extension.at),
+        action=extension.action_id,
+        ends_at=to_ms(extension.ends_at),
+        latest_end=to_ms(extension.latest_end),
+    )
 
 
 def _bid_record(auction_id: UUID, accepted: rules.Accepted) -> BidRecord:

@@ -1,4 +1,5 @@
-"""Whom a user wants nothing to do with: neither messages nor bids. What is bought already is carried through."""
+"""Whom a user wants nothing to do with: no messages, questions or bids. What is bought already is carried
+through."""
 
 from uuid import UUID
 

@@ -10,7 +10,7 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy import func, literal, or_, select, union_all, update
 from sqlalchemy.orm import Session
 
-from market import mails, notifications, orders, photos, sessions, wallet, words
+from market import mails, notifications, orders, photos, questions, sessions, wallet, words
 from market.errors import Refusal
 from store.models import (
     Auction,
@@ -25,6 +25,7 @@ from store.models import (
     Role,
     SecondFactor,
     User,
+    Watch,
 )
 
 NAME = "Deleted user"
@@ -71,12 +72,13 @@ def delete(session: Session, user_id: UUID, password_hash: str) -> list[UUID]:
         execution_options={"synchronize_session": False},
     )
     words.forget_drafts(session, user_id)
+    questions.forget_texts(session, user_id)
     photos.discard_drafts(session, user_id)
     photos.discard_avatar(session, user_id)
     mails.forget_user(session, user_id, email)
     notifications.forget_user(session, user_id)
     # The answers that are kept for idempotency repeat what the user has written.
-    for table in (SecondFactor, Neighbourhood, IdempotencyKey):
+    for table in (SecondFactor, Neighbourhood, IdempotencyKey, Watch):
         session.execute(
             delete_from(table).where(table.user_id == user_id),
             execution_options={"synchronize_session": False},

@@ -1,11 +1,13 @@
 """Handing over: the two agree where and when, and at the meeting the buyer's code pays the seller.
 
-The code is made from the order, the number of the agreement and a key that only the REST processes have. It is
-stored nowhere: who reads the database can complete no order, and a new agreement has a new code. Each try is counted
-in a transaction of its own before it is looked at, so tries at the same moment are counted, too.
+The code is made from the order, the number of the agreement and a key that only the REST processes have; there are
+several while the key is exchanged. It is stored nowhere: who reads the database can complete no order, and a new
+agreement has a new code. Each try is counted in a transaction of its own before it is looked at, so tries at the same
+moment are counted, too.
 """
 
 import hmac
+from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import sha256
 from uuid import UUID
@@ -26,19 +28,23 @@ KEPT_FOR = timedelta(days=14)
 """From the agreed time until the order is cancelled, if nobody says anything."""
 CONTEST_WITHIN = timedelta(days=3)
 
-MAX_TRIES = 5
+TRIES_AT_ONCE = 5
 LOCKED_FOR = timedelta(hours=1)
 """After so many wrong codes none is looked at for so long."""
+MAX_TRIES = 20
+"""Of the codes of one agreement: guessing the right one then succeeds once in 50,000 times."""
 
 
 def propose(session: Session, user_id: UUID, order_id: UUID, place: str, meet_at: int) -> OrderView:
     """Propose to meet at `place` at `meet_at` (ms), instead of whatever was proposed before. What is agreed holds until
     the other side accepts.
 
-    Refuses with `not_found`, `wrong_state` or `invalid_time` (not within `MEET_WITHIN` from now).
+    Refuses with `not_found`, `wrong_state`, `delivery_not_offered` or `invalid_time` (not within `MEET_WITHIN` from
+    now).
     """
     order = orders.locked(session, user_id, order_id)
     orders.require(order, Action.AGREE)
+    orders.require_offered(session, order, Delivery.HANDOVER)
     now = clock(session)
     latest = to_ms(now + MEET_WITHIN)
     if not to_ms(now) < meet_at <= latest:
@@ -73,46 +79,51 @@ def accept(session: Session, user_id: UUID, order_id: UUID, number: int) -> Orde
     if handover.proposer_id == user_id:
         raise Refusal("own_proposal", "The other side must accept it.")
     order.proposal, order.agreement, order.delivery = None, number, Delivery.HANDOVER
-    order.code_tries, order.absent_id = 0, None
+    order.code_tries, order.code_tried_at, order.absent_id = 0, None, None
     orders.move(session, order, Action.AGREE, user_id, handover.meet_at + KEPT_FOR)
     return orders.get(session, user_id, order_id)
 
 
-def code(session: Session, user_id: UUID, order_id: UUID, key: bytes) -> str:
-    """The code that the buyer shows at the meeting. Refuses with `not_found`, `forbidden` or `wrong_state`."""
+def code(session: Session, user_id: UUID, order_id: UUID, keys: Sequence[bytes]) -> str:
+    """The code that the buyer shows at the meeting, made with the first of `keys`.
+
+    Refuses with `not_found`, `forbidden` or `wrong_state`.
+    """
     order = orders.own(session, user_id, order_id)
     if user_id != order.buyer_id:
         raise Refusal("forbidden", "Only the buyer has the code.")
     orders.require(order, Action.HAND_OVER)
-    return _code(order, key)
+    return _code(order, keys[0])
 
 
 def count_try(session: Session, user_id: UUID, order_id: UUID) -> None:
     """Count a try, before `complete` looks at its code; nothing happens where no code is wanted.
 
-    Refuses with `not_found` or `code_locked`.
+    Refuses with `not_found`, `code_locked` or `too_many_tries` (for this agreement).
     """
     order = orders.locked(session, user_id, order_id)
     if user_id != order.seller_id or (order.state, Action.HAND_OVER) not in orders.TRANSITIONS:
         return
+    if order.code_tries >= MAX_TRIES:
+        raise Refusal("too_many_tries", "Too many wrong codes. Agree anew: that gives a new code.")
     now = clock(session)
-    if order.code_tries >= MAX_TRIES and order.code_tried_at is not None:
+    if order.code_tried_at is not None and order.code_tries % TRIES_AT_ONCE == 0:
         until = order.code_tried_at + LOCKED_FOR
         if now < until:
             raise Refusal("code_locked", "Too many wrong codes. Try again later.", until=to_ms(until))
-        order.code_tries = 0
     order.code_tries += 1
     order.code_tried_at = now
 
 
-def complete(session: Session, user_id: UUID, order_id: UUID, code: str, key: bytes) -> OrderView:
-    """The seller enters the buyer's code: the goods have changed hands, and the seller gets the money.
+def complete(session: Session, user_id: UUID, order_id: UUID, code: str, keys: Sequence[bytes]) -> OrderView:
+    """The seller enters the buyer's code, made with one of `keys`: the goods have changed hands, and the seller
+    gets the money.
 
     Refuses with `not_found`, `forbidden`, `wrong_state`, `wrong_code` or `balance_too_large`.
     """
     order = orders.locked(session, user_id, order_id)
     orders.require(order, Action.HAND_OVER, orders.side_of(order, user_id))
-    if not hmac.compare_digest(code, _code(order, key)):
+    if not any(hmac.compare_digest(code, _code(order, key)) for key in keys):
         raise Refusal("wrong_code", "This is not the code that the buyer has now.")
     orders.move(session, order, Action.HAND_OVER, user_id)
     return orders.get(session, user_id, order_id)

@@ -18,6 +18,7 @@ from store.models import (
     Auction,
     AuctionKind,
     AuctionStatus,
+    Extension,
     LogPosition,
     Paddle,
     PaddleStatus,
@@ -41,10 +42,16 @@ def hot_state(session: Session, auction_id: UUID) -> HotAuction | None:
         )
     )
     position = session.scalar(select(LogPosition.position).where(LogPosition.shard == auction.shard))
-    return hot_copy(auction, [HotPaddle(*row) for row in paddles], position or "0-0")
+    actions = session.scalars(select(Extension.action_id).where(Extension.auction_id == auction_id)).all()
+    return hot_copy(auction, [HotPaddle(*row) for row in paddles], position or "0-0", actions)
 
 
-def hot_copy(auction: Auction, paddles: Sequence[HotPaddle], log_position: str = "0-0") -> HotAuction:
+def hot_copy(
+    auction: Auction,
+    paddles: Sequence[HotPaddle],
+    log_position: str = "0-0",
+    extended_by: Sequence[UUID] = (),
+) -> HotAuction:
     """The auction, as it stands in its row, for Redis."""
     return HotAuction(
         auction_id=auction.id,
@@ -68,6 +75,7 @@ def hot_copy(auction: Auction, paddles: Sequence[HotPaddle], log_position: str =
         bids=auction.bids,
         log_position=log_position,
         paddles=paddles,
+        extended_by=extended_by,
     )
 
 

@@ -1,14 +1,16 @@
-"""What a seller does with a listing: draft it, publish it."""
+"""What a seller does with a listing: draft it, edit it, publish it, delete it, list it again."""
 
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from sqlalchemy.orm import Session
 
-from market import accounts, auctions, categories, neighbourhoods, words
+from market import accounts, auctions, categories, editing, neighbourhoods, photos, words
 from market.auctions import AuctionView, locked
-from market.errors import Refusal
+from market.errors import Refusal, outdated
 from market.neighbourhoods import Radius
 from market.rules import MAX_AMOUNT, BuyNowUntil
 from market.times import clock, from_ms, to_ms
@@ -18,6 +20,7 @@ from store.models import (
     AuctionKind,
     AuctionStatus,
     Condition,
+    Delivery,
 )
 
 MAX_TITLE = 200
@@ -29,6 +32,12 @@ MAX_AHEAD_MS = 365 * 24 * 3600 * 1000
 """How far from now the end may be."""
 MAX_SOFT_CLOSE_MS = 3600 * 1000
 MAX_CAP_MS = 24 * 3600 * 1000
+MAX_ADDENDUM = 2_000
+"""Characters of one."""
+MAX_ADDENDA = 20
+
+RELISTED = frozenset({AuctionStatus.UNSOLD, AuctionStatus.CANCELLED})
+"""What may be listed again."""
 
 
 class SoftClose(msgspec.Struct, frozen=True):
@@ -51,7 +60,7 @@ class Draft(msgspec.Struct, frozen=True):
     """An auction to be made. Amounts in minor units, times in ms. `increments` are (from price, increment), the first
     from 0. Without `opens_at` it opens now. `reserve` and `buy_now` are above the start price, `buy_now` not below the
     reserve; `buy_now_until` belongs to it. With a `place` it is a neighbourhood auction. `category` is the code of a
-    leaf."""
+    leaf. `deliveries` are the ways, each once, in which the goods may change hands."""
 
     title: str
     description: str
@@ -66,50 +75,183 @@ class Draft(msgspec.Struct, frozen=True):
     place: Place | None = None
     category: str = categories.OTHER
     condition: Condition | None = None
+    deliveries: tuple[Delivery, ...] = tuple(Delivery)
 
 
 def create(session: Session, seller_id: UUID, draft: Draft) -> AuctionView:
     """Make a draft. Refuses with `invalid_auction`, naming the `field`, or with `not_a_neighbour`."""
     accounts.keep(session, seller_id)
+    auction = _new(seller_id)
+    _put(session, auction, draft.place)
+    _write(session, auction, draft)
+    return auctions.get(session, auction.id, seller_id)
+
+
+def edit(
+    session: Session, seller_id: UUID, auction_id: UUID, version: int, changes: Mapping[str, Any]
+) -> AuctionView:
+    """Give some of what a `Draft` has new values, or add the text `addendum` to the description; `market.editing` says
+    what may change when.
+
+    Refuses with `not_found`, `forbidden` (somebody else's), `precondition_failed` if it is not in this `version` (any
+    more), `wrong_state` with the `fields` that may not change (any more), or as `create` does.
+    """
+    accounts.keep(session, seller_id)
+    auction = _own(session, seller_id, auction_id)
+    if auction.version != version:
+        raise outdated()
+    now = clock(session)
+    editing.require(auction, now, changes)
+    auction.version += 1
+    values = dict(changes)
+    if editing.ADDENDUM in values:
+        _add_text(auction, values.pop(editing.ADDENDUM), to_ms(now))
+    if values:
+        if "place" in values:
+            place = values["place"]
+            _put(session, auction, place and msgspec.convert(place, Place, from_attributes=True))
+        fields = msgspec.structs.asdict(_draft_of(auction)) | values
+        _write(session, auction, msgspec.convert(fields, Draft, from_attributes=True))
+    session.flush()
+    return auctions.get(session, auction_id, seller_id)
+
+
+def delete(session: Session, seller_id: UUID, auction_id: UUID) -> None:
+    """Delete a draft and its photos, for good.
+
+    Refuses with `not_found`, `forbidden` (somebody else's) or `wrong_state` (no draft any more).
+    """
+    auction = _own(session, seller_id, auction_id)
+    if auction.status != AuctionStatus.DRAFT:
+        raise _published_already()
+    photos.discard_of(session, auction_id)
+    session.delete(auction)
+    session.flush()
+
+
+def duplicate(
+    session: Session, seller_id: UUID, auction_id: UUID, opens_at: int | None, ends_at: int | None
+) -> AuctionView:
+    """Make a draft of what an own auction says, but for its photos and addenda. It opens at `opens_at` (ms; None: now)
+    and runs, without `ends_at`, as long as the other one was planned to.
+
+    Refuses with `not_found`, `forbidden` (somebody else's) or `invalid_auction`, naming the `field`.
+    """
+    accounts.keep(session, seller_id)
+    return _copy(session, _own(session, seller_id, auction_id), opens_at, ends_at, None)
+
+
+def relist(
+    session: Session, seller_id: UUID, auction_id: UUID, opens_at: int | None, ends_at: int | None
+) -> AuctionView:
+    """`duplicate` what was not sold, and link the two.
+
+    Refuses as that does, and with `wrong_state` unless the auction ended without a sale.
+    """
+    accounts.keep(session, seller_id)
+    auction = _own(session, seller_id, auction_id)
+    if auction.status not in RELISTED:
+        raise Refusal("wrong_state", "Only what has ended without being sold is listed again.")
+    return _copy(session, auction, opens_at, ends_at, auction.id)
+
+
+def _own(session: Session, seller_id: UUID, auction_id: UUID) -> Auction:
+    """The locked auction. Refuses with `not_found`, or `forbidden` if it is somebody else's."""
+    auction = locked(session, auction_id)
+    if auction.seller_id != seller_id:
+        raise Refusal("forbidden", "This is for the seller of the auction to do.")
+    return auction
+
+
+def _published_already() -> Refusal:
+    return Refusal("wrong_state", "The auction was published already.")
+
+
+def _new(seller_id: UUID) -> Auction:
+    """A row without its contents: `_put` and `_write` give it those."""
+    auction_id = new_id()
+    return Auction(id=auction_id, shard=shard_of(auction_id), seller_id=seller_id)
+
+
+def _put(session: Session, auction: Auction, place: Place | None) -> None:
+    """Say among whom the auction is held. Refuses with `not_a_neighbour`."""
+    region_code, cell = (None, None)
+    if place is not None:
+        region_code, cell = neighbourhoods.place_of(session, auction.seller_id, place.neighbourhood_id)
+    auction.kind = AuctionKind.LIVE if place is None else AuctionKind.NEIGHBOURHOOD
+    auction.region_code, auction.cell = region_code, cell
+    auction.radius = None if place is None else place.radius
+
+
+def _write(session: Session, auction: Auction, draft: Draft) -> None:
+    """Let the auction say what the draft does, except where. Refuses with `invalid_auction`, naming the `field`."""
     now = to_ms(clock(session))
     opens_at = now if draft.opens_at is None else draft.opens_at
     _validate(draft, opens_at, now)
     if not categories.is_leaf(session, draft.category):
         raise _impossible("category")
     soft = draft.soft_close or SoftClose(0, 0, 0)
-    place = draft.place
-    region_code, cell = (None, None)
-    if place is not None:
-        region_code, cell = neighbourhoods.place_of(session, seller_id, place.neighbourhood_id)
-    auction_id = new_id()
-    session.add(
-        Auction(
-            id=auction_id,
-            shard=shard_of(auction_id),
-            seller_id=seller_id,
-            kind=AuctionKind.LIVE if place is None else AuctionKind.NEIGHBOURHOOD,
-            region_code=region_code,
-            cell=cell,
-            radius=None if place is None else place.radius,
-            category_code=draft.category,
-            condition=draft.condition,
-            title=draft.title,
-            description=draft.description,
-            start_price=draft.start_price,
-            increments=[list(step) for step in draft.increments],
-            opens_at=from_ms(opens_at),
-            ends_at=from_ms(draft.ends_at),
-            latest_end=from_ms(draft.ends_at + soft.cap_ms),
-            soft_close_window_ms=soft.window_ms,
-            soft_close_extension_ms=soft.extension_ms,
-            reserve=draft.reserve,
-            buy_now_price=draft.buy_now,
-            buy_now_until=draft.buy_now_until,
-        )
-    )
+    auction.category_code, auction.condition = draft.category, draft.condition
+    auction.deliveries = list(draft.deliveries)
+    auction.title, auction.description = draft.title, draft.description
+    auction.start_price = draft.start_price
+    auction.increments = [list(step) for step in draft.increments]
+    auction.opens_at, auction.ends_at = from_ms(opens_at), from_ms(draft.ends_at)
+    auction.latest_end = from_ms(draft.ends_at + soft.cap_ms)
+    auction.soft_close_window_ms, auction.soft_close_extension_ms = soft.window_ms, soft.extension_ms
+    auction.soft_close_cap_ms = soft.cap_ms
+    auction.reserve = draft.reserve
+    auction.buy_now_price, auction.buy_now_until = draft.buy_now, draft.buy_now_until
+    session.add(auction)
     session.flush()
-    words.remember(session, auction_id, draft.title, draft.description)
-    return auctions.get(session, auction_id, seller_id)
+    words.remember(session, auction.id, draft.title, draft.description)
+
+
+def _draft_of(auction: Auction) -> Draft:
+    """What the auction says, with the times that were planned, except where."""
+    soft = SoftClose(auction.soft_close_window_ms, auction.soft_close_extension_ms, auction.soft_close_cap_ms)
+    return Draft(
+        title=auction.title,
+        description=auction.description,
+        start_price=auction.start_price,
+        increments=auctions.steps(auction.increments),
+        opens_at=to_ms(auction.opens_at),
+        ends_at=to_ms(auction.latest_end) - soft.cap_ms,
+        soft_close=soft if soft.window_ms else None,
+        reserve=auction.reserve,
+        buy_now=auction.buy_now_price,
+        buy_now_until=BuyNowUntil(auction.buy_now_until) if auction.buy_now_until else None,
+        category=auction.category_code,
+        condition=Condition(auction.condition) if auction.condition else None,
+        deliveries=tuple(Delivery(delivery) for delivery in auction.deliveries),
+    )
+
+
+def _add_text(auction: Auction, text: str, now: int) -> None:
+    if text.strip() == "" or len(text) > MAX_ADDENDUM or "\0" in text or len(auction.addenda) == MAX_ADDENDA:
+        raise _impossible(editing.ADDENDUM)
+    # A new list: a change inside the old one would not be noticed.
+    auction.addenda = [*auction.addenda, {"at": now, "text": text}]
+
+
+def _copy(
+    session: Session, other: Auction, opens_at: int | None, ends_at: int | None, relisted_from: UUID | None
+) -> AuctionView:
+    """A draft of what `other` says. It is held among the same neighbours; publishing asks whether they still are."""
+    said = _draft_of(other)
+    assert said.opens_at is not None
+    opens_at = to_ms(clock(session)) if opens_at is None else opens_at
+    ends_at = opens_at + said.ends_at - said.opens_at if ends_at is None else ends_at
+    copy = _new(other.seller_id)
+    copy.kind, copy.region_code, copy.cell, copy.radius = (
+        other.kind,
+        other.region_code,
+        other.cell,
+        other.radius,
+    )
+    copy.relisted_from = relisted_from
+    _write(session, copy, msgspec.structs.replace(said, opens_at=opens_at, ends_at=ends_at))
+    return auctions.get(session, copy.id, other.seller_id)
 
 
 def _impossible(field: str) -> Refusal:
@@ -136,6 +278,7 @@ def _validate(draft: Draft, opens_at: int, now: int) -> None:
             and 1 <= soft.extension_ms <= MAX_SOFT_CLOSE_MS
             and 1 <= soft.cap_ms <= MAX_CAP_MS
         ),
+        "deliveries": 1 <= len(draft.deliveries) == len(set(draft.deliveries)),
         "reserve": draft.reserve is None or draft.start_price < draft.reserve <= MAX_AMOUNT,
         "buy_now": draft.buy_now is None
         or (draft.start_price < draft.buy_now < MAX_AMOUNT and draft.buy_now >= (draft.reserve or 0)),
@@ -155,11 +298,9 @@ def publish(session: Session, seller_id: UUID, auction_id: UUID) -> AuctionView:
     """
     accounts.keep(session, seller_id)
     accounts.require_verified(session, seller_id)
-    auction = locked(session, auction_id)
-    if auction.seller_id != seller_id:
-        raise Refusal("forbidden", "Only its seller may publish an auction.")
+    auction = _own(session, seller_id, auction_id)
     if auction.status != AuctionStatus.DRAFT:
-        raise Refusal("wrong_state", "The auction was published already.")
+        raise _published_already()
     now = clock(session)
     if auction.ends_at <= now:
         raise Refusal("invalid_auction", "The end of the auction has passed.", field="ends_at")

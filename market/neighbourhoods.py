@@ -20,7 +20,7 @@ from market.errors import Refusal
 from market.regions import RegionView
 from market.times import to_ms
 from store.ids import new_id
-from store.models import Neighbourhood, Region, User
+from store.models import Auction, Neighbourhood, Region, User
 
 MAX_NEIGHBOURHOODS = 2
 LIFETIME = timedelta(days=30)
@@ -180,14 +180,29 @@ def cells_around(cells: Iterable[str], radius: Radius) -> list[str]:
     return sorted({near for cell in cells for near in h3.grid_disk(cell, STEPS[radius])})
 
 
-def distance(cells: Iterable[str], cell: str) -> Distance:
-    """How far `cell` is from the nearest of `cells`, such as those of whoever looks; `further` from none."""
+def distance(cells: Iterable[str], cell: str | None) -> Distance | None:
+    """How far `cell`, of an auction, is from the nearest of `cells`, of whoever looks; None if either has none."""
     own = set(cells)
+    if cell is None or not own:
+        return None
     if cell in own:
         return Distance.SAME
     if own & set(h3.grid_disk(cell, 1)):
         return Distance.NEAR
     return Distance.FURTHER
+
+
+def distance_to(
+    session: Session, user_id: UUID, auction_id: UUID, clock: ColumnElement[datetime] = CLOCK
+) -> Distance | None:
+    """How far an auction is from the user's nearest neighbourhood; None if either has none."""
+    query = (
+        select(Neighbourhood.cell, Auction.cell)
+        .join(Auction, Auction.id == auction_id)
+        .where(Neighbourhood.user_id == user_id, Neighbourhood.expires_at > clock)
+    )
+    rows = session.execute(query).all()
+    return distance([own for own, _ in rows], rows[0][1]) if rows else None
 
 
 def _own(user_id: UUID, clock: ColumnElement[datetime]) -> Select[Neighbourhood, Region, bool]:

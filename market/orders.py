@@ -5,7 +5,6 @@ and the money that goes with it moves from the order's escrow, once. Locks are t
 users by id, accounts by id. The clock is PostgreSQL's.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,7 +15,8 @@ import msgspec
 from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from market import ledger, notifications, trust
+from market import due, ledger, notifications, trust
+from market.due import Due
 from market.errors import Refusal
 from market.ledger import Posting
 from market.notifications import News, Value
@@ -39,9 +39,6 @@ from store.models import (
     User,
 )
 from store.pushes import OrderPush
-
-BATCH = 500
-"""How many orders a sweep handles at a time."""
 
 CONFIRM_WITHIN = timedelta(days=7)
 """From shipping until the order is completed without the buyer."""
@@ -130,7 +127,8 @@ class Meeting(msgspec.Struct, frozen=True):
 class OrderView(msgspec.Struct, frozen=True):
     """A sale as one of its two parties sees it. `hammer_price` in minor units, times in ms.
 
-    `proposal` waits for an answer, `agreement` holds. At `due_at` the order moves on by itself, if not null.
+    `deliveries` are the ways that the seller offers, `delivery` is the one that has begun. `proposal` waits for an
+    answer, `agreement` holds. At `due_at` the order moves on by itself, if not null.
     """
 
     id: UUID
@@ -141,6 +139,7 @@ class OrderView(msgspec.Struct, frozen=True):
     role: Side
     other_id: UUID
     other_name: str
+    deliveries: list[Delivery]
     delivery: Delivery | None
     proposal: Meeting | None
     agreement: Meeting | None
@@ -209,6 +208,13 @@ def require(order: Order, action: Action, side: Side | None = None) -> None:
         raise Refusal("wrong_state", f"This cannot be done: the order is {order.state}.", state=order.state)
 
 
+def require_offered(session: Session, order: Order, delivery: Delivery) -> None:
+    """Refuse with `delivery_not_offered` a way that the seller of the listing has not offered."""
+    offered = session.scalars(select(Auction.deliveries).where(Auction.id == order.auction_id)).one()
+    if delivery not in offered:
+        raise Refusal("delivery_not_offered", "The seller does not offer this way.", deliveries=offered)
+
+
 def move(
     session: Session,
     order: Order,
@@ -269,8 +275,13 @@ def tell(session: Session, order: Order, action: str, actor_id: UUID | None, cau
 
 
 def ship(session: Session, user_id: UUID, order_id: UUID, carrier: str, tracking_number: str) -> OrderView:
-    """The seller has sent the goods. Refuses with `not_found`, `forbidden` or `wrong_state`."""
+    """The seller has sent the goods.
+
+    Refuses with `not_found`, `forbidden`, `wrong_state` or `delivery_not_offered`.
+    """
     order = locked(session, user_id, order_id)
+    require(order, Action.SHIP, side_of(order, user_id))
+    require_offered(session, order, Delivery.SHIPPING)
     move(session, order, Action.SHIP, user_id, func.now() + CONFIRM_WITHIN)
     order.delivery, order.carrier, order.tracking_number = Delivery.SHIPPING, carrier, tracking_number
     order.proposal = None
@@ -303,11 +314,9 @@ def refund(session: Session, user_id: UUID, order_id: UUID) -> OrderView:
     return get(session, user_id, order_id)
 
 
-def due(session: Session) -> Sequence[UUID]:
-    """The orders whose time is up, the longest due first."""
-    return session.scalars(
-        select(Order.id).where(Order.due_at <= func.now()).order_by(Order.due_at).limit(BATCH)
-    ).all()
+def claim_due(session: Session, after: Due | None) -> Due | None:
+    """Lock the order whose time is up, the longest due first behind `after`, that no other worker has locked."""
+    return due.claim(session, Order.due_at, Order.id, after, Order.due_at <= func.now())
 
 
 def time_out(session: Session, order_id: UUID) -> OrderState | None:
@@ -355,7 +364,7 @@ def _party(user_id: UUID) -> ColumnElement[bool]:
     return or_(Order.buyer_id == user_id, Order.seller_id == user_id)
 
 
-def _orders(user_id: UUID) -> Select[Order, str, str, Handover, Handover, int, bool]:
+def _orders(user_id: UUID) -> Select[Order, str, list[str], str, Handover, Handover, int, bool]:
     other, proposal, agreement = aliased(User), aliased(Handover), aliased(Handover)
     is_buyer = Order.buyer_id == user_id
     read = case((is_buyer, Order.buyer_read), else_=Order.seller_read)
@@ -369,6 +378,7 @@ def _orders(user_id: UUID) -> Select[Order, str, str, Handover, Handover, int, b
         select(
             Order,
             Auction.title,
+            Auction.deliveries,
             other.display_name,
             proposal,
             agreement,
@@ -383,8 +393,8 @@ def _orders(user_id: UUID) -> Select[Order, str, str, Handover, Handover, int, b
     )
 
 
-def _view(row: Row[Order, str, str, Handover, Handover, int, bool], user_id: UUID) -> OrderView:
-    order, title, other_name, proposal, agreement, unread, reviewed = row
+def _view(row: Row[Order, str, list[str], str, Handover, Handover, int, bool], user_id: UUID) -> OrderView:
+    order, title, deliveries, other_name, proposal, agreement, unread, reviewed = row
     return OrderView(
         id=order.id,
         auction_id=order.auction_id,
@@ -394,6 +404,7 @@ def _view(row: Row[Order, str, str, Handover, Handover, int, bool], user_id: UUI
         role=side_of(order, user_id),
         other_id=other_of(order, user_id),
         other_name=other_name,
+        deliveries=[Delivery(delivery) for delivery in deliveries],
         delivery=None if order.delivery is None else Delivery(order.delivery),
         proposal=_meeting(order, proposal),
         agreement=_meeting(order, agreement),

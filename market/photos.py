@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import ColumnElement, ScalarSelect, and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from market import auctions
+from market import auctions, editing, neighbourhoods, watches
 from market.auctions import AuctionView
 from market.errors import Refusal
 from market.images import (
@@ -27,11 +27,13 @@ from market.images import (
     Pictures,
     looks_like_an_image,
 )
+from market.neighbourhoods import Distance
 from market.pages import MAX_LIMIT
+from market.times import clock
 from store.database import any_id
 from store.ids import new_id
 from store.media.interface import incoming
-from store.models import Auction, AuctionStatus, Photo, PhotoStatus, User
+from store.models import Auction, AuctionKind, AuctionStatus, Photo, PhotoStatus, User
 
 CONTENT_TYPES = ("image/jpeg", "image/png", "image/webp")
 MAX_PHOTOS = 12
@@ -88,9 +90,13 @@ class OwnPhoto(msgspec.Struct, frozen=True):
 
 
 class AuctionDetail(AuctionView, frozen=True, kw_only=True):
-    """An auction with its photos in their order."""
+    """An auction with its photos in their order, how far it is from the viewer (None without neighbourhoods), how many
+    watch it (at most `watches.MAX_COUNTED`), and whether the viewer does."""
 
+    distance: Distance | None
     photos: list[PhotoView]
+    watchers: int
+    watched: bool
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -104,13 +110,13 @@ class Job(msgspec.Struct, frozen=True):
 
 
 def announce(session: Session, owner_id: UUID, auction_id: UUID, size: int, content_type: str) -> UUID:
-    """Make room for a photo of `size` bytes, behind the others of the draft. Returns its id.
+    """Make room for a photo of `size` bytes, behind the others of the auction. Returns its id.
 
-    Refuses with `not_found`, `forbidden`, `wrong_state` (no draft any more), `unsupported_image`, `image_too_large`,
-    `too_many_photos` or `photo_quota`.
+    Refuses with `not_found`, `forbidden`, `wrong_state` (photos do not change now), `unsupported_image`,
+    `image_too_large`, `too_many_photos` or `photo_quota`.
     """
     _check_announced(size, content_type)
-    _own_draft(session, owner_id, auction_id)
+    _lock_listing(session, owner_id, auction_id)
     counted = _of(session, auction_id)
     if len(counted) >= MAX_PHOTOS:
         raise Refusal("too_many_photos", f"An auction has at most {MAX_PHOTOS} photos.")
@@ -179,11 +185,11 @@ def complete(
     """The client says that it has sent everything; `size` and `head` are what is really there.
 
     What cannot become a photo is refused at once, everything else awaits `claim`. Said again, it changes nothing.
-    Refuses with `not_found`, `wrong_state` (no draft any more) or `not_uploaded` (nothing is there).
+    Refuses with `not_found`, `wrong_state` (photos do not change now) or `not_uploaded` (nothing is there).
     """
     photo = _own(session, owner_id, photo_id)
     if photo.status == PhotoStatus.PENDING:
-        _lock_in_draft(session, photo)
+        _lock(session, photo)
     if photo.status == PhotoStatus.PENDING:
         if size is None or head is None:
             raise Refusal("not_uploaded", "The file has not arrived.")
@@ -219,11 +225,11 @@ def own_of(session: Session, owner_id: UUID, auction_id: UUID, address: Address)
 
 
 def reorder(session: Session, owner_id: UUID, auction_id: UUID, photo_ids: Sequence[UUID]) -> None:
-    """Give the photos of a draft this order: all of them, those being uploaded or made too, but no refused ones.
+    """Give the photos of an auction this order: all of them, those being uploaded or made too, but no refused ones.
 
     Refuses with `not_found`, `forbidden`, `wrong_state` or `wrong_photos`, and nothing has changed then.
     """
-    _own_draft(session, owner_id, auction_id)
+    _lock_listing(session, owner_id, auction_id)
     photos = {photo.id: photo for photo in _of(session, auction_id)}
     if len(photo_ids) != len(photos) or set(photo_ids) != set(photos):
         raise Refusal("wrong_photos", "Name every photo of the auction once.")
@@ -232,9 +238,9 @@ def reorder(session: Session, owner_id: UUID, auction_id: UUID, photo_ids: Seque
 
 
 def discard(session: Session, owner_id: UUID, photo_id: UUID) -> None:
-    """Take a photo out of a draft, or an avatar away, for good. Refuses with `not_found` or `wrong_state`."""
+    """Take a photo out of an auction, or an avatar away, for good. Refuses with `not_found` or `wrong_state`."""
     photo = _own(session, owner_id, photo_id)
-    _lock_in_draft(session, photo)
+    _lock(session, photo)
     photo.status = PhotoStatus.DELETED
 
 
@@ -309,10 +315,17 @@ def cover_address(token: str, address: Address) -> str:
 
 
 def detail(session: Session, auction_id: UUID, viewer_id: UUID | None, address: Address) -> AuctionDetail:
-    """An auction with its photos. Refuses as `auctions.get` does."""
+    """An auction with what belongs to it. Refuses as `auctions.get` does."""
     view = auctions.get(session, auction_id, viewer_id)
-    shown = of_auctions(session, [auction_id], address)[auction_id]
-    return AuctionDetail(**msgspec.structs.asdict(view), photos=shown)
+    distance = None
+    if viewer_id is not None and view.kind == AuctionKind.NEIGHBOURHOOD:
+        distance = neighbourhoods.distance_to(session, viewer_id, auction_id)
+    return AuctionDetail(
+        **msgspec.structs.asdict(view),
+        distance=distance,
+        photos=of_auctions(session, [auction_id], address)[auction_id],
+        **msgspec.structs.asdict(watches.interest(session, auction_id, viewer_id)),
+    )
 
 
 def claim(session: Session) -> Job | None:
@@ -443,11 +456,10 @@ def _of(session: Session, auction_id: UUID) -> Sequence[Photo]:
     ).all()
 
 
-def _own_draft(session: Session, owner_id: UUID, auction_id: UUID | None) -> None:
-    """Lock the auction, which must be a draft of the user. Photos are locked after it."""
+def _lock_listing(session: Session, owner_id: UUID, auction_id: UUID | None) -> None:
+    """Lock the auction of the user, whose photos must be such as may change. Photos are locked after it."""
     auction = auctions.locked(session, auction_id) if auction_id is not None else None
-    if _check_seller(auction, owner_id).status != AuctionStatus.DRAFT:
-        raise Refusal("wrong_state", "The auction was published already.")
+    editing.require(_check_seller(auction, owner_id), clock(session), [editing.PHOTOS])
 
 
 def _check_seller(auction: Auction | None, owner_id: UUID) -> Auction:
@@ -479,13 +491,13 @@ def _discard_avatars(session: Session, owner_id: UUID, *statuses: PhotoStatus) -
     )
 
 
-def _lock_in_draft(session: Session, photo: Photo) -> None:
-    """Lock the auction, which must be a draft, and then the photo, and see it as it is now.
+def _lock(session: Session, photo: Photo) -> None:
+    """Lock the auction, whose photos may change, and then the photo, and see it as it is now.
 
     An avatar has no auction. Refuses with `not_found` if the photo was discarded meanwhile.
     """
     if not photo.is_avatar:
-        _own_draft(session, photo.owner_id, photo.auction_id)
+        _lock_listing(session, photo.owner_id, photo.auction_id)
     now = session.get(Photo, photo.id, with_for_update={"key_share": True}, populate_existing=True)
     if now is None or now.status == PhotoStatus.DELETED:
         raise _not_found()

@@ -11,7 +11,7 @@ from market import orders
 from market.errors import Refusal
 from market.times import to_ms
 from store.ids import new_id
-from store.models import Auction, AuctionStatus, ChatMessage, Report, ReportKind, ReportReason, User
+from store.models import Auction, AuctionStatus, ChatMessage, Question, Report, ReportKind, ReportReason, User
 
 
 class ReportView(msgspec.Struct, frozen=True):
@@ -61,6 +61,10 @@ def _author(session: Session, user_id: UUID, kind: ReportKind, subject_id: UUID)
         if message is not None:
             orders.own(session, user_id, message.order_id)
             return message.sender_id
+    elif kind == ReportKind.QUESTION:
+        question = session.get(Question, subject_id)
+        if question is not None and question.hidden_at is None:
+            return question.asker_id
     elif kind == ReportKind.USER:
         if session.get(User, subject_id) is not None:
             return subject_id

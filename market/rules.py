@@ -1,10 +1,10 @@
 """The rules of an English auction with proxy bidding, reserve and buy-now: the specification, pure and small.
 
-`decide` says what an offer does to an auction, `apply` makes it so, `seal` ends the auction, and `cancel` ends it with
-no winner. A purchase moves the end to its moment, so whoever applies one seals in the same step. Nothing here reads a
-clock or does I/O.
-`store/lua/place_bid.lua` and `store/lua/seal_auction.lua` decide in production and must agree with this module
-on every sequence of bids; `tests/store/test_scripts_agree.py` drives both side by side.
+`decide` says what an offer does to an auction, `apply` makes it so, `extend` moves the end for an outage, `seal` ends
+the auction, and `cancel` ends it with no winner. A purchase moves the end to its moment, so whoever applies one seals
+in the same step. Nothing here reads a clock or does I/O.
+`place_bid.lua`, `seal_auction.lua` and `extend_auction.lua` of `store/lua/` decide in production and must agree with
+this module on every sequence of bids; `tests/store/test_scripts_agree.py` drives both side by side.
 
 Amounts are integers in minor units of the currency, 1 to `MAX_AMOUNT`. Times are integers, ms since the epoch.
 """
@@ -22,6 +22,7 @@ class Code(StrEnum):
 
     UNKNOWN_AUCTION = "unknown_auction"
     UNAVAILABLE = "unavailable"
+    WRONG_KIND = "wrong_kind"
     REF_REUSED = "ref_reused"
     CANCELLED = "cancelled"
     CLOSED = "closed"
@@ -38,6 +39,7 @@ class Code(StrEnum):
 REASONS = {
     Code.UNKNOWN_AUCTION: "There is no such auction.",
     Code.UNAVAILABLE: "The auction cannot be reached now. Try again.",
+    Code.WRONG_KIND: "Bids on a neighbourhood auction are placed over the REST API.",
     Code.REF_REUSED: "Another offer was accepted under this name.",
     Code.CANCELLED: "The auction was cancelled.",
     Code.CLOSED: "The auction is over.",
@@ -172,6 +174,18 @@ class Sealed:
 
 
 @dataclass(frozen=True, slots=True)
+class Extension:
+    """The end of an auction, and the latest that bids may move it to, were moved by the action of this name."""
+
+    epoch: int
+    seq: int
+    at: int
+    action: str
+    ends_at: int
+    latest_end: int
+
+
+@dataclass(frozen=True, slots=True)
 class NotYet:
     """The auction may not be sealed before `ends_at`."""
 
@@ -204,6 +218,8 @@ class State:
     sealed: Sealed | None = None
     paddles: Mapping[str, Paddle] = field(default_factory=dict)
     answers: Mapping[tuple[str, str], Accepted] = field(default_factory=dict)
+    extended_by: frozenset[str] = frozenset()
+    """The actions that have moved the end."""
 
 
 def increment(steps: tuple[Step, ...], price: int) -> int:
@@ -336,8 +352,34 @@ def _soft_close(state: State, now: int) -> int:
     return max(state.ends_at, min(now + soft.extension_ms, soft.latest_end))
 
 
-def apply(state: State, accepted: Accepted) -> State:
-    """The auction after a decision of `decide`; unchanged when it answered a repeated `ref`."""
+def extend(state: State, action: str, by_ms: int, now: int) -> Extension | None:
+    """Move the end by `by_ms`, and the latest end with it; None if it is sealed, or this action has done it before.
+
+    Also past its end: until it is sealed, an outage may just have kept it from ending.
+    """
+    if state.sealed or action in state.extended_by:
+        return None
+    return Extension(
+        epoch=state.epoch,
+        seq=state.seq + 1,
+        at=max(now, state.decided_at),
+        action=action,
+        ends_at=state.ends_at + by_ms,
+        latest_end=state.soft_close.latest_end + by_ms,
+    )
+
+
+def apply(state: State, accepted: Accepted | Extension) -> State:
+    """The auction after a decision of `decide` or `extend`; unchanged when it answered a repeated `ref`."""
+    if isinstance(accepted, Extension):
+        return replace(
+            state,
+            seq=accepted.seq,
+            ends_at=accepted.ends_at,
+            soft_close=replace(state.soft_close, latest_end=accepted.latest_end),
+            decided_at=accepted.at,
+            extended_by=state.extended_by | {accepted.action},
+        )
     key = (accepted.bidder, accepted.ref)
     if key in state.answers:
         return state

@@ -18,6 +18,7 @@ import msgspec
 from sqlalchemy import (
     ColumnElement,
     Select,
+    Subquery,
     Text,
     and_,
     any_,
@@ -45,10 +46,12 @@ from store.models import (
     AuctionStatus,
     Category,
     Condition,
+    Delivery,
     Neighbourhood,
     Region,
     SearchWords,
     User,
+    Watch,
 )
 
 Columns = TypeVarTuple("Columns")
@@ -103,6 +106,7 @@ class AuctionCard(msgspec.Struct, frozen=True):
     title: str
     category: str
     condition: Condition | None
+    deliveries: list[Delivery]
     start_price: int
     price: int | None
     next_minimum: int
@@ -223,18 +227,7 @@ def find(
         .limit(bounded(limit) + 1)
         .subquery()
     )
-    rows = session.execute(
-        select(Auction, User.display_name, Region.full_name, photos.cover())
-        .join(hit, hit.c.id == Auction.id)
-        .join(User, User.id == Auction.seller_id)
-        .outerjoin(Region, Region.code == Auction.region_code)
-        .order_by(*_order(sort))
-        .options(defer(Auction.description, raiseload=True))
-    ).all()
-    hits = [
-        _Hit(auction, seller, region, cover, _distance(context.cells, auction.cell))
-        for auction, seller, region, cover in rows
-    ]
+    hits = [_hit(context.cells, *row) for row in session.execute(_shown(hit).order_by(*_order(sort)))]
     page = page_of(
         hits, bounded(limit), lambda hit: _Position(search, _value(sort, hit.auction), hit.auction.id)
     )
@@ -244,6 +237,45 @@ def find(
         facets=_facets(session, wanted.q, conditions) if facets else None,
         now=context.now,
     )
+
+
+def watched(session: Session, user_id: UUID, cursor: str | None, limit: int) -> Found:
+    """The auctions that a user watches, also those that are over, the last added first.
+
+    Refuses with `invalid_cursor`.
+    """
+    context = _context(session, Wanted(), user_id)
+    query = (
+        select(Auction.id, Watch.id.label("watch_id"))
+        .join(Watch, Watch.auction_id == Auction.id)
+        .where(Watch.user_id == user_id, *_visible())
+        .order_by(Watch.id.desc())
+        .limit(bounded(limit) + 1)
+    )
+    if cursor is not None:
+        query = query.where(Watch.id < decode_cursor(cursor, UUID))
+    hit = query.subquery()
+    rows = session.execute(_shown(hit).add_columns(hit.c.watch_id).order_by(hit.c.watch_id.desc()))
+    hits = [(watch_id, _hit(context.cells, *shown)) for *shown, watch_id in rows]
+    page = page_of(hits, bounded(limit), lambda pair: pair[0])
+    return Found([hit for _, hit in page.items], page.next_cursor, None, context.now)
+
+
+def _shown(hit: Subquery) -> Select[Auction, str, str | None, str]:
+    """What a card shows of the auctions whose ids are in `hit`, for `_hit`."""
+    return (
+        select(Auction, User.display_name, Region.full_name, photos.cover())
+        .join(hit, hit.c.id == Auction.id)
+        .join(User, User.id == Auction.seller_id)
+        .outerjoin(Region, Region.code == Auction.region_code)
+        .options(defer(Auction.description, raiseload=True), defer(Auction.addenda, raiseload=True))
+    )
+
+
+def _hit(
+    cells: Collection[str], auction: Auction, seller: str, region: str | None, cover: str | None
+) -> _Hit:
+    return _Hit(auction, seller, region, cover, neighbourhoods.distance(cells, auction.cell))
 
 
 def cards(found: Found, glances: Mapping[UUID, Glance], address: Address) -> SearchPage:
@@ -443,10 +475,6 @@ def _facets(session: Session, q: str | None, conditions: list[ColumnElement[bool
     return Facets(found < MAX_COUNTED, *(counts[name] for name in names))
 
 
-def _distance(own_cells: Collection[str], cell: str | None) -> Distance | None:
-    return neighbourhoods.distance(own_cells, cell) if own_cells and cell is not None else None
-
-
 def _card(hit: _Hit, glance: Glance | None, now: datetime, address: Address) -> AuctionCard:
     auction = hit.auction
     known, state = auctions.rules_state(auction), auctions.state_of(auction, now)
@@ -465,6 +493,7 @@ def _card(hit: _Hit, glance: Glance | None, now: datetime, address: Address) -> 
         title=auction.title,
         category=auction.category_code,
         condition=Condition(auction.condition) if auction.condition else None,
+        deliveries=[Delivery(delivery) for delivery in auction.deliveries],
         start_price=auction.start_price,
         price=known.price if known.lead else None,
         next_minimum=rules.next_minimum(known),

@@ -1,17 +1,18 @@
 """Settlement: what the hammer made of an auction becomes an order and money moves, in one transaction, once."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, func, literal, select, union_all, update
 from sqlalchemy.orm import Session
 
-from market import alarms, ledger, notifications
+from market import alarms, due, ledger, notifications
 from market.alarms import Alarm, Reason
 from market.auctions import locked
+from market.due import Due
 from market.errors import Refusal
 from market.notifications import News, Value
+from store.database import tell_after_commit
 from store.ids import new_id
 from store.models import (
     AccountKind,
@@ -19,15 +20,20 @@ from store.models import (
     AuctionStatus,
     Bid,
     Event,
+    Extension,
     Order,
     OrderState,
     Paddle,
     PaddleStatus,
     WriteBackAlarm,
 )
+from store.pushes import OrderPush
 
 _TIMEOUT_MS = 100_000
 """For a statement of a settlement: at 50,000 paddles one takes seconds, and on a busy server much longer."""
+
+SELL = "sell"
+"""The action that a push names when the hammer has made an order."""
 
 _PENDING = (PaddleStatus.ACTIVE, PaddleStatus.RETURNING)
 
@@ -41,16 +47,17 @@ class Settled:
     released: int
 
 
-def due(session: Session) -> Sequence[UUID]:
-    """The auctions that may be settled, in the order in which they were sealed."""
-    return session.scalars(
-        select(Auction.id)
-        .where(
-            Auction.status == AuctionStatus.SEALED,
-            ~select(WriteBackAlarm.id).where(WriteBackAlarm.auction_id == Auction.id).exists(),
-        )
-        .order_by(Auction.sealed_at)
-    ).all()
+def claim_due(session: Session, after: Due | None) -> Due | None:
+    """Lock the auction that `settle` should settle next: the first to be sealed behind `after`, without an alarm, that
+    no other worker has locked. None if there is none."""
+    return due.claim(
+        session,
+        Auction.sealed_at,
+        Auction.id,
+        after,
+        Auction.status == AuctionStatus.SEALED,
+        ~select(WriteBackAlarm.id).where(WriteBackAlarm.auction_id == Auction.id).exists(),
+    )
 
 
 def settle(session: Session, auction_id: UUID) -> Settled | Alarm | None:
@@ -97,17 +104,26 @@ def _has_alarm(session: Session, auction_id: UUID) -> bool:
 
 
 def _missing_bids(session: Session, auction: Auction) -> Alarm | None:
-    """The seal counts the bids, and they are numbered 1 to that count: each must be stored, once."""
-    stored, numbers, last = session.execute(
-        select(func.count(), func.count(Bid.seq.distinct()), func.coalesce(func.max(Bid.seq), 0)).where(
-            Bid.auction_id == auction.id
+    """The seal counts the bids, and they and the extensions are numbered from 1 without a gap: each must be stored,
+    once."""
+    events = union_all(
+        select(Bid.seq, literal(1).label("bid")).where(Bid.auction_id == auction.id),
+        select(Extension.seq, literal(0)).where(Extension.auction_id == auction.id),
+    ).subquery()
+    bids, stored, numbers, last = session.execute(
+        select(
+            func.coalesce(func.sum(events.c.bid), 0),
+            func.count(),
+            func.count(events.c.seq.distinct()),
+            func.coalesce(func.max(events.c.seq), 0),
         )
     ).one()
-    if stored == numbers == last == auction.bids and auction.seq == auction.sealed_seq == auction.bids + 1:
+    complete = stored == numbers == last and auction.seq == auction.sealed_seq == stored + 1
+    if complete and bids == auction.bids:
         return None
     evidence = (
-        f"{stored} bids stored with {numbers} numbers up to {last}; {auction.bids} counted up to number {auction.seq};"
-        f" sealed as number {auction.sealed_seq}"
+        f"{bids} bids and {stored - bids} extensions stored with {numbers} numbers up to {last}; {auction.bids} bids"
+        f" counted up to number {auction.seq}; sealed as number {auction.sealed_seq}"
     )
     return Alarm(auction.id, Reason.BIDS_MISSING, evidence)
 
@@ -120,7 +136,7 @@ def _move_money(session: Session, auction: Auction) -> Settled:
     winner_id = auction.leader_id if auction.hammer_price is not None else None
     lost = [hold_id for bidder_id, hold_id in holds.items() if bidder_id != winner_id]
     postings = ledger.releasing(session, lost)
-    order_id = None
+    order_id: UUID | None = None
     if winner_id is not None and auction.hammer_price is not None:
         if winner_id not in holds:
             raise Refusal("no_paddle", "The winner has no paddle with money behind it.")
@@ -164,6 +180,8 @@ def _tell(session: Session, auction: Auction, order_id: UUID | None) -> None:
         outcomes = dict.fromkeys(session.scalars(told), Event.LOST)
         if order_id is not None and auction.leader_id is not None:
             outcomes[auction.leader_id] = Event.WON
+            push = OrderPush(order=order_id, action=SELL, state=OrderState.IN_ESCROW)
+            tell_after_commit(session, [(auction.leader_id, push), (auction.seller_id, push)])
         outcomes[auction.seller_id] = Event.UNSOLD if order_id is None else Event.SOLD
         data |= {"price": auction.price, "bids": auction.bids, "sold": order_id is not None}
     notifications.notify(

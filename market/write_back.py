@@ -30,8 +30,8 @@ from market.notifications import News
 from market.times import from_ms, to_ms
 from store.database import any_id
 from store.ids import SHARDS
-from store.models import Auction, AuctionStatus, Event, LogPosition, WriteBackAlarm
-from store.records import BidRecord, Record, SealRecord, decode_record
+from store.models import Auction, AuctionStatus, Event, Extension, LogPosition, WriteBackAlarm
+from store.records import BidRecord, ExtensionRecord, Record, SealRecord, decode_record
 
 Log = Sequence[tuple[str, bytes]]
 """What was read of a shard's log: (stream id, record), oldest first."""
@@ -71,6 +71,7 @@ class _Chain:
     leader_maximum: int
     bids: int
     ends_at: int
+    latest_end: int
     status: AuctionStatus
     sealed_at: int | None
     sealed_seq: int | None
@@ -88,6 +89,9 @@ class _Chain:
         self.seq, self.bids, self.price, self.ends_at = bid.seq, bid.bids, bid.price, bid.ends_at
         self.leader_id, self.leader_paddle = bid.leader, bid.leader_paddle
         self.leader_maximum = bid.leader_maximum
+
+    def append_extension(self, extension: ExtensionRecord) -> None:
+        self.seq, self.ends_at, self.latest_end = extension.seq, extension.ends_at, extension.latest_end
 
     def append_seal(self, seal: SealRecord) -> None:
         self.seq = self.sealed_seq = seal.seq
@@ -109,12 +113,14 @@ class _Chain:
 
 @dataclass(slots=True)
 class _Sorted:
-    """A batch, sorted by what is to be done with its records."""
+    """A batch, sorted by what is to be done with its records. `new` and `repeated` are bids."""
 
     chains: dict[UUID, _Chain]
     new: list[_Entry] = field(default_factory=list)
     accepted: list[Accepted] = field(default_factory=list)
     repeated: list[_Entry] = field(default_factory=list)
+    extensions: list[_Entry] = field(default_factory=list)
+    repeated_extensions: list[_Entry] = field(default_factory=list)
     sealed: list[UUID] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
 
@@ -241,6 +247,12 @@ def _store_batch(
         _insert_bids(session, missing)
         batch.alarms += [entry.alarm(Reason.LATE) for entry in missing]
         batch.alarms += [entry.alarm(Reason.CONFLICT) for entry in conflicting]
+    _insert_extensions(session, batch.extensions)
+    batch.alarms += [
+        entry.alarm(Reason.CONFLICT)
+        for entry in batch.repeated_extensions
+        if not _is_stored(session, entry.record)
+    ]
     _update_auctions(session, batch.chains)
     return batch.sealed, batch.accepted, batch.alarms
 
@@ -256,6 +268,7 @@ def _lock_chains(session: Session, auction_ids: set[UUID]) -> dict[UUID, _Chain]
             Auction.leader_maximum,
             Auction.bids,
             Auction.ends_at,
+            Auction.latest_end,
             Auction.status,
             Auction.sealed_at,
             Auction.sealed_seq,
@@ -278,6 +291,7 @@ def _lock_chains(session: Session, auction_ids: set[UUID]) -> dict[UUID, _Chain]
             row.leader_maximum,
             row.bids,
             to_ms(row.ends_at),
+            to_ms(row.latest_end),
             row.status,
             row.sealed_at and to_ms(row.sealed_at),
             row.sealed_seq,
@@ -310,6 +324,9 @@ def _sort(chains: dict[UUID, _Chain], entries: Iterable[_Entry]) -> _Sorted:
             if isinstance(record, BidRecord):
                 batch.accepted.append(chain.accept(record))
                 chain.append_bid(record)
+            elif isinstance(record, ExtensionRecord):
+                chain.append_extension(record)
+                batch.extensions.append(entry)
             else:
                 if not chain.agrees(record):
                     batch.alarms.append(entry.alarm(Reason.CONFLICT))
@@ -324,6 +341,8 @@ def _sort_repeated(batch: _Sorted, chain: _Chain, entry: _Entry) -> None:
     record = entry.record
     if isinstance(record, BidRecord):
         batch.repeated.append(entry)
+    elif isinstance(record, ExtensionRecord):
+        batch.repeated_extensions.append(entry)
     elif (record.seq, record.at) != (chain.sealed_seq, chain.sealed_at) or not chain.agrees(record):
         batch.alarms.append(entry.alarm(Reason.CONFLICT))
 
@@ -419,6 +438,35 @@ def _compare(session: Session, entries: Sequence[_Entry]) -> tuple[list[_Entry],
     return missing, conflicting
 
 
+def _insert_extensions(session: Session, entries: Sequence[_Entry]) -> None:
+    """Add new extensions; there are few."""
+    session.add_all(_extension(entry.record) for entry in entries)
+    session.flush()
+
+
+def _is_stored(session: Session, record: Record) -> bool:
+    """Whether PostgreSQL has this very extension."""
+    told = _extension(record)
+    stored = session.get(Extension, (told.auction_id, told.action_id))
+    return stored is not None and all(
+        getattr(stored, name) == getattr(told, name)
+        for name in ("epoch", "seq", "at", "ends_at", "latest_end")
+    )
+
+
+def _extension(record: Record) -> Extension:
+    assert isinstance(record, ExtensionRecord)
+    return Extension(
+        auction_id=record.auction,
+        action_id=record.action,
+        epoch=record.epoch,
+        seq=record.seq,
+        at=from_ms(record.at),
+        ends_at=from_ms(record.ends_at),
+        latest_end=from_ms(record.latest_end),
+    )
+
+
 def _update_auctions(session: Session, chains: dict[UUID, _Chain]) -> None:
     if not chains:
         return
@@ -432,6 +480,7 @@ def _update_auctions(session: Session, chains: dict[UUID, _Chain]) -> None:
             chain.leader_maximum,
             chain.bids,
             from_ms(chain.ends_at),
+            from_ms(chain.latest_end),
             chain.status,
             None if chain.sealed_at is None else from_ms(chain.sealed_at),
             chain.sealed_seq,
@@ -444,13 +493,12 @@ def _update_auctions(session: Session, chains: dict[UUID, _Chain]) -> None:
         cursor.execute(
             "UPDATE auctions SET seq = new.seq, price = new.price, leader_id = new.leader_id,"
             " leader_paddle = new.leader_paddle, leader_maximum = new.leader_maximum, bids = new.bids,"
-            " ends_at = new.ends_at, status = new.status, sealed_at = new.sealed_at,"
-            " sealed_seq = new.sealed_seq, hammer_price = new.hammer_price,"
-            " cancelled = new.cancelled"
+            " ends_at = new.ends_at, latest_end = new.latest_end, status = new.status, sealed_at = new.sealed_at,"
+            " sealed_seq = new.sealed_seq, hammer_price = new.hammer_price, cancelled = new.cancelled"
             " FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::uuid[], %s::bigint[], %s::bigint[],"
-            " %s::bigint[], %s::timestamptz[], %s::text[], %s::timestamptz[], %s::bigint[], %s::bigint[],"
-            " %s::boolean[])"
-            " AS new (id, seq, price, leader_id, leader_paddle, leader_maximum, bids, ends_at, status, sealed_at,"
-            " sealed_seq, hammer_price, cancelled) WHERE auctions.id = new.id",
+            " %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::timestamptz[], %s::bigint[],"
+            " %s::bigint[], %s::boolean[])"
+            " AS new (id, seq, price, leader_id, leader_paddle, leader_maximum, bids, ends_at, latest_end, status,"
+            " sealed_at, sealed_seq, hammer_price, cancelled) WHERE auctions.id = new.id",
             [list(part) for part in zip(*rows, strict=True)],
         )

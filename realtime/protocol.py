@@ -243,12 +243,13 @@ class Tick(Message):
 
 
 class Extended(Message):
-    """The bid `seq` moved the end."""
+    """The bid `seq` moved the end; or, for an `outage`, the service did, which is an event of its own."""
 
     auction: UUID
     epoch: int
     seq: int
     ends_at: int
+    outage: bool
     server_time: int
 
 

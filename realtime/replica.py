@@ -86,8 +86,10 @@ class Replica:
             case "tick":
                 return self._tick(message)
             case "extended":
-                if message["epoch"] != self.epoch or message["seq"] > self.seq:
+                known = self.seq + 1 if message["outage"] else self.seq
+                if message["epoch"] != self.epoch or message["seq"] > known:
                     return False
+                self.seq = max(self.seq, message["seq"])
                 self.ends_at = max(self.ends_at, message["ends_at"])
             case "closed":
                 return self._close(message)

@@ -33,7 +33,7 @@ from realtime.protocol import (
 from realtime.viewer import Viewer
 from store.hot import Reading
 from store.pushes import OutbidPush
-from store.records import BidRecord, Record, SealRecord, decode_record
+from store.records import BidRecord, ExtensionRecord, Record, SealRecord, decode_record
 
 RECENT_BIDS = 20
 """Bids in a snapshot."""
@@ -144,7 +144,10 @@ class Room:
         if isinstance(record, SealRecord):
             self._seal = record
             self._buy_now = 0
-            return
+        elif isinstance(record, BidRecord):
+            self._take_bid(record)
+
+    def _take_bid(self, record: BidRecord) -> None:
         self._price = record.price
         self._leader, self._leader_maximum = record.leader_paddle, record.leader_maximum
         self._next_minimum = record.next_minimum
@@ -273,7 +276,7 @@ class Room:
 def events(records: Sequence[Record], now: int) -> Iterator[Event]:
     """What a viewer is told about consecutive records of one epoch: live and when it resumes, the same.
 
-    One tick for all bids, every extension, the close.
+    One tick for all bids and the numbers between them, every extension, the close.
     """
     bids = [record for record in records if isinstance(record, BidRecord)]
     if bids:
@@ -281,7 +284,7 @@ def events(records: Sequence[Record], now: int) -> Iterator[Event]:
         yield Tick(
             auction=last.auction,
             epoch=last.epoch,
-            first=bids[0].seq,
+            first=records[0].seq,
             last=last.seq,
             bids=[_public(record) for record in bids],
             price=last.price,
@@ -293,13 +296,15 @@ def events(records: Sequence[Record], now: int) -> Iterator[Event]:
             buy_now=last.buy_now or None,
             server_time=now,
         )
-    for record in bids:
-        if record.extended:
+    for record in records:
+        outage = isinstance(record, ExtensionRecord)
+        if outage or (isinstance(record, BidRecord) and record.extended):
             yield Extended(
                 auction=record.auction,
                 epoch=record.epoch,
                 seq=record.seq,
                 ends_at=record.ends_at,
+                outage=outage,
                 server_time=now,
             )
     if records and isinstance(seal := records[-1], SealRecord):

@@ -10,7 +10,7 @@ from handlers.tokens import AccessTokens
 from market.sessions import Lifetime
 from server import asyncapi, health, media, process
 from server.post import unsubscribe_key, web_push
-from server.settings import Settings, secret
+from server.settings import Settings
 from store.database import Database
 from store.hot import Hot
 from store.vault import Vault
@@ -43,7 +43,7 @@ async def main(settings: Settings, port: int) -> None:
         [*ROUTES, *health.routes(readiness)],
         services=services,
         media=MediaThreads(media.connect(settings)),
-        handover_key=secret(settings.home, "handover").encode(),
+        handover_keys=[key for _, key in settings.handover_keys],
         unsubscribe_key=unsubscribe_key(settings),
         push_key=web_push(settings).public_key,
     )

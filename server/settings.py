@@ -76,6 +76,8 @@ class Settings:
     """(kid, key) of each: the first signs access tokens, all verify them."""
     secret_keys: tuple[tuple[str, bytes], ...] = field(repr=False)
     """The same for what is encrypted in the tables: the first encrypts, all decrypt."""
+    handover_keys: tuple[tuple[str, bytes], ...] = field(repr=False)
+    """The same for the codes of hand-overs: the first makes them, those of all are good."""
     verify_email: bool
     """Whether new users must confirm their e-mail addresses."""
     smtp_url: str | None
@@ -325,6 +327,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     public_url = read.text("NEIGHBORBID_PUBLIC_URL", "").rstrip("/")
     token_keys = read.keys("NEIGHBORBID_TOKEN_KEYS")
     secret_keys = read.keys("NEIGHBORBID_SECRET_KEYS")
+    handover_keys = read.keys("NEIGHBORBID_HANDOVER_KEYS")
     postgres_port = read.port("NEIGHBORBID_POSTGRES_PORT", 8301)
     postgres_fsync = read.choice("NEIGHBORBID_POSTGRES_FSYNC", ("on", "off")) == "on"
     redis_port = read.port("NEIGHBORBID_REDIS_PORT", 8302)
@@ -358,7 +361,11 @@ def load(environ: Mapping[str, str]) -> Settings:
         problems.append("NEIGHBORBID_TLS_CERTIFICATE and NEIGHBORBID_TLS_KEY need each other.")
     if tls_chain is not None and tls_certificate is None:
         problems.append("NEIGHBORBID_TLS_CHAIN needs NEIGHBORBID_TLS_CERTIFICATE.")
-    for name, keys in (("NEIGHBORBID_TOKEN_KEYS", token_keys), ("NEIGHBORBID_SECRET_KEYS", secret_keys)):
+    for name, keys in (
+        ("NEIGHBORBID_TOKEN_KEYS", token_keys),
+        ("NEIGHBORBID_SECRET_KEYS", secret_keys),
+        ("NEIGHBORBID_HANDOVER_KEYS", handover_keys),
+    ):
         if not keys and environment is Environment.PRODUCTION:
             problems.append(f"{name} must be set in production.")
     if not re.fullmatch(MAIL_ADDRESS, mail_from):
@@ -392,6 +399,7 @@ def load(environ: Mapping[str, str]) -> Settings:
 
     token_keys = token_keys or _generated_keys(home, "token_key")
     secret_keys = secret_keys or _generated_keys(home, "secret_key")
+    handover_keys = handover_keys or _generated_keys(home, "handover_key")
     if database_url is None:
         password = secret(home, "postgres")
         database_url = f"postgresql://neighborbid:{password}@127.0.0.1:{postgres_port}/neighborbid"
@@ -427,6 +435,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         public_url=public_url or _gateway_url(http_host, http_port, https_port if tls_certificate else None),
         token_keys=token_keys,
         secret_keys=secret_keys,
+        handover_keys=handover_keys,
         postgres_port=postgres_port,
         postgres_fsync=postgres_fsync,
         redis_port=redis_port,

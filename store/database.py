@@ -10,10 +10,10 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import URL, CollectionAggregate, Uuid, any_, cast, create_engine, make_url
+from sqlalchemy import URL, CollectionAggregate, Uuid, any_, cast, create_engine, event, make_url
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session, SessionTransaction, sessionmaker
 
 from store.hot import Hot, SyncHot
 from store.pushes import Told, publish, publish_sync
@@ -72,8 +72,28 @@ _TOLD = "told"
 
 
 def tell_after_commit(session: Session, told: Iterable[Told]) -> None:
-    """Have users told once the transaction is committed, whatever door it belongs to."""
-    session.info.setdefault(_TOLD, []).extend(told)
+    """Have users told once the transaction is committed, whatever door it belongs to. What a savepoint takes back is
+    not told."""
+    within = session.get_nested_transaction() or session.get_transaction()
+    session.info.setdefault(_TOLD, []).extend((within, item) for item in told)
+
+
+@event.listens_for(Session, "after_soft_rollback")
+def _take_back(session: Session, ended: SessionTransaction) -> None:
+    session.info[_TOLD] = [
+        (within, item) for within, item in session.info.get(_TOLD, []) if not _is_part(within, ended)
+    ]
+
+
+def _is_part(within: SessionTransaction | None, whole: SessionTransaction) -> bool:
+    while within is not None and within is not whole:
+        within = within.parent
+    return within is whole
+
+
+def told_after_commit(session: Session | AsyncSession) -> list[Told]:
+    """What users are told when the transaction is committed as it stands."""
+    return [item for _, item in session.info.get(_TOLD, [])]
 
 
 class Database:
@@ -90,7 +110,7 @@ class Database:
         async with self._sessions.begin() as session:
             yield session
         if self._hot is not None:
-            await publish(self._hot, session.info.get(_TOLD, []))
+            await publish(self._hot, told_after_commit(session))
 
     async def dispose(self) -> None:
         """Close every connection."""
@@ -112,7 +132,7 @@ class SyncDatabase:
         with self._sessions.begin() as session:
             yield session
         if self._hot is not None:
-            publish_sync(self._hot, session.info.get(_TOLD, []))
+            publish_sync(self._hot, told_after_commit(session))
 
     def dispose(self) -> None:
         """Close every connection."""

@@ -27,11 +27,13 @@ from redis.retry import Retry
 from store.ids import SHARDS, shard_of
 from store.records import (
     BidRecord,
+    ExtensionRecord,
     NotYet,
     Rejection,
     SealRecord,
     decode_bid_answer,
     decode_cancel_answer,
+    decode_extend_answer,
     decode_seal_answer,
 )
 
@@ -68,6 +70,7 @@ class Keys(NamedTuple):
     log: str
     due: str
     ready: str
+    mirrored: str
 
 
 @lru_cache(maxsize=4096)
@@ -83,6 +86,7 @@ def keys_of(auction_id: UUID) -> Keys:
         log=log_key(shard_of(auction_id)),
         due=f"{shard}:due",
         ready=f"{shard}:ready",
+        mirrored=mirrored_key(shard_of(auction_id)),
     )
 
 
@@ -94,6 +98,11 @@ def shard_tag(shard: int) -> str:
 def log_key(shard: int) -> str:
     """The stream that logs every accepted bid and every seal of a shard."""
     return f"{shard_tag(shard)}:log"
+
+
+def mirrored_key(shard: int) -> str:
+    """The marker of a shard that has all copies of its neighbourhood auctions."""
+    return f"{shard_tag(shard)}:mirrored"
 
 
 def lua_source(name: str) -> str:
@@ -121,6 +130,7 @@ class Scripts(NamedTuple):
 
     place_bid: Script
     seal_auction: Script
+    extend_auction: Script
     put_paddle: Script
     load_auction: Script
     read_auction: Script
@@ -205,6 +215,22 @@ def _seal(auction_id: UUID, mode: str, parse: Callable[[Any], T], scripts: Scrip
     )
 
 
+def extend_auction(
+    auction_id: UUID, action: UUID, by_ms: int, *, scripts: Scripts = SCRIPTS
+) -> Call[ExtensionRecord | Rejection]:
+    """Move the end by `by_ms`, and the latest end with it: once for each action, also if that is asked again.
+
+    Rejects with "already_extended", "closed" (sealed), or because there is no hot state.
+    """
+    keys = keys_of(auction_id)
+    return Call(
+        scripts.extend_auction,
+        [keys.auction, keys.log, keys.history, keys.due, keys.channel, keys.ready],
+        [str(auction_id), str(action), by_ms, HISTORY_LENGTH],
+        decode_extend_answer,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class HotPaddle:
     """A paddle as the scripts see it. `limit` in minor units; 0 when given back. `version` grows by every change."""
@@ -231,7 +257,7 @@ def put_paddle(auction_id: UUID, paddle: HotPaddle, *, scripts: Scripts = SCRIPT
 class HotAuction:
     """An auction as PostgreSQL knows it, to be loaded. `epoch` must be fresh; `log_position` is the last stream id of
     the shard that PostgreSQL has committed ("0-0" if none). `steps` are (from price, increment), the first from 0.
-    `reserve`, `buy_now_price` and `buy_now_until` as in `market.rules.State`."""
+    `reserve`, `buy_now_price`, `buy_now_until` and `extended_by` as in `market.rules.State`."""
 
     auction_id: UUID
     epoch: int
@@ -254,6 +280,7 @@ class HotAuction:
     bids: int
     log_position: str
     paddles: Sequence[HotPaddle]
+    extended_by: Sequence[UUID] = ()
 
 
 def state_of(auction: HotAuction) -> dict[str, str | int]:
@@ -278,6 +305,7 @@ def state_of(auction: HotAuction) -> dict[str, str | int]:
         "leader_maximum": auction.leader_maximum,
         "bids": auction.bids,
         "decided_at": 0,
+        **{f"extended:{action}": 1 for action in auction.extended_by},
     }
 
 
@@ -315,7 +343,9 @@ class Reading:
 def read_auction(auction_id: UUID, after: int, *, scripts: Scripts = SCRIPTS) -> Call[Reading]:
     """Read an auction and its records with sequence numbers above `after`, in one moment."""
     keys = keys_of(auction_id)
-    return Call(scripts.read_auction, [keys.auction, keys.history, keys.ready], [after], _reading)
+    return Call(
+        scripts.read_auction, [keys.auction, keys.history, keys.ready, keys.mirrored], [after], _reading
+    )
 
 
 def _reading(reply: Sequence[Any]) -> Reading:

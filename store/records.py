@@ -55,8 +55,21 @@ class SealRecord(msgspec.Struct, frozen=True, tag_field="type", tag="seal"):
     """Missing in what an older version has written."""
 
 
+class ExtensionRecord(msgspec.Struct, frozen=True, tag_field="type", tag="extension"):
+    """The end, and the latest that bids may move it to, were moved by `action`, once."""
+
+    auction: UUID
+    epoch: int
+    seq: int
+    at: int
+    action: UUID
+    ends_at: int
+    latest_end: int
+
+
 class Rejection(msgspec.Struct, frozen=True, tag_field="type", tag="rejected"):
-    """A refused command: `code` is one of `market.rules.Code`, or "has_bids". It changed nothing."""
+    """A refused command: `code` is one of `market.rules.Code`, "has_bids" or "already_extended". It changed
+    nothing."""
 
     code: str
     at: int
@@ -72,10 +85,11 @@ class NotYet(msgspec.Struct, frozen=True, tag_field="type", tag="not_yet"):
     ends_at: int
 
 
-Record = BidRecord | SealRecord
+Record = BidRecord | SealRecord | ExtensionRecord
 """What stands in the log stream and is published to viewers."""
 
 decode_record = msgspec.json.Decoder(Record).decode
 decode_bid_answer = msgspec.json.Decoder(BidRecord | Rejection).decode
 decode_cancel_answer = msgspec.json.Decoder(SealRecord | Rejection).decode
+decode_extend_answer = msgspec.json.Decoder(ExtensionRecord | Rejection).decode
 decode_seal_answer = msgspec.json.Decoder(SealRecord | NotYet | Rejection).decode

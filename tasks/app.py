@@ -7,15 +7,12 @@ few seconds: after a pause they do not pile up.
 """
 
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Concatenate, ParamSpec
 
-import structlog
 from celery import Celery
-from redis import RedisError
 
 from store.database import SyncDatabase
 from store.hot import SyncHot
@@ -41,8 +38,6 @@ TIME_LIMIT_S = 120
 
 MAX_CHILD_KB = 500_000
 """A worker process that has grown beyond this is replaced after its task."""
-
-log = structlog.get_logger()
 
 _REDIS_TRANSPORT = {
     # Unacknowledged messages come back after this; tasks are acknowledged when they start, so none waits for long.
@@ -89,6 +84,7 @@ app = Celery(
         "tasks.neighbourhood",
         "tasks.orders",
         "tasks.photos",
+        "tasks.reminders",
         "tasks.sessions",
         "tasks.settlement",
         "tasks.upkeep",
@@ -171,21 +167,6 @@ def periodic(
         return task(function)
 
     return decorate
-
-
-@contextmanager
-def alone(resources: Resources, key: str) -> Iterator[bool]:
-    """Whether no other run holds `key` in Redis; if so, this one holds it meanwhile."""
-    if not resources.hot.client.set(key, 1, nx=True, ex=TIME_LIMIT_S):
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        try:
-            resources.hot.client.delete(key)
-        except RedisError as error:
-            log.warning("run_not_ended", key=key, error=str(error))
 
 
 def enqueue(function: Callable[Concatenate[Resources, P], None], *args: P.args, **kwargs: P.kwargs) -> None:

@@ -14,13 +14,11 @@ from market.deliveries import SUPERSEDED_BY, Claim
 from market.notices import push_message
 from market.notifications import SECURITY
 from store.models import Channel, Event
-from tasks.app import Resources, alone, periodic
+from tasks.app import Resources, periodic
+from tasks.turns import RUN_S, alone
 from tasks.web_push import Answer, Message
 
 log = structlog.get_logger()
-
-RUN_S = 20
-"""A run begins nothing further after this: services that hang keep a worker for little longer."""
 
 RUNNING = "web_push:running"
 
@@ -34,9 +32,9 @@ URGENT = SECURITY | {Event.OUTBID, Event.ENDING_SOON, Event.WON}
 @periodic(every_s=1)
 def push_due(resources: Resources) -> None:
     """Send all Web Push that is due. What cannot be sent is tried again, or given up, and keeps no other waiting."""
-    with alone(resources, RUNNING) as is_alone:
-        ends_at = time.monotonic() + RUN_S
-        while is_alone and time.monotonic() < ends_at and push_next(resources):
+    with alone(resources.hot, RUNNING) as is_alone:
+        end = time.monotonic() + RUN_S
+        while is_alone and time.monotonic() < end and push_next(resources):
             pass
 
 

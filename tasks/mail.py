@@ -8,13 +8,11 @@ import structlog
 from market import deliveries, mails
 from market.mails import Claim
 from store.models import Channel
-from tasks.app import Resources, alone, periodic
+from tasks.app import Resources, periodic
 from tasks.deliveries import note_failure
+from tasks.turns import RUN_S, alone
 
 log = structlog.get_logger()
-
-RUN_S = 20
-"""A run begins no further mail after this: a server that hangs keeps a worker for little longer."""
 
 RUNNING = "mail:running"
 """The key in Redis that a run holds: a second one would only wait for the same server."""
@@ -23,9 +21,9 @@ RUNNING = "mail:running"
 @periodic(every_s=1)
 def send_due(resources: Resources) -> None:
     """Send every mail that is due. What cannot be sent is tried again, or given up, and keeps no other waiting."""
-    with alone(resources, RUNNING) as is_alone:
-        ends_at = time.monotonic() + RUN_S
-        while is_alone and time.monotonic() < ends_at:
+    with alone(resources.hot, RUNNING) as is_alone:
+        end = time.monotonic() + RUN_S
+        while is_alone and time.monotonic() < end:
             if not send_next(resources) and not send_next_notices(resources):
                 break
 

@@ -4,6 +4,7 @@ import structlog
 
 from market import orders, reviews
 from tasks.app import Resources, periodic
+from tasks.turns import each_due
 
 log = structlog.get_logger()
 
@@ -11,17 +12,8 @@ log = structlog.get_logger()
 @periodic(every_s=30)
 def time_out_orders(resources: Resources) -> None:
     """Move on the orders whose time is up. One that fails keeps no other from it."""
-    with resources.database.transaction() as session:
-        due = orders.due(session)
-    for order_id in due:
-        try:
-            with resources.database.transaction() as session:
-                state = orders.time_out(session, order_id)
-        except Exception:
-            log.exception("order_time_out_failed", order=str(order_id))
-            continue
-        if state is not None:
-            log.info("order_timed_out", order=str(order_id), state=state)
+    for state in each_due(resources, orders.claim_due, orders.time_out, "order_time_out_failed"):
+        log.info("order_timed_out", state=state)
 
 
 @periodic(every_s=300)

@@ -9,7 +9,7 @@ import structlog
 from market import images, photos
 from market.images import PhotoProblem, Pictures
 from market.photos import Job
-from store.media.interface import MediaUnavailable
+from store.media.interface import KEY, MediaUnavailable
 from tasks.app import PHOTOS, Resources, periodic
 
 log = structlog.get_logger()
@@ -74,10 +74,18 @@ def sweep_files(resources: Resources) -> None:
     before = now - timedelta(seconds=photos.KEPT_S)
     prefixes = ("incoming/", "partial/", f"photos/{int(now.timestamp()) // 3600 % 16:x}")
     files = chain.from_iterable(map(resources.media.keys, prefixes))
-    old = (key for key, written_at in files if written_at < before)
+    old = (key for key, written_at in files if written_at < before and _is_ours(key))
     while keys := list(islice(old, photos.BATCH)):
         with resources.database.transaction() as session:
             unwanted = photos.unwanted(session, keys)
         resources.media.delete(unwanted)
         if unwanted:
             log.info("files_deleted", count=len(unwanted))
+
+
+def _is_ours(key: str) -> bool:
+    """Whether it is a name that we give. What somebody else has put there is left to a person."""
+    if KEY.fullmatch(key):
+        return True
+    log.warning("foreign_file", key=key)
+    return False

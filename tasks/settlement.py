@@ -1,13 +1,16 @@
 """Settling what was sealed."""
 
+from collections.abc import Iterator
 from uuid import UUID
 
 import structlog
 
 from market import settlement
 from market.alarms import Alarm
+from market.settlement import Settled
 from tasks.alarms import sound
 from tasks.app import Resources, periodic, task
+from tasks.turns import each_due
 
 log = structlog.get_logger()
 
@@ -17,12 +20,17 @@ def settle(resources: Resources, auction_id: str) -> None:
     """Settle an auction whose seal is in PostgreSQL."""
     with resources.database.transaction() as session:
         outcome = settlement.settle(session, UUID(auction_id))
+    announce(resources, outcome)
+
+
+def announce(resources: Resources, outcome: Settled | Alarm | None) -> None:
+    """Say what a settlement came to, after its commit: to buyer and seller, or as an alarm."""
     if isinstance(outcome, Alarm):
         sound([outcome])
     elif outcome is not None:
         log.info(
             "auction_settled",
-            auction=auction_id,
+            auction=str(outcome.auction_id),
             order=str(outcome.order_id or ""),
             released=outcome.released,
         )
@@ -31,10 +39,8 @@ def settle(resources: Resources, auction_id: str) -> None:
 @periodic(every_s=5)
 def settle_due(resources: Resources) -> None:
     """Settle what a lost message has left. One auction that cannot be settled does not keep the others waiting."""
-    with resources.database.transaction() as session:
-        due = settlement.due(session)
-    for auction_id in due:
-        try:
-            settle(resources, str(auction_id))
-        except Exception:
-            log.exception("settlement_failed", auction=str(auction_id))
+    settled: Iterator[Settled | Alarm] = each_due(
+        resources, settlement.claim_due, settlement.settle, "settlement_failed"
+    )
+    for outcome in settled:
+        announce(resources, outcome)

@@ -54,8 +54,12 @@ const receive = {
     });
   },
   extended(auction, message) {
-    if (!auction.live) return;
-    auction.live.ends_at = Math.max(auction.live.ends_at, message.ends_at);
+    const live = auction.live;
+    if (!live) return;
+    const known = message.outage ? live.seq + 1 : live.seq;
+    if (message.epoch !== live.epoch || message.seq > known) return subscribe(message.auction);
+    live.seq = Math.max(live.seq, message.seq);
+    live.ends_at = Math.max(live.ends_at, message.ends_at);
     auction.extendedAt = Date.now();
   },
   closed(auction, message) {

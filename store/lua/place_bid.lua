@@ -10,7 +10,7 @@ local MAX_AMOUNT = 9007199254740991
 
 local state = redis.call('HMGET', auction, 'epoch', 'seq', 'seller', 'opens_at', 'ends_at', 'start_price', 'steps',
   'window_ms', 'extension_ms', 'latest_end', 'price', 'leader', 'leader_paddle', 'leader_maximum', 'bids',
-  'decided_at', 'seal', 'reserve', 'buy_now_price', 'buy_now_until')
+  'decided_at', 'seal', 'reserve', 'buy_now_price', 'buy_now_until', 'copy')
 local epoch, seq, seller = tonumber(state[1]), tonumber(state[2]), state[3]
 local opens_at, ends_at, start_price = tonumber(state[4]), tonumber(state[5]), tonumber(state[6])
 local steps, window_ms, extension_ms, latest_end =
@@ -18,7 +18,7 @@ local steps, window_ms, extension_ms, latest_end =
 local price, leader, leader_paddle, leader_maximum =
   tonumber(state[11]), state[12], tonumber(state[13]), tonumber(state[14])
 local bids, decided_at, seal = tonumber(state[15]), tonumber(state[16]), state[17]
-local reserve, buy_now_price, buy_now_until = tonumber(state[18]), tonumber(state[19]), state[20]
+local reserve, buy_now_price, buy_now_until, copy = tonumber(state[18]), tonumber(state[19]), state[20], state[21]
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -66,6 +66,10 @@ local function rejected(code)
     code, now, price, next_minimum(), ends_at)
 end
 
+-- PostgreSQL decides what is only copied here.
+if copy then
+  return rejected('wrong_kind')
+end
 local earlier = redis.call('HGET', answers, ref)
 if earlier then
   local accepted = string.find(earlier, '"bought":true') and 'buy_now' or string.match(earlier, '"maximum":(%d+)')

@@ -7,6 +7,7 @@ from store.models.auctions import (
     Bid,
     Category,
     Condition,
+    Extension,
     Paddle,
     PaddleStatus,
     SearchWords,
@@ -40,7 +41,9 @@ from store.models.people import (
 )
 from store.models.photos import Photo, PhotoStatus
 from store.models.places import Neighbourhood, Region
+from store.models.questions import Question
 from store.models.safety import Block, Report, ReportKind, ReportReason
+from store.models.watches import Watch
 
 __all__ = [
     "TRUST",
@@ -59,6 +62,7 @@ __all__ = [
     "Delivery",
     "Digest",
     "Event",
+    "Extension",
     "Handover",
     "IdempotencyKey",
     "Language",
@@ -79,6 +83,7 @@ __all__ = [
     "PhotoStatus",
     "Purpose",
     "PushSubscription",
+    "Question",
     "RecoveryCode",
     "Region",
     "Report",
@@ -92,5 +97,6 @@ __all__ = [
     "Transfer",
     "TransferKind",
     "User",
+    "Watch",
     "WriteBackAlarm",
 ]

@@ -6,6 +6,7 @@ to the seller.
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -14,11 +15,12 @@ from sqlalchemy import (
     Index,
     SmallInteger,
     String,
+    Text,
     UniqueConstraint,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.ids import new_id
@@ -63,8 +65,12 @@ class Auction(Base):
 
     `epoch` counts the loads into Redis. `seq` is the number of the last record written back; `sealed_seq` that of the
     seal, so the auction may be settled when they are equal. `increments` are [from price, increment], the first from 0.
-    `ends_at` moves with soft close, at most to `latest_end`, and to the moment of a purchase. `hammer_price` is None
-    when nobody won. `cancelled` says what kind of seal it was, and `cancel_reason` why, as far as it is cancelled.
+    `ends_at` moves with soft close, at most to `latest_end`, which is `soft_close_cap_ms` after the planned end, and to
+    the moment of a purchase; an `Extension` moves both. `hammer_price` is None when nobody won. `cancelled` says what
+    kind of seal it was; `cancel_reason` means nothing unless it was.
+
+    `version` counts the seller's edits, and nothing else. `addenda` are {"at": ms, "text"}, oldest first. An auction
+    that was listed again after this one has its id as `relisted_from`.
     """
 
     __tablename__ = "auctions"
@@ -87,9 +93,29 @@ class Auction(Base):
             "id",
             postgresql_where=text("kind = 'neighbourhood' AND status <> 'draft' AND mirrored_seq < seq"),
         ),
+        # Not simply by the end: PostgreSQL would look in it for what is due, among all that is over.
+        Index(
+            "ix_auctions_copies",
+            text("greatest(ends_at, sealed_at)"),
+            "id",
+            postgresql_where=text("kind = 'neighbourhood'"),
+        ),
         Index("ix_auctions_status_ends_at_id", "status", "ends_at", "id"),
+        Index(
+            "ix_auctions_opening",
+            "opens_at",
+            postgresql_where=text("status = 'published' AND NOT opened_told"),
+        ),
         Index("ix_auctions_seller_id_id", "seller_id", "id"),
         one_of("condition", Condition),
+        CheckConstraint(
+            "deliveries <@ ARRAY['handover', 'shipping'] AND cardinality(deliveries) > 0", name="deliveries"
+        ),
+        Index(
+            "ix_auctions_relisted_from",
+            "relisted_from",
+            postgresql_where=text("relisted_from IS NOT NULL"),
+        ),
         Index("ix_auctions_bids_id", "bids", "id"),
         # Not without drafts: PostgreSQL would not use what it knows of the values of an expression.
         Index("ix_auctions_asked_id", text("greatest(price, start_price)"), "id"),
@@ -108,8 +134,12 @@ class Auction(Base):
     radius: Mapped[str | None]
     category_code: Mapped[str] = mapped_column(ForeignKey("categories.code"), server_default="other")
     condition: Mapped[str | None]
+    deliveries: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{handover,shipping}")
+    relisted_from: Mapped[UUID | None] = mapped_column(ForeignKey("auctions.id"))
+    version: Mapped[int] = mapped_column(server_default="1")
     title: Mapped[str]
     description: Mapped[str]
+    addenda: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
     start_price: Mapped[int]
     increments: Mapped[list[list[int]]]
     reserve: Mapped[int | None]
@@ -120,6 +150,7 @@ class Auction(Base):
     latest_end: Mapped[datetime]
     soft_close_window_ms: Mapped[int]
     soft_close_extension_ms: Mapped[int]
+    soft_close_cap_ms: Mapped[int] = mapped_column(server_default="0")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     published_at: Mapped[datetime | None]
     paddle_count: Mapped[int] = mapped_column(server_default="0")
@@ -137,6 +168,8 @@ class Auction(Base):
     settled_at: Mapped[datetime | None]
     cancelled: Mapped[bool] = mapped_column(server_default="false")
     cancel_reason: Mapped[str | None]
+    opened_told: Mapped[bool] = mapped_column(server_default="false")
+    ending_told: Mapped[bool] = mapped_column(server_default="false")
 
 
 class Category(Base):
@@ -208,6 +241,22 @@ class Paddle(Base):
     version: Mapped[int]
     synced_version: Mapped[int] = mapped_column(server_default="0")
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+
+
+class Extension(Base):
+    """The end of an auction was moved by an action of the service, once. `seq` is its number among the bids.
+    Append-only."""
+
+    __tablename__ = "extensions"
+    __table_args__ = (UniqueConstraint("auction_id", "epoch", "seq"),)
+
+    auction_id: Mapped[UUID] = mapped_column(primary_key=True)
+    action_id: Mapped[UUID] = mapped_column(primary_key=True)
+    epoch: Mapped[int]
+    seq: Mapped[int]
+    at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    latest_end: Mapped[datetime]
 
 
 class Bid(Base):

@@ -48,8 +48,8 @@ class Order(Base):
     """A sale: what the hammer made of an auction. One per sold auction.
 
     At `due_at` it moves on by itself, unless that is null. `proposal` and `agreement` are numbers of `handovers`: the
-    one that waits for an answer, and the one that holds. `absent_id` is who is said not to have come. Messages are
-    numbered from 1 to `messages`; each side has read up to its number.
+    one that waits for an answer, and the one that holds, whose code was tried `code_tries` times. `absent_id` is who is
+    said not to have come. Messages are numbered from 1 to `messages`; each side has read up to its number.
     """
 
     __tablename__ = "orders"

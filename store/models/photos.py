@@ -60,6 +60,7 @@ class Photo(Base):
             "created_at",
             postgresql_where=text("status IN ('pending', 'refused', 'deleted')"),
         ),
+        Index("ix_photos_orphaned", "id", postgresql_where=text("auction_id IS NULL AND NOT is_avatar")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)

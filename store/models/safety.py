@@ -31,6 +31,7 @@ class ReportKind(StrEnum):
 
     AUCTION = "auction"
     MESSAGE = "message"
+    QUESTION = "question"
     USER = "user"
 
 
@@ -45,7 +46,7 @@ class ReportReason(StrEnum):
 
 
 class Report(Base):
-    """What a user wants a moderator to look at; `subject_id` is the id of the auction, message or user."""
+    """What a user wants a moderator to look at; `subject_id` is the id of the auction, message, question or user."""
 
     __tablename__ = "reports"
     __table_args__ = (

@@ -60,7 +60,7 @@ def base_url(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPat
                 [*ROUTES],
                 services=services,
                 media=MediaThreads(media),
-                handover_key=b"a key of the tests",
+                handover_keys=[b"a key of the tests"],
                 unsubscribe_key=b"a key of the tests",
                 push_key="a key of the tests",
             )

@@ -18,7 +18,7 @@ from schemathesis.specs.openapi import checks
 
 from handlers.openapi import document
 from handlers.routes import ROUTES
-from market import hot_copies, listings, neighbourhoods, orders
+from market import hot_copies, listings, neighbourhoods, orders, questions
 from store.database import SyncDatabase
 from store.hot import SyncHot, load_auction
 from store.models import Role
@@ -60,19 +60,21 @@ MODES = [
 
 @dataclass
 class Callers:
-    """Two users, an administrator, the ids of auctions, and those of orders between the two users."""
+    """Two users, an administrator, and the ids of auctions, of orders between the two users, and of their questions."""
 
     seller: User
     other: User
     admin: User
     auctions: list[UUID]
     orders: list[UUID]
+    questions: list[UUID]
 
     def ids(self, name: str) -> list[UUID]:
         """What a parameter of this name may be, so that something is found."""
         known = {
             "auction_id": self.auctions,
             "order_id": self.orders,
+            "question_id": self.questions,
             "user_id": [self.seller.id, self.other.id],
         }
         return known.get(name, [])
@@ -90,6 +92,10 @@ def callers(sync_database: SyncDatabase, sync_hot: SyncHot, some_regions: None, 
         draft = listings.create(session, seller.id, a_draft()).id
         live = [make_published_auction(session, user.id).id for user in (seller, other)]
         states = [hot_copies.hot_state(session, auction_id) for auction_id in live]
+        asked = [
+            questions.ask(session, user.id, auction_id, "New?").id
+            for user, auction_id in ((other, live[0]), (seller, live[1]))
+        ]
         local = make_neighbourhood_auction(session).id
         neighbourhoods.verify(session, other.id, *YEOKSAM, accuracy_m=10)
         paid, sent = (make_order(session, seller.id, other.id).id for _ in range(2))
@@ -97,7 +103,7 @@ def callers(sync_database: SyncDatabase, sync_hot: SyncHot, some_regions: None, 
     for state in states:
         assert state is not None
         sync_hot.run(load_auction(state))
-    return Callers(seller, other, admin, [draft, local, *live], [paid, sent])
+    return Callers(seller, other, admin, [draft, local, *live], [paid, sent], asked)
 
 
 @pytest.mark.parametrize("caller", ["anonymous", "seller", "other", "admin"])

@@ -152,6 +152,7 @@ async def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
                 "MAIL_FROM": "noreply@bid.example",
                 "PUBLIC_URL": "https://bid.example",
                 "SECRET_KEYS": f"test:{'A' * 43}",
+                "HANDOVER_KEYS": f"test:{'A' * 43}",
                 **environ,
             }
             settings = load({f"NEIGHBORBID_{name}": value for name, value in names.items()})

@@ -40,8 +40,10 @@ AUCTION = {
     "state",
     "category",
     "condition",
+    "deliveries",
     "title",
     "description",
+    "addenda",
     "start_price",
     "increments",
     "opens_at",
@@ -60,7 +62,10 @@ AUCTION = {
     "hammer_price",
     "winner_paddle",
     "cancel_reason",
+    "relisted_from",
+    "relisted_as",
     "created_at",
+    "version",
 }
 """The fields of an auction, whoever looks at it."""
 

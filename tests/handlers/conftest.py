@@ -71,7 +71,7 @@ def app(telling_database: Database, hot: Hot, passwords: Passwords, media: Media
         [*ROUTES],
         services=services,
         media=MediaThreads(media),
-        handover_key=b"a key of the tests",
+        handover_keys=[b"a key of the tests"],
         unsubscribe_key=UNSUBSCRIBE_KEY,
         push_key="a key of the tests",
     )

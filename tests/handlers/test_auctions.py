@@ -4,11 +4,11 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.orm import Session
 
-from market import auctions, listings
+from market import auctions, listings, neighbourhoods
 from market.times import from_ms
 from store.database import SyncDatabase
 from store.models import Bid
-from tests.database import a_draft, make_published_auction, make_user
+from tests.database import YEOKSAM, a_draft, make_neighbourhood_auction, make_published_auction, make_user
 from tests.handlers.client import AUCTION, Client
 from tests.handlers.conftest import People
 
@@ -50,7 +50,7 @@ def add_bids(session: Session, auction: UUID, count: int) -> UUID:
 
 async def test_a_guest_sees_a_published_auction(guest: Client, auction: UUID) -> None:
     view = await guest.get(f"/auctions/{auction}")
-    assert set(view) == AUCTION | {"photos"}
+    assert set(view) == AUCTION | {"photos", "distance", "watchers", "watched"}
     assert (view["id"], view["kind"], view["state"]) == (str(auction), "live", "live")
     assert (view["price"], view["next_minimum"], view["bids"]) == (None, 1_000, 0)
     assert view["increments"] == [[0, 100], [10_000, 500]]
@@ -67,6 +67,22 @@ async def test_a_draft_is_there_for_its_seller_only(
     assert await guest.refused("GET", f"/auctions/{draft.id}") == "not_found"
     assert await guest.refused("GET", f"/auctions/{draft.id}/bids") == "not_found"
     assert str(draft.id) not in [item["id"] for item in await seller.items("/auctions", 100)]
+
+
+async def test_how_far_an_auction_is_neighbours_are_told(
+    guest: Client, person: People, sync_database: SyncDatabase, some_regions: None
+) -> None:
+    neighbour, stranger = person(), person()
+    with sync_database.transaction() as session:
+        local, live = make_neighbourhood_auction(session).id, make_published_auction(session).id
+        neighbourhoods.verify(session, neighbour.user_id, *YEOKSAM, 20.0)
+    path = f"/auctions/{local}"
+    assert (await neighbour.get(path))["distance"] == "same"
+    [card] = (await neighbour.get(f"/auctions?seller={(await guest.get(path))['seller_id']}"))["items"]
+    assert card["distance"] == "same"
+    for client in (guest, stranger):
+        assert (await client.get(path))["distance"] is None
+    assert (await neighbour.get(f"/auctions/{live}"))["distance"] is None
 
 
 async def test_an_unknown_auction_is_not_found(guest: Client) -> None:

@@ -108,6 +108,7 @@ def test_exactly_these_addresses_are_public() -> None:
         f"GET /api/v1/auctions/{UUID_PATTERN}",
         f"GET /api/v1/auctions/{UUID_PATTERN}/bids",
         f"GET /api/v1/auctions/{UUID_PATTERN}/prices",
+        f"GET /api/v1/auctions/{UUID_PATTERN}/questions",
         "GET /api/v1/categories",
         "GET /api/v1/regions",
         f"GET /api/v1/regions/{CODE_PATTERN}",

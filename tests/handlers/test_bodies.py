@@ -35,6 +35,12 @@ BODIES: dict[str, dict[str, Any]] = {
         "ends_at": 4_000_000_000_000,
     },
     f"POST /seller/auctions/{NOWHERE}/cancel": {"reason": "Lost."},
+    f"PATCH /seller/auctions/{NOWHERE}": {"title": "A desk", "addendum": "It is oak."},
+    f"POST /seller/auctions/{NOWHERE}/duplicate": {
+        "opens_at": 4_000_000_000_000,
+        "ends_at": 4_000_100_000_000,
+    },
+    f"POST /seller/auctions/{NOWHERE}/relist": {"opens_at": 4_000_000_000_000, "ends_at": 4_000_100_000_000},
     "POST /me/neighbourhoods": {"latitude": 37.5, "longitude": 127.0, "accuracy_m": 20},
     f"POST /auctions/{NOWHERE}/paddle": {"limit": 5_000},
     f"PATCH /auctions/{NOWHERE}/paddle": {"limit": 5_000},
@@ -56,6 +62,8 @@ BODIES: dict[str, dict[str, Any]] = {
         "digest": "off",
         "channels": [],
     },
+    f"POST /auctions/{NOWHERE}/questions": {"text": "Is it still there?"},
+    f"PUT /questions/{NOWHERE}/answer": {"text": "Yes."},
     "POST /notifications/push-subscriptions": {
         "endpoint": "https://push.example/1",
         "p256dh": "B" * 87,
@@ -69,6 +77,9 @@ OPTIONAL = {
     "POST /auth/refresh": {"refresh_token"},
     "PATCH /me": {"display_name", "bio"},
     f"POST /seller/auctions/{NOWHERE}/cancel": {"reason"},
+    f"PATCH /seller/auctions/{NOWHERE}": {"title", "addendum"},
+    f"POST /seller/auctions/{NOWHERE}/duplicate": {"opens_at", "ends_at"},
+    f"POST /seller/auctions/{NOWHERE}/relist": {"opens_at", "ends_at"},
 }
 AMOUNTS = [
     (endpoint, field)

@@ -20,10 +20,13 @@ MOVE_MONEY = {
     "POST /api/v1/auctions/{auction_id}/paddle",
     "PATCH /api/v1/auctions/{auction_id}/paddle",
     "POST /api/v1/seller/auctions/{auction_id}/publish",
+    "POST /api/v1/seller/auctions/{auction_id}/duplicate",
+    "POST /api/v1/seller/auctions/{auction_id}/relist",
     "POST /api/v1/orders/{order_id}/handover/complete",
     "POST /api/v1/orders/{order_id}/confirm",
     "POST /api/v1/orders/{order_id}/refund",
     "POST /api/v1/orders/{order_id}/messages",
+    "POST /api/v1/auctions/{auction_id}/questions",
 }
 BY_REF = {
     "POST /api/v1/auctions/{auction_id}/bids",

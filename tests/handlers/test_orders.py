@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from store.database import SyncDatabase
+from store.models import Delivery
 from tests.database import make_order, make_published_auction
 from tests.handlers.client import Client
 from tests.handlers.conftest import People
@@ -76,6 +77,7 @@ async def test_an_order_is_seen_by_its_two_parties_only(person: People, sync_dat
                 "role",
                 "other_id",
                 "other_name",
+                "deliveries",
                 "delivery",
                 "proposal",
                 "agreement",
@@ -94,6 +96,24 @@ async def test_an_order_is_seen_by_its_two_parties_only(person: People, sync_dat
     assert await seller.items("/buyer/orders", 2) == await buyer.items("/seller/orders", 2) == []
     assert await other.items("/buyer/orders", 2) == []
     assert await other.refused("GET", f"/orders/{uuid4()}") == "not_found"
+
+
+async def test_a_way_that_is_not_offered_is_refused(person: People, sync_database: SyncDatabase) -> None:
+    seller, buyer = person(), person()
+    with sync_database.transaction() as session:
+        by_hand, by_post = (
+            make_order(session, seller.user_id, buyer.user_id, deliveries=(delivery,)).id
+            for delivery in Delivery
+        )
+    shipment = {"carrier": "A carrier", "tracking_number": "1234"}
+    meeting = {"place": "The fountain", "meet_at": int(time() * 1000) + HOUR_MS}
+    answer = await seller.call("POST", f"/orders/{by_hand}/ship", shipment)
+    assert (answer.status, answer.body["code"]) == (409, "delivery_not_offered")
+    assert answer.body["deliveries"] == ["handover"]
+    for side in (seller, buyer):
+        path = f"/orders/{by_post}/handover/proposals"
+        assert await side.refused("POST", path, meeting) == "delivery_not_offered"
+    assert (await buyer.get(f"/orders/{by_post}"))["deliveries"] == ["shipping"]
 
 
 async def test_two_people_meet_and_the_code_pays(trade: Trade, listener: Listener) -> None:

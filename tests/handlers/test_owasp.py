@@ -26,7 +26,9 @@ from market import (
     paddles,
     photos,
     push_subscriptions,
+    questions,
     sessions,
+    watches,
 )
 from market.listings import Place
 from market.neighbourhoods import Radius
@@ -84,6 +86,23 @@ MATRIX: dict[str, Row] = {
         "draft": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
         "local": (OK, "forbidden", "forbidden", "unauthenticated"),
     },
+    "PATCH /api/v1/seller/auctions/{auction_id}": {
+        "draft": (OK, "forbidden", "forbidden", "unauthenticated"),
+        "published": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
+        "local": (OK, "forbidden", "forbidden", "unauthenticated"),
+    },
+    "DELETE /api/v1/seller/auctions/{auction_id}": {
+        "draft": (OK, "forbidden", "forbidden", "unauthenticated"),
+        "published": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
+    },
+    "POST /api/v1/seller/auctions/{auction_id}/duplicate": {
+        "draft": (OK, "forbidden", "forbidden", "unauthenticated"),
+        "published": (OK, "forbidden", "forbidden", "unauthenticated"),
+    },
+    "POST /api/v1/seller/auctions/{auction_id}/relist": {
+        "draft": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
+        "published": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
+    },
     "POST /api/v1/auctions/{auction_id}/paddle": {
         "draft": ("not_found", "not_found", "not_found", "unauthenticated"),
         "published": ("own_auction", OK, OK, "unauthenticated"),
@@ -103,6 +122,7 @@ MATRIX: dict[str, Row] = {
     "POST /api/v1/auctions/{auction_id}/photos": {
         "draft": (OK, "forbidden", "forbidden", "unauthenticated"),
         "published": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
+        "local": (OK, "forbidden", "forbidden", "unauthenticated"),
     },
     "GET /api/v1/auctions/{auction_id}/photos": {
         "draft": (OK, "forbidden", "forbidden", "unauthenticated"),
@@ -111,6 +131,7 @@ MATRIX: dict[str, Row] = {
     "PUT /api/v1/auctions/{auction_id}/photos": {
         "draft": (OK, "forbidden", "forbidden", "unauthenticated"),
         "published": ("wrong_state", "forbidden", "forbidden", "unauthenticated"),
+        "local": (OK, "forbidden", "forbidden", "unauthenticated"),
     },
     "GET /api/v1/photos/{photo_id}": {
         "photo": (OK, "not_found", "not_found", "unauthenticated"),
@@ -184,6 +205,25 @@ MATRIX: dict[str, Row] = {
     "POST /api/v1/notifications/{notification_id}/read": {
         "notification": (OK, "not_found", "not_found", "unauthenticated"),
     },
+    "GET /api/v1/auctions/{auction_id}/questions": {
+        "draft": ("not_found", "not_found", "not_found", "not_found"),
+        "published": (OK, OK, OK, OK),
+    },
+    "POST /api/v1/auctions/{auction_id}/questions": {
+        "draft": ("not_found", "not_found", "not_found", "unauthenticated"),
+        "published": ("own_auction", OK, OK, "unauthenticated"),
+    },
+    "PUT /api/v1/questions/{question_id}/answer": {
+        "question": (OK, "forbidden", "forbidden", "unauthenticated"),
+    },
+    "DELETE /api/v1/questions/{question_id}": {
+        "question": ("forbidden", OK, "forbidden", "unauthenticated"),
+    },
+    "PUT /api/v1/me/watches/{auction_id}": {
+        "draft": ("not_found", "not_found", "not_found", "unauthenticated"),
+        "published": (OK, OK, OK, "unauthenticated"),
+    },
+    "DELETE /api/v1/me/watches/{auction_id}": {"published": (OK, OK, OK, "unauthenticated")},
     "GET /api/v1/users/{user_id}": {"user": (OK, OK, OK, OK)},
     "GET /api/v1/users/{user_id}/reviews": {"user": (OK, OK, OK, OK)},
     "PUT /api/v1/me/blocks/{user_id}": {"user": (OK, OK, OK, "unauthenticated")},
@@ -196,13 +236,16 @@ LISTS = {
     # of an object.
     "GET /api/v1/auctions": "public",
     "GET /api/v1/auctions/{auction_id}/bids": "public",
+    "GET /api/v1/auctions/{auction_id}/questions": "public",
     "GET /api/v1/regions": "public",
     "GET /api/v1/seller/auctions": "own",
     "GET /api/v1/seller/orders": "own",
+    "GET /api/v1/seller/questions": "own",
     "GET /api/v1/buyer/orders": "own",
     "GET /api/v1/buyer/bids": "own",
     "GET /api/v1/me/blocks": "own",
     "GET /api/v1/notifications": "own",
+    "GET /api/v1/me/watches": "own",
     "GET /api/v1/orders/{order_id}/messages": "of the object",
     "GET /api/v1/users/{user_id}/reviews": "public",
 }
@@ -261,6 +304,11 @@ class World:
                 auction = make_published_auction(session, seller)
                 paddles.take(session, buyer, auction.id, LIMITS["POST"])
                 return auction.id
+            if name == "watch":
+                watches.put(session, seller, make_published_auction(session).id)
+            if name == "question":
+                about = make_published_auction(session, seller).id
+                return questions.ask(session, buyer, about, "Is it still there?").id
             if name in ("user", "block"):
                 user = make_user(session)
                 if name == "block":
@@ -298,12 +346,16 @@ async def test_api1_object_level_authorization(
     path = re.sub(r"\{\w+\}", str(world.make(name)), template)
     client = world.users[user]
     body: dict[str, Any] = {"limit": LIMITS[method]} if method in LIMITS else {}
+    if "/seller/" in template:
+        body = {"title": "Another title"} if method == "PATCH" else {}
     if template.endswith("/bids"):
         body = {"maximum": 5_000}
     if template.endswith("/cancel"):
         body = {}
     if template.endswith("/photos"):
         body = PHOTO_BODIES.get(method, {})
+    if "question" in template:
+        body = {"text": "Is it still there?"}
     if "/orders/" in template:
         body = ORDER_BODIES.get(template.rpartition("/")[2], {})
     version = 1 if endpoint in EDITS else None
@@ -327,7 +379,7 @@ def test_api1_it_is_known_whose_things_every_list_shows() -> None:
 
 @pytest.mark.parametrize("endpoint", [endpoint for endpoint, whose in LISTS.items() if whose == "own"])
 async def test_api1_lists_of_own_things_show_no_others(world: World, endpoint: str) -> None:
-    for name in ("draft", "published", "order", "block", "notification"):
+    for name in ("draft", "published", "order", "block", "question", "watch", "notification"):
         world.make(name)
     await world.users["buyer"].post(f"/auctions/{world.make('local')}/bids", {"maximum": 1_000})
     path = endpoint.removeprefix("GET ")

@@ -21,7 +21,9 @@ USE_CASES = [
     "chats",
     "confirmations",
     "deletion",
+    "editing",
     "factors",
+    "figures",
     "handovers",
     "idempotency",
     "ledger",
@@ -33,6 +35,7 @@ USE_CASES = [
     "pages",
     "photos",
     "push_subscriptions",
+    "questions",
     "regions",
     "reports",
     "reviews",
@@ -40,6 +43,7 @@ USE_CASES = [
     "sessions",
     "unsubscribing",
     "wallet",
+    "watches",
     "words",
 ]
 """The modules of `market` that handlers call, directly or not."""

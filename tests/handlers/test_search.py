@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, event
 from structlog.testing import capture_logs
 
-from market import hot_copies, neighbourhoods, paddles
+from market import hot_copies, neighbourhoods, paddles, questions, watches
 from store.database import SyncDatabase
 from store.hot import Hot, HotPaddle, load_auction, place_bid, put_paddle
 from store.ids import new_id
@@ -37,6 +37,7 @@ CARD = {
     "title",
     "category",
     "condition",
+    "deliveries",
     "start_price",
     "price",
     "next_minimum",
@@ -238,13 +239,17 @@ def statements() -> Iterator[list[str]]:
         ("/auctions?seller={seller}&facets=true", 3, 4),
         ("/auctions?seller={seller}&q=bicycle&category=other&facets=true&sort=most_bids", 3, 4),
         ("/auctions?neighbourhood_id={home}&radius=wide&facets=true", 0, 4),
-        ("/auctions/{auction}", 2, 3),
+        ("/auctions/{auction}", 3, 4),
+        ("/auctions/{local}", 3, 5),
         ("/auctions/{auction}/bids", 2, 2),
         ("/auctions/{auction}/prices", 2, 2),
+        ("/auctions/{auction}/questions", 2, 2),
         ("/categories", 1, 1),
         ("/regions", 1, 1),
         ("/seller/auctions", 0, 2),
+        ("/seller/questions?unanswered=true", 0, 2),
         ("/buyer/bids", 0, 2),
+        ("/me/watches", 0, 3),
     ],
 )
 async def test_a_page_takes_few_statements_however_much_is_on_it(
@@ -253,9 +258,10 @@ async def test_a_page_takes_few_statements_however_much_is_on_it(
     neighbour = person()
     with sync_database.transaction() as session:
         home = neighbourhoods.verify(session, neighbour.user_id, *YEOKSAM, accuracy_m=10).id
+        local = make_neighbourhood_auction(session).id
 
     async def count(client: Client) -> int:
-        address = path.format(seller=neighbour.user_id, auction=auction, home=home)
+        address = path.format(seller=neighbour.user_id, auction=auction, local=local, home=home)
         with statements() as seen:
             answer = await client.call("GET", f"{address}{'&' if '?' in address else '?'}limit={PAGE}")
         assert (answer.status == 200) is (client is neighbour or as_guest > 0)
@@ -266,6 +272,8 @@ async def test_a_page_takes_few_statements_however_much_is_on_it(
             for _ in range(made):
                 auction = make_published_auction(session, neighbour.user_id).id
                 add_photo(session, auction, neighbour.user_id)
+                watches.put(session, neighbour.user_id, auction)
+                questions.ask(session, make_user(session), auction, "Is it still there?")
         if as_guest:
             assert await count(guest) == as_guest
         assert await count(neighbour) == as_neighbour <= 4

@@ -1,16 +1,17 @@
 from collections.abc import Callable
 from time import time
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import update
 
+from market import neighbourhoods
 from market.times import from_ms
 from store.database import SyncDatabase
 from store.hot import Hot, read_auction
 from store.models import Auction
-from tests.database import MINUTE_MS
+from tests.database import MINUTE_MS, YEOKSAM
 from tests.handlers.client import AUCTION, Client
 from tests.handlers.conftest import People
 
@@ -44,7 +45,7 @@ async def test_a_draft_keeps_what_was_written(person: People) -> None:
     assert view["latest_end"] == body["ends_at"] + 600_000
     assert (view["soft_close_window_ms"], view["soft_close_extension_ms"]) == (30_000, 20_000)
     assert (view["state"], view["seller_id"]) == ("draft", str(seller.user_id))
-    assert await seller.get(f"/auctions/{view['id']}") == view | {"photos": []}
+    assert await seller.get(f"/auctions/{view['id']}") == view | {"photos": [], "distance": None}
 
 
 async def test_description_opening_time_and_soft_close_may_be_left_out(person: People) -> None:
@@ -164,6 +165,36 @@ async def test_publishing_opens_the_auction_in_redis(person: People, hot: Hot) -
     assert (state["ends_at"], state["latest_end"]) == (str(view["ends_at"]), str(view["latest_end"]))
 
 
+@pytest.mark.usefixtures("some_regions")
+async def test_a_neighbourhood_auction_can_be_watched_at_once(
+    person: People, hot: Hot, sync_database: SyncDatabase
+) -> None:
+    seller = person()
+    with sync_database.transaction() as session:
+        home = neighbourhoods.verify(session, seller.user_id, *YEOKSAM, accuracy_m=10).id
+    auction = await created(seller, place={"neighbourhood_id": str(home), "radius": "near"})
+    await seller.post(f"/seller/auctions/{auction}/publish")
+    state = (await hot.run(read_auction(UUID(auction), 0))).state
+    assert state is not None
+    assert (state["seller"], state["seq"]) == (str(seller.user_id), "0")
+
+
+@pytest.mark.usefixtures("some_regions")
+@pytest.mark.parametrize("kind", ["live", "neighbourhood"])
+async def test_an_auction_is_published_whatever_redis_does(
+    person: People, sync_database: SyncDatabase, redis_away: Callable[[], None], kind: str
+) -> None:
+    seller, place = person(), None
+    with sync_database.transaction() as session:
+        home = neighbourhoods.verify(session, seller.user_id, *YEOKSAM, accuracy_m=10).id
+    if kind == "neighbourhood":
+        place = {"neighbourhood_id": str(home), "radius": "near"}
+    auction = await created(seller, place=place)
+    redis_away()
+    view = await seller.post(f"/seller/auctions/{auction}/publish")
+    assert (view["state"], view["kind"]) == ("live", kind)
+
+
 async def test_publishing_works_once_and_for_the_seller_only(person: People) -> None:
     seller, other = person(), person()
     auction = await created(seller)
@@ -192,7 +223,7 @@ async def test_without_redis_an_auction_is_published_and_left_to_the_sweep(
     auction = await created(seller)
     redis_away()
     view = await seller.post(f"/seller/auctions/{auction}/publish")
-    assert view | {"photos": []} == await guest.get(f"/auctions/{auction}")
+    assert view | {"photos": [], "distance": None} == await guest.get(f"/auctions/{auction}")
     assert view["state"] == "live"
     assert (await hot.run(read_auction(UUID(view["id"]), 0))).state is None
 
@@ -205,3 +236,122 @@ async def test_sellers_list_their_own_auctions_drafts_too(person: People) -> Non
     assert [item["id"] for item in items] == auctions[::-1]
     assert {item["state"] for item in items} == {"draft", "live"}
     assert await other.items("/seller/auctions", 2) == []
+
+
+async def test_an_edit_names_its_version_and_answers_the_new_one(person: People, guest: Client) -> None:
+    seller = person()
+    auction = await created(seller)
+    path = f"/seller/auctions/{auction}"
+    assert await seller.refused("PATCH", path, {"title": "A tandem"}) == "precondition_required"
+    edited = await seller.done("PATCH", path, {"title": "A tandem", "reserve": 5_000}, version=1)
+    assert (edited["title"], edited["reserve"], edited["version"]) == ("A tandem", 5_000, 2)
+    assert await seller.refused("PATCH", path, {"title": "Old"}, version=1) == "precondition_failed"
+    edited = await seller.done("PATCH", path, {"reserve": None, "soft_close": None}, version=2)
+    assert (edited["reserve"], edited["latest_end"]) == (None, edited["ends_at"])
+    assert edited | {"photos": [], "distance": None} == await seller.get(f"/auctions/{auction}")
+
+    await seller.post(f"{path}/publish")
+    answer = await seller.call("PATCH", path, {"title": "Late", "start_price": 1}, version=3)
+    assert (answer.status, answer.body["code"]) == (409, "wrong_state")
+    assert answer.body["fields"] == ["start_price", "title"]
+    edited = await seller.done("PATCH", path, {"addendum": "The bell\nis missing."}, version=3)
+    assert [addendum["text"] for addendum in edited["addenda"]] == ["The bell\nis missing."]
+    assert (await guest.get(f"/auctions/{auction}"))["addenda"] == edited["addenda"]
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, []),
+        ({"title": None}, ["title"]),
+        ({"title": "two\nlines"}, ["title"]),
+        ({"start_price": None}, ["start_price"]),
+        ({"start_price": 0}, ["start_price"]),
+        ({"deliveries": ["drone"]}, ["deliveries"]),
+        ({"deliveries": ["handover", "shipping", "shipping"]}, ["deliveries"]),
+        ({"addendum": ""}, ["addendum"]),
+        ({"addendum": "x" * 2_001}, ["addendum"]),
+        ({"place": {"radius": "near"}}, ["place"]),
+        ({"seller_id": "x", "status": "sold"}, ["seller_id", "status"]),
+    ],
+)
+async def test_a_wrong_edit_names_its_fields(person: People, body: dict[str, Any], fields: list[str]) -> None:
+    seller = person()
+    auction = await created(seller)
+    answer = await seller.call("PATCH", f"/seller/auctions/{auction}", body, version=1)
+    assert answer.body["code"] == "invalid_body"
+    assert [error["field"] for error in answer.body["errors"]] == fields
+    assert (await seller.get(f"/auctions/{auction}"))["version"] == 1
+
+
+async def test_an_impossible_edit_names_its_field(person: People) -> None:
+    seller = person()
+    auction = await created(seller)
+    for body, field in (({"deliveries": []}, "deliveries"), ({"ends_at": 1}, "ends_at")):
+        answer = await seller.call("PATCH", f"/seller/auctions/{auction}", body, version=1)
+        assert (answer.body["code"], answer.body["field"]) == ("invalid_auction", field)
+
+
+async def test_a_draft_is_deleted_for_good(person: People) -> None:
+    seller = person()
+    auction = await created(seller)
+    path = f"/seller/auctions/{auction}"
+    assert await person().refused("DELETE", path) == "forbidden"
+    assert (await seller.call("DELETE", path)).status == 204
+    assert await seller.refused("GET", f"/auctions/{auction}") == "not_found"
+    assert await seller.refused("DELETE", path) == "not_found"
+    assert await seller.items("/seller/auctions", 10) == []
+    published = await created(seller)
+    await seller.post(f"/seller/auctions/{published}/publish")
+    assert await seller.refused("DELETE", f"/seller/auctions/{published}") == "wrong_state"
+
+
+async def test_a_listing_is_copied_once_under_a_key(person: People, sync_database: SyncDatabase) -> None:
+    seller = person()
+    auction = await created(seller, deliveries=["shipping"])
+    path = f"/seller/auctions/{auction}"
+    assert await seller.refused("POST", f"{path}/relist", {}) == "wrong_state"
+    await seller.post(f"{path}/publish")
+    with sync_database.transaction() as session:
+        session.execute(update(Auction).where(Auction.id == auction).values(status="unsold"))
+    for action, origin in (("duplicate", None), ("relist", auction)):
+        key = {"Idempotency-Key": f'"{uuid4()}"'}
+        first = await seller.call("POST", f"{path}/{action}", {}, headers=key)
+        again = await seller.call("POST", f"{path}/{action}", {}, headers=key)
+        assert (first.status, first.body) == (again.status, again.body)
+        assert first.status == 201
+        assert (first.body["state"], first.body["relisted_from"]) == ("draft", origin)
+        assert first.body["deliveries"] == ["shipping"]
+        answer = await seller.call("POST", f"{path}/{action}", {"ends_at": 1})
+        assert (answer.body["code"], answer.body["field"]) == ("invalid_auction", "ends_at")
+    assert len(await seller.items("/seller/auctions", 10)) == 3
+    await seller.post(f"/seller/auctions/{first.body['id']}/publish")
+    assert (await person().get(f"/auctions/{auction}"))["relisted_as"] == first.body["id"]
+
+
+async def test_the_own_figures_come_by_month(person: People) -> None:
+    seller = person()
+    await seller.post(f"/seller/auctions/{await created(seller)}/publish")
+    assert [month["published"] for month in (await seller.get("/seller/figures"))["items"]] == [0] * 11 + [1]
+    old = await seller.get("/seller/figures?from=2025-12&to=2026-01")
+    nothing = dict.fromkeys(("published", "sold", "unsold", "completed", "gross", "refunds", "refunded"), 0)
+    empty = {"conversion": None, **nothing}
+    assert old == {"items": [{"month": "2025-12", **empty}, {"month": "2026-01", **empty}]}
+    assert (await person().get("/seller/figures"))["items"][-1]["published"] == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("from=2026", "from"),
+        ("from=2026-13", "from"),
+        ("to=2026-00", "to"),
+        ("from=2026-02&to=2026-01", "from"),
+        ("from=2001-01", "from"),
+        ("first=2026-01", "first"),
+    ],
+)
+async def test_wrong_months_are_named(person: People, query: str, field: str) -> None:
+    answer = await person().call("GET", f"/seller/figures?{query}")
+    assert answer.body["code"] == "invalid_query"
+    assert [error["field"] for error in answer.body["errors"]] == [field]

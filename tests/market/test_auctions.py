@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, literal, select
+from sqlalchemy import func, literal, select, text
 from sqlalchemy.orm import Session
 
 from market import auctions, bid_history, hot_copies, listings, paddles
@@ -131,6 +131,28 @@ def test_the_history_of_a_price_is_thinned_evenly(db_session: Session, count: in
         assert (prices[0], prices[-1]) == (1_001, 1_000 + count)
         gaps = {after - before for before, after in pairwise(prices[:-1])}
         assert len(gaps) <= 1
+
+
+def test_the_history_of_a_price_reads_few_of_many_bids(db_session: Session) -> None:
+    auction = make_published_auction(db_session).id
+    db_session.execute(
+        text(
+            "INSERT INTO bids (auction_id, epoch, seq, at, bidder_id, paddle, ref, maximum, price, leader_id,"
+            " leader_paddle, leader_maximum, next_minimum, ends_at, extended, bids)"
+            " SELECT :auction, 1 + seq / 8000, seq, now(), :auction, 1, 'r', 1, seq, :auction, 1, 1, 1, now(),"
+            " false, seq FROM generate_series(1, 20000) AS seq"
+        ),
+        {"auction": auction},
+    )
+
+    def read() -> int:
+        table = "FROM pg_stat_xact_user_tables WHERE relname = 'bids'"
+        return int(db_session.scalars(text(f"SELECT seq_tup_read + idx_tup_fetch {table}")).one())
+
+    before = read()
+    prices = [point.price for point in bid_history.prices(db_session, auction).items]
+    assert read() - before <= 2 * bid_history.MAX_POINTS
+    assert (len(prices), prices[0], prices[-1]) == (200, 1, 20_000)
 
 
 def test_a_draft_has_no_history(db_session: Session) -> None:

@@ -15,8 +15,9 @@ from market.errors import Refusal
 from market.listings import Place
 from market.neighbourhoods import Radius
 from market.rules import BuyNowUntil
+from market.settlement import Settled
 from market.times import from_ms
-from store.database import SyncDatabase
+from store.database import SyncDatabase, told_after_commit
 from store.ids import new_id
 from store.models import (
     Account,
@@ -28,8 +29,16 @@ from store.models import (
     Paddle,
     PaddleStatus,
 )
+from store.pushes import OrderPush
 from store.records import BidRecord, SealRecord
-from tests.database import a_draft, make_neighbour, make_neighbourhood_auction, make_user
+from tests.database import (
+    a_draft,
+    make_neighbour,
+    make_neighbourhood_auction,
+    make_published_auction,
+    make_user,
+)
+from tests.market.claims import all_due
 from tests.market.parallel import at_once
 
 HAEUNDAE = (35.163127, 129.163561)
@@ -56,6 +65,11 @@ def balances(session: Session, user_id: UUID) -> tuple[int, int]:
         session.execute(select(Account.kind, Account.balance).where(Account.owner_id == user_id)).all()
     )
     return rows.get(AccountKind.AVAILABLE, 0), rows.get(AccountKind.HELD, 0)
+
+
+def sides_told(session: Session) -> set[UUID]:
+    """Who is pushed that there is an order."""
+    return {user for user, push in told_after_commit(session) if isinstance(push, OrderPush)}
 
 
 def end(session: Session, auction: AuctionView) -> None:
@@ -168,15 +182,17 @@ def test_the_end_makes_an_order_in_the_same_transaction(db_session: Session) -> 
     bid(db_session, ann, auction, 3_000)
     bid(db_session, ben, auction, 8_000)
     end(db_session, auction)
-    assert auction.id in bidding.due(db_session)
+    assert auction.id in all_due(db_session, bidding.claim_due)
 
     mirror = bidding.close(db_session, auction.id)
 
     assert mirror is not None
-    [seal] = mirror.records
+    *_, seal = mirror.records
     assert isinstance(seal, SealRecord)
     assert (seal.leader, seal.price, seal.seq) == (str(ben), 3_100, 3)
     assert mirror.seal == seal
+    assert isinstance(mirror.settled, Settled)
+    assert sides_told(db_session) == {ben, auction.seller_id}
     order = db_session.scalars(select(Order).where(Order.auction_id == auction.id)).one()
     assert (order.buyer_id, order.hammer_price) == (ben, 3_100)
     assert balances(db_session, ben) == (46_900, 0)
@@ -205,7 +221,7 @@ def test_buying_ends_the_auction_at_once_and_pays(db_session: Session) -> None:
     record, mirror = bidding.place(db_session, ben, auction.id, "buy", None)
     assert (record.price, record.bought, record.outbid) == (20_000, True, str(ann))
     assert mirror is not None
-    assert [type(one) for one in mirror.records] == [BidRecord, SealRecord]
+    assert [type(one) for one in mirror.records] == [BidRecord, BidRecord, SealRecord]
     assert balances(db_session, ann) == (50_000, 0)
     assert balances(db_session, ben) == (30_000, 0)
     assert auctions.get(db_session, auction.id).state == "sold"
@@ -236,32 +252,167 @@ def test_publishing_needs_a_neighbourhood_of_the_seller(db_session: Session) -> 
     assert refused(lambda: listings.publish(db_session, seller, draft.id)) == "not_a_neighbour"
 
 
-def test_what_redis_has_not_confirmed_is_found_until_it_has(
+def missing(session: Session, auction: AuctionView) -> list[list[int]]:
+    """The numbers of the records that a sweep would bring to Redis, if it would bring the auction at all."""
+    return [
+        [record.seq for record in mirror.records]
+        for mirror in bidding.to_mirror(session)
+        if mirror.auction.auction_id == auction.id
+    ]
+
+
+@pytest.fixture
+def large_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests leave many that Redis has never seen."""
+    monkeypatch.setattr(bidding, "BATCH", 1_000_000)
+
+
+@pytest.mark.usefixtures("large_batches")
+def test_what_redis_has_not_confirmed_is_found_until_it_has(db_session: Session) -> None:
+    auction = make_neighbourhood_auction(db_session)
+    assert missing(db_session, auction) == [[]]
+    assert bidding.note_copies(db_session, {auction.id: (1, 0)}) == []
+    assert missing(db_session, auction) == []
+    ann, _ = make_neighbour(db_session, 50_000)
+    for maximum in (3_000, 4_000, 5_000):
+        bid(db_session, ann, auction, maximum)
+    assert missing(db_session, auction) == [[1, 2, 3]]
+    bidding.note_copies(db_session, {auction.id: (1, 2)})
+    assert missing(db_session, auction) == [[3]]
+    bidding.note_copies(db_session, {auction.id: (1, 3)})
+    assert missing(db_session, auction) == []
+
+
+@pytest.mark.usefixtures("large_batches")
+@pytest.mark.parametrize(
+    ("found", "epoch", "brought"),
+    [
+        ((1, 2), 1, []),
+        ((1, 1), 1, [[2]]),
+        (None, 1, [[1, 2]]),
+        ((0, 9), 1, [[1, 2]]),
+        ((1, 3), 2, [[]]),
+        ((4, 1), 5, [[]]),
+    ],
+)
+def test_a_copy_that_contradicts_postgresql_is_written_again(
+    db_session: Session, found: tuple[int, int] | None, epoch: int, brought: list[list[int]]
+) -> None:
+    auction = make_neighbourhood_auction(db_session)
+    ann, _ = make_neighbour(db_session, 50_000)
+    for maximum in (3_000, 4_000):
+        bid(db_session, ann, auction, maximum)
+    bidding.note_copies(db_session, {auction.id: (1, 2)})
+    again = bidding.note_copies(db_session, {auction.id: found})
+    assert (again == [auction.id]) == (found is None or found[0] != 1 or found[1] > 2)
+    assert db_session.scalar(select(Auction.epoch).where(Auction.id == auction.id)) == epoch
+    assert missing(db_session, auction) == brought
+
+
+def test_an_auction_goes_on_under_a_fresh_epoch(db_session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    auction = make_neighbourhood_auction(db_session)
+    (ann, _), (ben, _) = make_neighbour(db_session, 50_000), make_neighbour(db_session, 50_000)
+    first = bid(db_session, ann, auction, 3_000, "one")
+    bidding.note_copies(db_session, {auction.id: (1, 5)})
+    assert bidding.place(db_session, ann, auction.id, "one", 3_000) == (first, None)
+    second, mirror = bidding.place(db_session, ben, auction.id, "two", 8_000)
+    assert (second.epoch, second.seq, second.outbid) == (2, 2, str(ann))
+    assert mirror is not None
+    assert [(record.epoch, record.seq) for record in mirror.records] == [(2, 2)]
+    monkeypatch.setattr(bidding, "clock", lambda session: from_ms(second.at - 1_000))
+    assert bid(db_session, ann, auction, 9_000).at == second.at, "no clock steps back over the epoch"
+    monkeypatch.undo()
+    end(db_session, auction)
+    mirror = bidding.close(db_session, auction.id)
+    assert mirror is not None
+    assert isinstance(mirror.settled, Settled)
+    assert sides_told(db_session) == {ann, auction.seller_id}
+
+
+def test_what_is_told_of_a_bid_is_all_that_redis_may_lack_and_as_it_was_answered(db_session: Session) -> None:
+    auction = make_neighbourhood_auction(
+        db_session, reserve=5_000, buy_now=20_000, buy_now_until=BuyNowUntil.RESERVE_MET
+    )
+    (ann, _), (ben, _) = make_neighbour(db_session, 90_000), make_neighbour(db_session, 90_000)
+    answers = [
+        bidding.place(db_session, bidder, auction.id, f"r{maximum}", maximum)
+        for bidder, maximum in ((ann, 2_000), (ben, 3_000), (ben, 6_000), (ann, 8_000))
+    ]
+    for count, (_, mirror) in enumerate(answers, 1):
+        assert mirror is not None
+        assert mirror.records == [record for record, _ in answers[:count]]
+    bidding.note_copies(db_session, {auction.id: (1, 3)})
+    last, mirror = bidding.place(db_session, ben, auction.id, "r9000", 9_000)
+    assert mirror is not None
+    assert mirror.records == [answers[3][0], last]
+
+
+def test_a_bid_that_comes_while_a_copy_is_read_is_for_the_next_one(sync_database: SyncDatabase) -> None:
+    with sync_database.transaction() as session:
+        auction = make_neighbourhood_auction(session)
+        ann, _ = make_neighbour(session, 50_000)
+        bid(session, ann, auction, 3_000)
+    with sync_database.transaction() as session:
+        read = session.get_one(Auction, auction.id)
+        assert read.seq == 1
+        with sync_database.transaction() as other:
+            bid(other, ann, auction, 4_000)
+        mirror = bidding.copy(session, auction.id)
+    assert (mirror.auction.seq, [record.seq for record in mirror.records]) == (1, [1])
+
+
+def test_copies_are_looked_after_from_publication_until_some_time_after_the_end(
     db_session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Other tests leave many that Redis has never seen.
-    monkeypatch.setattr(bidding, "BATCH", 1_000_000)
-    auction = make_neighbourhood_auction(db_session)
+    monkeypatch.setattr(bidding, "BATCH", 2)
 
-    def missing() -> list[int]:
-        return [
-            mirror.auction.seq
-            for mirror in bidding.to_mirror(db_session)
-            if mirror.auction.auction_id == auction.id
-        ]
+    def looked_after() -> set[UUID]:
+        found: set[UUID] = set()
+        after = None
+        while batch := bidding.looked_after(db_session, after):
+            found.update(id for _, id in batch)
+            after = batch[-1]
+        return found
 
-    assert missing() == [0]
-    bidding.mirrored(db_session, auction.id, 0)
-    assert missing() == []
-    ann, _ = make_neighbour(db_session, 50_000)
-    bid(db_session, ann, auction, 3_000)
-    assert missing() == [1]
-    bidding.mirrored(db_session, auction.id, 1)
-    bidding.mirrored(db_session, auction.id, 0)
-    assert missing() == []
-    row = db_session.scalars(select(Auction).where(Auction.id == auction.id)).one()
-    bidding.mirror_again(db_session, [row.shard])
-    assert missing() == [1]
+    running, late, ended, over = (make_neighbourhood_auction(db_session).id for _ in range(4))
+    live = make_published_auction(db_session).id
+    minutes = {late: (400, 59), ended: (59, 59), over: (61, 61)}
+    for auction_id, (end, seal) in minutes.items():
+        db_session.execute(
+            update(Auction)
+            .where(Auction.id == auction_id)
+            .values(
+                opens_at=func.now() - timedelta(hours=9),
+                ends_at=func.now() - timedelta(minutes=end),
+                sealed_at=func.now() - timedelta(minutes=seal),
+            )
+        )
+    assert {running, late, ended, over, live} & looked_after() == {running, late, ended}
+
+
+def test_workers_share_what_is_due_the_first_to_end_first(sync_database: SyncDatabase) -> None:
+    with sync_database.transaction() as session:
+        auctions_ = [make_neighbourhood_auction(session) for _ in range(3)]
+        for number, auction in enumerate(auctions_):
+            session.execute(
+                update(Auction)
+                .where(Auction.id == auction.id)
+                .values(
+                    opens_at=func.now() - timedelta(hours=9),
+                    ends_at=func.now() - timedelta(hours=8, seconds=number),
+                )
+            )
+    third, second, first = (auction.id for auction in auctions_)
+    with sync_database.transaction() as one, sync_database.transaction() as other:
+        claimed = bidding.claim_due(one, None)
+        assert claimed is not None
+        assert claimed.id == first
+        assert all_due(other, bidding.claim_due)[:2] == [second, third]
+        one.rollback()
+        other.rollback()
+    with sync_database.transaction() as session:
+        for auction_id in (first, second, third):
+            assert bidding.close(session, auction_id) is not None
 
 
 def test_a_hundred_parallel_bids_leave_a_rising_history_and_one_hold(sync_database: SyncDatabase) -> None:

@@ -36,9 +36,9 @@ def _the_ledger_balances(sync_database: SyncDatabase) -> Iterator[None]:
 
 
 def cancelled(outcome: Cancelling) -> SealRecord:
-    """The record of a cancelled neighbourhood auction, which is all that its viewers are to be told."""
+    """The record of a cancelled neighbourhood auction, the last that its viewers are to be told."""
     assert outcome.mirror is not None
-    [record] = outcome.mirror.records
+    *_, record = outcome.mirror.records
     assert isinstance(record, SealRecord)
     assert record == outcome.mirror.seal
     assert record.cancelled

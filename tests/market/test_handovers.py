@@ -11,13 +11,13 @@ from market.orders import OrderView
 from store.ids import new_id
 from tests.database import make_user
 from tests.market.parallel import at_once
-from tests.market.trade import DAY, KEY, PRICE, Trade
+from tests.market.trade import DAY, KEYS, PRICE, Trade
 
 
 def complete(trade: Trade, code: str) -> OrderView:
     """Enter a code, as the handler does."""
     trade.do(handovers.count_try, trade.seller, trade.order_id)
-    return trade.do(handovers.complete, trade.seller, trade.order_id, code, KEY)
+    return trade.do(handovers.complete, trade.seller, trade.order_id, code, KEYS)
 
 
 def wrong(code: str) -> str:
@@ -27,7 +27,7 @@ def wrong(code: str) -> str:
 def enter_wrong(trade: Trade, times: int) -> None:
     for _ in range(times):
         trade.do(handovers.count_try, trade.seller, trade.order_id)
-        code = trade.refused(handovers.complete, trade.seller, trade.order_id, wrong(trade.code()), KEY)
+        code = trade.refused(handovers.complete, trade.seller, trade.order_id, wrong(trade.code()), KEYS)
         assert code == "wrong_code"
 
 
@@ -70,7 +70,7 @@ def test_a_new_proposal_voids_the_last_one_and_the_agreement_holds_until_it_is_a
     assert seen.agreement is not None
     assert (seen.state, seen.agreement.place) == ("agreed", "The tower")
     assert trade.code() != before
-    assert trade.refused(handovers.complete, trade.seller, trade.order_id, before, KEY) == "wrong_code"
+    assert trade.refused(handovers.complete, trade.seller, trade.order_id, before, KEYS) == "wrong_code"
     assert trade.refused(handovers.accept, trade.seller, trade.order_id, 3) == "stale_proposal"
 
 
@@ -87,18 +87,18 @@ def test_a_time_that_has_passed_cannot_be_accepted(trade: Trade) -> None:
 
 
 def test_only_the_buyer_has_the_code_and_only_while_they_will_meet(trade: Trade) -> None:
-    assert trade.refused(handovers.code, trade.buyer, trade.order_id, KEY) == "wrong_state"
+    assert trade.refused(handovers.code, trade.buyer, trade.order_id, KEYS) == "wrong_state"
     trade.agree()
-    assert trade.refused(handovers.code, trade.seller, trade.order_id, KEY) == "forbidden"
-    assert trade.refused(handovers.code, new_id(), trade.order_id, KEY) == "not_found"
+    assert trade.refused(handovers.code, trade.seller, trade.order_id, KEYS) == "forbidden"
+    assert trade.refused(handovers.code, new_id(), trade.order_id, KEYS) == "not_found"
     complete(trade, trade.code())
-    assert trade.refused(handovers.code, trade.buyer, trade.order_id, KEY) == "wrong_state"
+    assert trade.refused(handovers.code, trade.buyer, trade.order_id, KEYS) == "wrong_state"
 
 
 def test_the_code_is_made_with_the_key_and_stands_in_no_table(trade: Trade) -> None:
     trade.agree()
     code = trade.code()
-    assert trade.do(handovers.code, trade.buyer, trade.order_id, b"another key") != code
+    assert trade.do(handovers.code, trade.buyer, trade.order_id, [b"another key"]) != code
     for table in ("orders", "handovers", "order_events"):
         with trade.database.transaction() as session:
             column = "id" if table == "orders" else "order_id"
@@ -106,6 +106,15 @@ def test_the_code_is_made_with_the_key_and_stands_in_no_table(trade: Trade) -> N
                 text(f"SELECT t::text FROM {table} t WHERE {column} = :id"), {"id": trade.order_id}
             )
             assert not [row for (row,) in rows if code in row.replace(str(trade.order_id), "")]
+
+
+def test_while_the_key_is_exchanged_the_codes_of_both_are_good(trade: Trade) -> None:
+    trade.agree()
+    code, keys = trade.code(), [b"a new key", *KEYS]
+    newer = trade.do(handovers.code, trade.buyer, trade.order_id, keys)
+    assert newer != code
+    assert trade.refused(handovers.complete, trade.seller, trade.order_id, newer, KEYS) == "wrong_code"
+    assert trade.do(handovers.complete, trade.seller, trade.order_id, code, keys).state == "completed"
 
 
 def test_five_wrong_codes_lock_the_entry_for_an_hour(trade: Trade) -> None:
@@ -116,6 +125,19 @@ def test_five_wrong_codes_lock_the_entry_for_an_hour(trade: Trade) -> None:
     assert trade.refused(handovers.count_try, trade.seller, trade.order_id) == "code_locked"
     trade.pass_time(timedelta(minutes=2))
     enter_wrong(trade, 1)
+    assert complete(trade, trade.code()).state == "completed"
+
+
+def test_twenty_wrong_codes_end_the_entry_until_there_is_a_new_agreement(trade: Trade) -> None:
+    trade.agree()
+    for _ in range(4):
+        enter_wrong(trade, 5)
+        trade.pass_time(timedelta(hours=1))
+    assert trade.refused(handovers.count_try, trade.seller, trade.order_id) == "too_many_tries"
+    trade.do(handovers.propose, trade.seller, trade.order_id, "The bridge", trade.in_ms(hours=1))
+    assert trade.refused(handovers.count_try, trade.seller, trade.order_id) == "too_many_tries"
+    trade.agree()
+    enter_wrong(trade, 4)
     assert complete(trade, trade.code()).state == "completed"
 
 
@@ -146,7 +168,7 @@ def test_the_buyer_counts_no_tries(trade: Trade) -> None:
     trade.agree()
     for _ in range(6):
         trade.do(handovers.count_try, trade.buyer, trade.order_id)
-    assert trade.refused(handovers.complete, trade.buyer, trade.order_id, trade.code(), KEY) == "forbidden"
+    assert trade.refused(handovers.complete, trade.buyer, trade.order_id, trade.code(), KEYS) == "forbidden"
     assert complete(trade, trade.code()).state == "completed"
 
 
@@ -223,6 +245,6 @@ def test_strangers_find_no_order(trade: Trade) -> None:
     assert trade.refused(handovers.propose, stranger, order, "Here", trade.in_ms(hours=1)) == "not_found"
     assert trade.refused(handovers.accept, stranger, order, 1) == "not_found"
     assert trade.refused(handovers.count_try, stranger, order) == "not_found"
-    assert trade.refused(handovers.complete, stranger, order, trade.code(), KEY) == "not_found"
+    assert trade.refused(handovers.complete, stranger, order, trade.code(), KEYS) == "not_found"
     assert trade.refused(handovers.report_no_show, stranger, order) == "not_found"
     assert trade.refused(handovers.contest, stranger, order) == "not_found"

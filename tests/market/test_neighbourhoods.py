@@ -228,7 +228,7 @@ def test_others_learn_a_distance_in_steps_only() -> None:
     assert neighbourhoods.distance([cell], ring(cell, 2)) == Distance.FURTHER
     assert neighbourhoods.distance([cell], far) == Distance.FURTHER
     assert neighbourhoods.distance([far, cell], ring(cell, 1)) == Distance.NEAR
-    assert neighbourhoods.distance([], cell) == Distance.FURTHER
+    assert neighbourhoods.distance([], cell) is neighbourhoods.distance([cell], None) is None
 
 
 def test_the_clock_is_that_of_postgresql(db_session: Session) -> None:

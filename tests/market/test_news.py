@@ -8,14 +8,20 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from market import accounts, bidding, handovers, reviews
+from market import accounts, bidding, handovers, questions, reviews
 from market.auctions import AuctionView
 from market.rules import BuyNowUntil
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Auction, Notification
-from tests.database import NO_PASSWORD, make_neighbour, make_neighbourhood_auction, make_user
-from tests.market.trade import KEY, Trade
+from tests.database import (
+    NO_PASSWORD,
+    make_neighbour,
+    make_neighbourhood_auction,
+    make_published_auction,
+    make_user,
+)
+from tests.market.trade import KEYS, Trade
 
 pytestmark = pytest.mark.usefixtures("some_regions")
 
@@ -99,7 +105,7 @@ def test_each_step_of_an_order_is_told_to_the_other_side(sync_database: SyncData
 
 
 def _complete(session: Session, trade: Trade) -> None:
-    handovers.complete(session, trade.seller, trade.order_id, trade.code(), KEY)
+    handovers.complete(session, trade.seller, trade.order_id, trade.code(), KEYS)
 
 
 def test_what_the_clock_does_is_told_to_both_once(sync_database: SyncDatabase) -> None:
@@ -129,3 +135,13 @@ def test_a_new_password_is_told_at_any_hour(db_session: Session) -> None:
     ann = make_user(db_session)
     accounts.change_password(db_session, ann, NO_PASSWORD, "another hash")
     assert told(db_session, ann) == [("password_changed", None)]
+
+
+def test_questions_and_first_answers_are_told_without_their_texts(db_session: Session) -> None:
+    ann, auction = make_user(db_session), make_published_auction(db_session)
+    question = questions.ask(db_session, ann, auction.id, "Is it still there?")
+    for text in ("Yes.", "Yes, until Sunday."):
+        questions.answer(db_session, auction.seller_id, question.id, text)
+    name = str(question.id)
+    assert told(db_session, auction.seller_id, "question") == [("question", name)]
+    assert told(db_session, ann, "question") == [("answer", name)]

@@ -23,7 +23,7 @@ from market.notifications import (
     due,
     notify,
 )
-from store.database import SyncDatabase
+from store.database import SyncDatabase, told_after_commit
 from store.ids import new_id
 from store.models import (
     Channel,
@@ -81,10 +81,6 @@ def deliveries(session: Session, user_id: UUID) -> dict[str, datetime]:
     ).all()
     assert len(rows) == len(dict(rows))
     return dict(rows)
-
-
-def told(session: Session) -> list[tuple[UUID, Any]]:
-    return list(session.info.get("told", []))
 
 
 @pytest.fixture(autouse=True)
@@ -208,7 +204,7 @@ def test_a_user_is_told_once_for_each_cause(db_session: Session) -> None:
         ("won", "won:y"),
     ]
     assert [row.data for row in stored(db_session, bob)] == [{"title": "A desk"}]
-    assert len(told(db_session)) == 4
+    assert len(told_after_commit(db_session)) == 4
 
 
 def test_the_push_says_what_the_list_shows_and_how_many_are_unread(db_session: Session) -> None:
@@ -218,20 +214,9 @@ def test_the_push_says_what_the_list_shows_and_how_many_are_unread(db_session: S
     notify(db_session, [News(ann, Event.WON, "x", {"price": 5})])
 
     [item] = notifications.page(db_session, ann, True, None, 1).items
-    assert told(db_session) == [
-        (
-            ann,
-            NotificationPush(
-                id=item.id,
-                event="won",
-                auction=None,
-                order=None,
-                data={"price": 5},
-                created_at=told(db_session)[0][1].created_at,
-                unread=2,
-            ),
-        )
-    ]
+    [(user, push)] = told_after_commit(db_session)
+    assert isinstance(push, NotificationPush)
+    assert (user, push.id, push.event, push.data, push.unread) == (ann, item.id, "won", {"price": 5}, 2)
     assert notifications.count_unread(db_session, ann).unread == 2
 
 
@@ -255,7 +240,7 @@ def test_what_only_stands_in_the_list_is_neither_sent_nor_pushed(db_session: Ses
     notify(db_session, [News(ann, Event.WON, "x", {}, leaves=False)])
     assert len(stored(db_session, ann)) == 1
     assert deliveries(db_session, ann) == {}
-    assert told(db_session) == []
+    assert told_after_commit(db_session) == []
 
 
 def test_preferences_count_from_the_next_notification_on(db_session: Session) -> None:
@@ -305,7 +290,7 @@ def test_the_same_told_by_many_at_once_stands_there_once(sync_database: SyncData
     def tell(items: list[News]) -> list[UUID]:
         with sync_database.transaction() as session:
             notify(session, items)
-            return [user for user, _ in told(session)]
+            return [user for user, _ in told_after_commit(session)]
 
     outcomes = at_once([partial(tell, items) for items in [news, news[::-1]] * 4])
     assert sorted(user for outcome in outcomes for user in outcome) == sorted(people)
@@ -332,3 +317,18 @@ def test_unread_are_counted_up_to_a_limit(db_session: Session, monkeypatch: pyte
     for _ in range(5):
         make_notification(db_session, ann)
     assert notifications.count_unread(db_session, ann).unread == 3
+
+
+def test_what_a_savepoint_takes_back_is_not_told(db_session: Session) -> None:
+    ann = make_user(db_session)
+    notify(db_session, [News(ann, Event.WON, "kept", {})])
+    with db_session.begin_nested():
+        notify(db_session, [News(ann, Event.WON, "kept inside", {})])
+    with db_session.begin_nested() as outer:
+        with db_session.begin_nested():
+            notify(db_session, [News(ann, Event.WON, "lost inside", {})])
+        notify(db_session, [News(ann, Event.WON, "lost", {})])
+        outer.rollback()
+    assert {row.key for row in stored(db_session, ann)} == {"won:kept", "won:kept inside"}
+    ids = {push.id for _, push in told_after_commit(db_session) if isinstance(push, NotificationPush)}
+    assert ids == {row.id for row in stored(db_session, ann)}

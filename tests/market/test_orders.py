@@ -19,10 +19,11 @@ from market.errors import Refusal
 from market.orders import FINAL, TRANSITIONS, Action, Actor, OrderView
 from store.database import SyncDatabase
 from store.ids import new_id
-from store.models import OrderState
+from store.models import Delivery, OrderState
 from tests.database import make_order, make_user
+from tests.market.claims import all_due
 from tests.market.parallel import at_once
-from tests.market.trade import DAY, KEY, PRICE, Trade
+from tests.market.trade import DAY, KEYS, PRICE, Trade
 
 
 def test_buyer_and_seller_see_the_order_and_nobody_else(db_session: Session) -> None:
@@ -52,6 +53,26 @@ def test_each_side_pages_through_its_own_orders_newest_first(db_session: Session
     assert {order.role for order in first.items} == {"buyer"}
     [only] = orders.page(db_session, one, "seller", None, 2).items
     assert (only.id, only.role) == (sold, "seller")
+
+
+def test_the_goods_change_hands_as_the_seller_has_offered(db_session: Session) -> None:
+    by_hand = make_order(db_session, deliveries=(Delivery.HANDOVER,))
+    seen = orders.get(db_session, by_hand.buyer_id, by_hand.id)
+    assert (seen.deliveries, seen.delivery) == ([Delivery.HANDOVER], None)
+    with pytest.raises(Refusal) as refused:
+        orders.ship(db_session, by_hand.seller_id, by_hand.id, "A carrier", "1234")
+    assert (refused.value.code, refused.value.fields) == (
+        "delivery_not_offered",
+        {"deliveries": ["handover"]},
+    )
+    with pytest.raises(Refusal, match="forbidden"):
+        orders.ship(db_session, by_hand.buyer_id, by_hand.id, "A carrier", "1234")
+
+    by_post = make_order(db_session, deliveries=(Delivery.SHIPPING,))
+    for side in (by_post.seller_id, by_post.buyer_id):
+        with pytest.raises(Refusal, match="delivery_not_offered"):
+            handovers.propose(db_session, side, by_post.id, "The fountain", 1)
+    assert orders.ship(db_session, by_post.seller_id, by_post.id, "A carrier", "1234").state == "shipped"
 
 
 def test_a_forged_cursor_is_refused(db_session: Session) -> None:
@@ -106,12 +127,12 @@ def test_what_nobody_cares_for_is_cancelled_after_seven_days(trade: Trade) -> No
     assert trade.view().state == "in_escrow"
     trade.pass_time(timedelta(minutes=1))
     with trade.database.transaction() as session:
-        assert trade.order_id in orders.due(session)
+        assert trade.order_id in all_due(session, orders.claim_due)
     trade.sweep()
     assert (trade.view().state, trade.money) == ("cancelled", (0, 0, PRICE))
     assert [trade.user(user).no_shows for user in (trade.seller, trade.buyer)] == [0, 0]
     with trade.database.transaction() as session:
-        assert trade.order_id not in orders.due(session)
+        assert trade.order_id not in all_due(session, orders.claim_due)
 
 
 def to_in_escrow(trade: Trade) -> None:
@@ -187,7 +208,7 @@ def step(session: Session, trade: Trade, action: Action, user: UUID) -> OrderVie
     """The use-case of an action, with whatever else it needs."""
     calls: dict[Action, Callable[[], OrderView]] = {
         Action.AGREE: partial(propose_and_accept, session, user, trade.order_id),
-        Action.HAND_OVER: partial(handovers.complete, session, user, trade.order_id, "000000", KEY),
+        Action.HAND_OVER: partial(handovers.complete, session, user, trade.order_id, "000000", KEYS),
         Action.REPORT_NO_SHOW: partial(handovers.report_no_show, session, user, trade.order_id),
         Action.CONTEST: partial(handovers.contest, session, user, trade.order_id),
         Action.SHIP: partial(orders.ship, session, user, trade.order_id, "A carrier", "1"),
@@ -274,6 +295,7 @@ EXPECTED = {
     "wrong_state",
     "wrong_code",
     "code_locked",
+    "too_many_tries",
     "stale_proposal",
     "own_proposal",
     "invalid_time",
@@ -321,7 +343,7 @@ class OrderMachine(RuleBasedStateMachine):
         def call() -> None:
             code = self.trade.code() if right else "000000"
             self.trade.do(handovers.count_try, self.user(buyer), self.trade.order_id)
-            self.trade.do(handovers.complete, self.user(buyer), self.trade.order_id, code, KEY)
+            self.trade.do(handovers.complete, self.user(buyer), self.trade.order_id, code, KEYS)
 
         self.attempt(call)
 

@@ -391,7 +391,7 @@ def test_a_card_says_what_the_auction_says(db_session: Session, seller: UUID) ->
         [card] = look(db_session, seller=seller)
         view = auctions.get(db_session, auction.id)
         names = set(card.__struct_fields__) & set(view.__struct_fields__)
-        assert len(names) == 17
+        assert len(names) == 18
         assert {name: getattr(card, name) for name in names} == {name: getattr(view, name) for name in names}
 
 

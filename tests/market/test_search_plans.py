@@ -1,16 +1,17 @@
-"""PostgreSQL answers every kind of search from an index, of its own choice."""
+"""PostgreSQL answers every kind of search from an index, of its own choice; and so what sweeps ask."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, text
 from sqlalchemy.orm import Session
 
 from bench import listings
-from market import neighbourhoods, search
+from market import bidding, neighbourhoods, photos, search, watches
 from market.neighbourhoods import Radius
 from market.search import Sort, Wanted
 from store.database import SyncDatabase
@@ -130,6 +131,18 @@ def test_a_search_uses_its_index(session: Session, wanted: dict[str, Any], sort:
         assert not read_through(plan) & LARGE, page
 
 
+def test_a_watch_list_uses_its_index(session: Session) -> None:
+    viewer = make_user(session)
+    for hit in search.find(session, Wanted(), Sort.NEWEST, None, 100, False, None).hits:
+        watches.put(session, viewer, hit.auction.id)
+    cursor = search.watched(session, viewer, None, 50).next_cursor
+    for after in (None, cursor):
+        with Plans(session) as found:
+            search.watched(session, viewer, after, 50)
+        [_context, plan] = found.plans
+        assert not read_through(plan) & LARGE
+
+
 @pytest.mark.parametrize(
     ("wanted", "index"),
     [
@@ -145,3 +158,22 @@ def test_facets_use_an_index(session: Session, wanted: dict[str, Any], index: st
     [_context, _page, facets] = found.plans
     assert index in indexes(facets)
     assert not read_through(facets) & LARGE
+
+
+@pytest.mark.parametrize(
+    ("sweep", "index"),
+    [
+        (bidding.to_mirror, "ix_auctions_unmirrored"),
+        (partial(bidding.looked_after, after=None), "ix_auctions_copies"),
+        (partial(bidding.claim_due, after=None), "ix_auctions_status_ends_at_id"),
+        (photos.doomed, "ix_photos_orphaned"),
+    ],
+)
+def test_a_sweep_uses_its_index(session: Session, sweep: Callable[[Session], object], index: str) -> None:
+    # There are no photos here, and reading nothing from beginning to end is cheap.
+    session.execute(text("SET LOCAL enable_seqscan = off"))
+    with Plans(session) as found:
+        sweep(session)
+    plan = found.plans[0]
+    assert index in indexes(plan)
+    assert not read_through(plan)

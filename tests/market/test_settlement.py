@@ -18,6 +18,7 @@ from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Account, AccountKind, Auction, AuctionStatus, Bid, Order, Paddle, PaddleStatus
 from tests.database import make_funded_user, make_published_auction
+from tests.market.claims import all_due
 
 FUNDS = 100_000
 AT = from_ms(1_760_000_000_000)
@@ -217,11 +218,11 @@ def test_only_what_is_sealed_is_settled(db_session: Session, status: AuctionStat
 
 def test_an_alarm_keeps_an_auction_from_being_settled(db_session: Session) -> None:
     sale = sealed(db_session, bidders=1)
-    assert sale.auction_id in settlement.due(db_session)
+    assert sale.auction_id in all_due(db_session, settlement.claim_due)
     alarms.note(db_session, [Alarm(sale.auction_id, Reason.CONFLICT, "")])
 
     assert settlement.settle(db_session, sale.auction_id) is None
-    assert sale.auction_id not in settlement.due(db_session)
+    assert sale.auction_id not in all_due(db_session, settlement.claim_due)
 
 
 @pytest.mark.parametrize("stored", [[1, 2], [1, 3], [2, 3], [1, 2, 3, 4], [1, 2, 4], []])

@@ -20,7 +20,7 @@ from tests.database import make_order
 P = ParamSpec("P")
 R = TypeVar("R")
 
-KEY = b"a key of the tests"
+KEYS = [b"a key of the tests"]
 DAY = timedelta(days=1)
 PRICE = 1_500
 
@@ -78,7 +78,7 @@ class Trade:
         return self.do(orders.ship, self.seller, self.order_id, "A carrier", "1234")
 
     def code(self) -> str:
-        return self.do(handovers.code, self.buyer, self.order_id, KEY)
+        return self.do(handovers.code, self.buyer, self.order_id, KEYS)
 
     def pass_time(self, delta: timedelta) -> None:
         """Everything that has a time is so much older."""

@@ -7,9 +7,9 @@ import pytest
 
 from realtime.limits import Limits
 from realtime.replica import Replica
-from store.hot import Hot, buy_now, cancel_auction, place_bid, seal_auction
+from store.hot import Hot, buy_now, cancel_auction, extend_auction, place_bid, seal_auction
 from store.ids import new_id
-from store.records import BidRecord
+from store.records import BidRecord, ExtensionRecord
 from tests.realtime.clients import LIMIT, Client, load, repeat_last_bid, unload
 from tests.realtime.conftest import Connect, Process
 from tests.waiting import until
@@ -156,15 +156,19 @@ async def test_every_kind_of_event_leaves_a_replica_like_a_fresh_snapshot(
     ):
         await bid(hot, auction, bidder, maximum)
         await compare(seq)
-    await compare(6)  # the hammer
+    extension = await hot.run(extend_auction(auction, new_id(), 100))
+    assert isinstance(extension, ExtensionRecord)
+    await compare(6)
+    await compare(7)  # the hammer
 
-    assert viewer.of_type("extended"), "the soft close was tried"
+    assert [message["outage"] for message in viewer.of_type("extended")][-1]
+    assert not viewer.of_type("extended")[0]["outage"], "the soft close was tried"
     ticks = [(tick["price"], tick["reserve_met"], tick["buy_now"]) for tick in viewer.of_type("tick")]
     assert ticks[2:4] == [(2_100, False, 20_000), (5_000, True, None)]
     closed = viewer.of_type("closed")[0]
     assert (closed["hammer_price"], closed["winner"], closed["bids"]) == (9_000, 2, 5)
     for newcomer in newcomers:
-        assert await newcomer.reached(auction, 6) == viewer.replicas[str(auction)]
+        assert await newcomer.reached(auction, 7) == viewer.replicas[str(auction)]
 
 
 async def test_an_auction_without_bids_closes_unsold(hot: Hot, url: str, connect: Connect) -> None:

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import msgspec
+
 from realtime.protocol import State
 from store.hot import Hot
 from store.ids import new_id
@@ -41,11 +43,45 @@ async def test_viewers_on_every_process_see_bids_and_the_end(
     assert snapshot["state"] == State.CLOSED
 
 
-async def test_a_bid_on_the_socket_needs_the_paddle_that_nobody_has(
+async def test_viewers_see_every_bid_when_the_copies_come_in_the_wrong_order(
+    hot: Hot, url: str, connect: Connect
+) -> None:
+    auction = an_auction(await hot.now_ms())
+    name = str(auction.auction_id)
+    await hot.run(mirror(auction, [], None))
+    client = await connect(url)
+    await client.request("subscribe", auction=name)
+    (first, bid_1), (second, bid_2) = after_bid(auction, 1), after_bid(auction, 2)
+    await hot.run(mirror(second, [bid_1, bid_2], None))
+    await hot.run(mirror(first, [bid_1], None))
+    seen: list[int] = []
+    while 2 not in seen:
+        seen += [bid["seq"] for bid in (await client.push("tick", auction=name))["bids"]]
+    assert seen == [1, 2]
+
+
+async def test_viewers_forget_what_a_restored_database_has_forgotten(
+    hot: Hot, url: str, connect: Connect
+) -> None:
+    auction = an_auction(await hot.now_ms())
+    name = str(auction.auction_id)
+    await hot.run(mirror(after_bid(auction, 3)[0], [], None))
+    client = await connect(url)
+    assert (await client.request("subscribe", auction=name))["price"] == 1_200
+    await hot.run(mirror(replace(after_bid(auction, 1)[0], epoch=2), [], None))
+    bid_2 = msgspec.structs.replace(after_bid(auction, 2)[1], epoch=2)
+    await hot.run(mirror(replace(after_bid(auction, 2)[0], epoch=2), [bid_2], None))
+    replica = client.replicas[name]
+    await until(lambda: replica.epoch == 2)
+    assert (replica.seq, replica.price) == (2, 1_100)
+
+
+async def test_a_bid_on_the_socket_is_told_that_it_is_the_wrong_kind(
     hot: Hot, url: str, connect: Connect
 ) -> None:
     auction = an_auction(await hot.now_ms())
     await hot.run(mirror(auction, [], None))
     client = await connect(url, new_id())
-    reply = await client.request("bid", auction=str(auction.auction_id), maximum=5_000)
-    assert reply["code"] == "no_paddle"
+    for name, offer in (("bid", {"maximum": 5_000}), ("buy_now", {})):
+        reply = await client.request(name, auction=str(auction.auction_id), **offer)
+        assert (reply["type"], reply["code"]) == ("rejected", "wrong_kind")

@@ -5,15 +5,16 @@ import json
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from realtime.clock import Clock
 from realtime.limits import Limits
-from realtime.replica import Message
+from realtime.replica import Message, Replica
 from realtime.room import Room
 from realtime.viewer import Viewer
 from store.ids import new_id
 from store.pushes import OutbidPush
-from store.records import BidRecord, SealRecord
+from store.records import BidRecord, ExtensionRecord, SealRecord
 
 AUCTION, ANNA, BERT = new_id(), new_id(), new_id()
 STATE = {
@@ -108,6 +109,58 @@ async def test_records_of_one_loop_turn_are_one_tick_and_no_extension_is_merged_
     assert viewer.types() == ["snapshot", "tick", "extended", "extended"]
     assert [entry["seq"] for entry in viewer.messages[1]["bids"]] == [1, 2, 3]
     assert [message["seq"] for message in viewer.messages[2:]] == [1, 3]
+
+
+def an_extension(seq: int, ends_at: int) -> ExtensionRecord:
+    return ExtensionRecord(AUCTION, 1, seq, seq, new_id(), ends_at, ends_at)
+
+
+@pytest.mark.parametrize("order", ["bee", "ebe", "eeb", "ebb", "beb", "bbe", "eee", "e", "be", "eb"])
+@pytest.mark.parametrize("apart", [False, True])
+async def test_extensions_for_an_outage_stand_among_bids_in_any_order(
+    room: Room, order: str, apart: bool
+) -> None:
+    viewer, resumed = Recorder(), Recorder()
+    room.join(viewer, "s", 0, 0)
+    ends_at = 1000
+    for seq, kind in enumerate(order, 1):
+        ends_at += 50 if kind == "e" else 0
+        bids = order[:seq].count("b")
+        bid = replace(a_bid(seq), bids=bids, ends_at=ends_at)
+        room.receive(an_extension(seq, ends_at) if kind == "e" else bid)
+        if apart:
+            await a_turn()
+    await a_turn()
+    room.join(resumed, "s", 1, 0)
+
+    expected = Replica()
+    newcomer = Recorder()
+    room.join(newcomer, "s", 0, 0)
+    expected.apply(newcomer.messages[0])
+    assert expected.ends_at == ends_at
+    first, *events = viewer.messages
+    for messages in (events, resumed.messages[1:]):
+        replica = Replica()
+        assert all(replica.apply(message) for message in (first, *messages))
+        assert replica == expected
+    outages = [message["seq"] for message in viewer.messages if message["type"] == "extended"]
+    assert outages == [seq for seq, kind in enumerate(order, 1) if kind == "e"]
+
+
+async def test_what_a_lost_event_leaves_out_is_noticed_at_the_next_extension(room: Room) -> None:
+    viewer = Recorder()
+    room.join(viewer, "s", 0, 0)
+    for record in (a_bid(1), an_extension(2, 1050)):
+        room.receive(record)
+    await a_turn()
+    snapshot, tick, extended = viewer.messages
+    replica = Replica()
+    replica.apply(snapshot)
+    assert not replica.apply(extended)
+    assert replica.apply(tick)
+    assert replica.apply(extended)
+    assert replica.apply(tick), "known already"
+    assert replica.seq == 2
 
 
 async def test_who_joins_between_two_flushes_gets_nothing_twice(room: Room) -> None:

@@ -106,7 +106,8 @@ async def test_bad_input_gets_its_code_and_the_socket_stays_open(
 
 async def test_an_unknown_auction_is_said_to_be_unknown(hot: Hot, url: str, connect: Connect) -> None:
     bidder, auction = await connect(url, new_id()), new_id()
-    await hot.client.set(keys_of(auction).ready, 1)
+    keys = keys_of(auction)
+    await hot.client.mset({keys.ready: 1, keys.mirrored: 1})
 
     watching = await bidder.request("subscribe", auction=str(auction))
     bidding = await bidder.request("bid", auction=str(auction), amount=1_000)

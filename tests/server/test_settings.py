@@ -10,7 +10,7 @@ from store.media.s3 import S3Media
 from tasks.post import Folder, Smtp
 
 KEY = "A" * 43
-KEYS = ("NEIGHBORBID_TOKEN_KEYS", "NEIGHBORBID_SECRET_KEYS")
+KEYS = ("NEIGHBORBID_TOKEN_KEYS", "NEIGHBORBID_SECRET_KEYS", "NEIGHBORBID_HANDOVER_KEYS")
 MAIL = {
     "NEIGHBORBID_SMTP_URL": "smtps://bid:s3cret@mail.example",
     "NEIGHBORBID_MAIL_FROM": "noreply@bid.example",
@@ -108,8 +108,7 @@ def test_given_urls_are_used_and_nothing_embedded_is_left(home: Path) -> None:
             "DATABASE_URL": "postgresql+psycopg://app:pw@db.example:5432/bids",
             "REDIS_URL": "redis://cache.example:6379/0",
             "CELERY_BROKER_URL": "amqp://queue.example//",
-            "NEIGHBORBID_TOKEN_KEYS": f"one:{KEY}",
-            "NEIGHBORBID_SECRET_KEYS": f"one:{KEY}",
+            **dict.fromkeys(KEYS, f"one:{KEY}"),
             **MAIL,
             # The embedded server's port does not matter then.
             "NEIGHBORBID_HTTP_PORT": "8301",
@@ -134,8 +133,7 @@ def test_neither_problems_nor_the_summary_show_a_password(
         "NEIGHBORBID_HOME": str(home),
         "DATABASE_URL": "postgresql://app:s3cret@db.example/bids?password=s3cret",
         "REDIS_URL": "redis://:s3cret@cache.example/0",
-        "NEIGHBORBID_TOKEN_KEYS": f"one:{KEY}",
-        "NEIGHBORBID_SECRET_KEYS": f"one:{KEY}",
+        **dict.fromkeys(KEYS, f"one:{KEY}"),
         **MAIL,
     }
     cli.check_config(load(environ))
@@ -190,7 +188,8 @@ def test_production_is_strict_by_default(home: Path) -> None:
 
 def keys_of(environ: dict[str, str], name: str) -> tuple[tuple[str, bytes], ...]:
     settings = load(environ)
-    return settings.token_keys if name == "NEIGHBORBID_TOKEN_KEYS" else settings.secret_keys
+    given = (settings.token_keys, settings.secret_keys, settings.handover_keys)
+    return dict(zip(KEYS, given, strict=True))[name]
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -206,7 +205,7 @@ def test_keys_are_read_in_order_and_generated_for_development_only(home: Path, n
 
 
 def test_no_generated_key_serves_two_purposes(settings: Settings) -> None:
-    assert settings.token_keys != settings.secret_keys
+    assert len({settings.token_keys, settings.secret_keys, settings.handover_keys}) == len(KEYS)
 
 
 @pytest.mark.parametrize("name", KEYS)

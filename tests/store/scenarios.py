@@ -15,6 +15,8 @@ from tests.store.side_by_side import SideBySide
 HISTORY_LENGTH = 4
 
 SELLER, ANN, BEN, CAT, DAN = (str(UUID(int=number)) for number in range(1, 6))
+FIRST, SECOND = str(UUID(int=101)), str(UUID(int=102))
+"""Actions that extend."""
 BASE = 1_800_000_000_000
 OPENS_AT, ENDS_AT, LATEST_END = BASE + 10_000, BASE + 100_000, BASE + 130_000
 BEFORE_WINDOW, IN_WINDOW = ENDS_AT - 10_001, ENDS_AT - 10_000
@@ -89,6 +91,18 @@ def refusals(auction: SideBySide) -> None:
     auction.bid(SELLER, 50_000, "own")
     auction.set_clock(ENDS_AT)
     auction.bid(BEN, 15_000, "closed", epoch=99)
+
+
+def copies(auction: SideBySide) -> None:
+    auction.load(STATE)
+    auction.set_clock(OPENS_AT)
+    auction.bid(ANN, 5_000, "one")
+    auction.make_a_copy()
+    auction.bid(ANN, 5_000, "one")
+    auction.bid(ANN, 6_000, "two")
+    auction.buy_now(BEN, "three")
+    auction.set_clock(ENDS_AT)
+    auction.bid(ANN, 6_000, "two")
 
 
 def soft_close(auction: SideBySide) -> None:
@@ -334,6 +348,50 @@ def cancelling_what_is_over(auction: SideBySide) -> None:
         auction.cancel(force)
 
 
+def extending(auction: SideBySide) -> None:
+    auction.load(STATE)
+    auction.set_clock(IN_WINDOW)
+    auction.bid(ANN, 2_000, "to_the_window")
+    auction.extend(FIRST, 60_000)
+    auction.set_clock(IN_WINDOW + 999)
+    auction.extend(FIRST, 60_000)
+    auction.extend(SECOND, 1)
+    auction.extend(FIRST, 60_000)
+    auction.set_clock(BASE)
+    for number in range(HISTORY_LENGTH):
+        auction.extend(str(UUID(int=200 + number)), 1)
+    auction.set_clock(ENDS_AT + 15_000)
+    auction.bid(BEN, 3_000, "not_over_yet")
+    auction.set_clock(LATEST_END + 60_000)
+    auction.bid(ANN, 4_000, "after_the_former_latest_end")
+    auction.read(0)
+    auction.read(8)
+
+
+def extending_past_the_end(auction: SideBySide) -> None:
+    auction.load(STATE)
+    auction.set_clock(ENDS_AT + 30_000)
+    auction.bid(ANN, 2_000, "over")
+    auction.extend(FIRST, 60_000)
+    auction.bid(ANN, 2_000, "goes_on")
+    auction.seal()
+    auction.set_clock(LATEST_END + 60_000)
+    auction.seal()
+    auction.extend(FIRST, 60_000)
+    auction.extend(SECOND, 60_000)
+    auction.set_clock(BASE)
+    auction.extend(SECOND, 60_000)
+
+
+def extended_in_another_life(auction: SideBySide) -> None:
+    auction.load(replace(STATE, extended_by=frozenset((FIRST, SECOND))))
+    auction.set_clock(BASE + 20_000)
+    auction.extend(SECOND, 5)
+    auction.cancel(force=False)
+    auction.extend(FIRST, 5)
+    auction.extend(str(UUID(int=103)), 5)
+
+
 def clock_steps_back(auction: SideBySide) -> None:
     auction.load(STATE)
     auction.set_clock(BASE + 20_000, microseconds=0)
@@ -390,6 +448,7 @@ def no_state(auction: SideBySide) -> None:
         auction.bid(ANN, 2_000, "a1")
         auction.seal()
         auction.cancel(force=False)
+        auction.extend(FIRST, 1)
         auction.put_paddle(ANN, 5, 30_000, 2)
         auction.read(0)
         auction.mark_ready()
@@ -423,6 +482,7 @@ SCENARIOS: tuple[Callable[[SideBySide], None], ...] = (
     proxy_bidding,
     answers,
     refusals,
+    copies,
     soft_close,
     short_extension,
     no_soft_close,
@@ -438,6 +498,9 @@ SCENARIOS: tuple[Callable[[SideBySide], None], ...] = (
     buying_as_the_leader,
     buying_when_the_clock_stepped_back,
     refused_purchases,
+    extending,
+    extending_past_the_end,
+    extended_in_another_life,
     cancelling,
     cancelling_with_bids,
     cancelling_what_is_over,

@@ -13,7 +13,7 @@ import msgspec
 from market import rules
 from store import hot
 from store.ids import new_id
-from store.records import BidRecord, NotYet, Rejection, SealRecord
+from store.records import BidRecord, ExtensionRecord, NotYet, Record, Rejection, SealRecord
 
 CLOCK = "clock"
 
@@ -72,6 +72,7 @@ def hot_auction(auction_id: UUID, state: rules.State, log_position: str = "0-0")
             hot.HotPaddle(UUID(bidder), paddle.number, paddle.limit, 1)
             for bidder, paddle in state.paddles.items()
         ],
+        extended_by=[UUID(action) for action in sorted(state.extended_by)],
     )
 
 
@@ -109,6 +110,7 @@ class SideBySide:
         self.seal_text = b""
         self._unheard: list[bytes] = []
         self.is_ready = False
+        self.is_copy = False
         self.set_clock(0)
 
     # What a test does
@@ -149,16 +151,12 @@ class SideBySide:
         expected: BidRecord | Rejection
         if self.state is None:
             expected = self._missing()
+        elif self.is_copy:
+            expected = self._refused(rules.Code.WRONG_KIND, self.state)
         else:
             decision = rules.decide(self.state, offer, self.now)
             if isinstance(decision, rules.Rejected):
-                expected = Rejection(
-                    decision.code,
-                    max(self.now, self.state.decided_at),
-                    self.state.price,
-                    rules.next_minimum(self.state),
-                    self.state.ends_at,
-                )
+                expected = self._refused(decision.code, self.state)
             else:
                 expected = msgspec.convert(
                     {"type": "bid", "auction": self.auction_id, **asdict(decision)}, BidRecord
@@ -197,6 +195,23 @@ class SideBySide:
         else:
             expected = Rejection("has_bids", max(self.now, self.state.decided_at), 0, 0, 0)
         self._run(hot.cancel_auction(self.auction_id, force=force, scripts=self.scripts), expected)
+
+    def extend(self, action: str, by_ms: int) -> None:
+        """Try to move the end in both worlds."""
+        expected: ExtensionRecord | Rejection
+        if self.state is None:
+            expected = self._missing()
+        elif extension := rules.extend(self.state, action, by_ms, self.now):
+            expected = msgspec.convert(
+                {"type": "extension", "auction": self.auction_id, **asdict(extension)}, ExtensionRecord
+            )
+            self._record(expected)
+            self.state = rules.apply(self.state, extension)
+        else:
+            code = "already_extended" if action in self.state.extended_by else "closed"
+            expected = Rejection(code, max(self.now, self.state.decided_at), 0, 0, 0)
+        call = hot.extend_auction(self.auction_id, UUID(action), by_ms, scripts=self.scripts)
+        self._run(call, expected)
 
     def _seal(self, state: rules.State, sealed: rules.Sealed) -> SealRecord:
         """The record of the seal, which ends the auction unless it is sealed already."""
@@ -241,6 +256,11 @@ class SideBySide:
         assert self.state
         self.redis.hset(self.keys.auction, "ends_at", ends_at)
         self.state = replace(self.state, ends_at=ends_at)
+
+    def make_a_copy(self) -> None:
+        """What another script does: say that the auction is only a copy, which the rules know nothing of."""
+        self.redis.hset(self.keys.auction, "copy", 1)
+        self.is_copy = True
 
     def lose_auction(self) -> None:
         """What no script does: lose the auction itself and leave all other keys."""
@@ -301,7 +321,7 @@ class SideBySide:
         agree("reply", self.server.run(replace(call, parse=_as_it_is)), msgspec.json.encode(expected))
         self.compare()
 
-    def _record(self, record: BidRecord | SealRecord) -> None:
+    def _record(self, record: Record) -> None:
         text = msgspec.json.encode(record)
         self.history.append(text)
         self.log.append(text)
@@ -314,6 +334,10 @@ class SideBySide:
 
     def _kept(self) -> list[bytes]:
         return self.history[-hot.HISTORY_LENGTH :]
+
+    def _refused(self, code: rules.Code, state: rules.State) -> Rejection:
+        now = max(self.now, state.decided_at)
+        return Rejection(code, now, state.price, rules.next_minimum(state), state.ends_at)
 
     def _missing(self) -> Rejection:
         code = rules.Code.UNKNOWN_AUCTION if self.is_ready else rules.Code.UNAVAILABLE
@@ -342,7 +366,10 @@ class SideBySide:
             "leader_maximum": lead.maximum,
             "bids": state.bids,
             "decided_at": state.decided_at,
+            **{f"extended:{action}": 1 for action in state.extended_by},
         }
+        if self.is_copy:
+            fields["copy"] = 1
         if state.sealed:
             fields["seal"] = self.seal_text.decode()
         return {name: str(value).encode() for name, value in fields.items()}

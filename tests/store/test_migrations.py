@@ -10,10 +10,11 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
+from market import regions
 from store.database import APP_ROLE, SyncDatabase, psycopg_url
 from store.migrations.run import alembic_config, upgrade
 from store.models import Base
-from tests.database import fresh_database
+from tests.database import REGIONS, fresh_database, make_neighbourhood_auction
 
 
 @pytest.fixture
@@ -73,6 +74,9 @@ def test_the_application_acts_as_its_own_role(db_session: Session) -> None:
         "UPDATE bids SET price = 1",
         "DELETE FROM bids",
         "TRUNCATE bids",
+        "UPDATE extensions SET ends_at = now()",
+        "DELETE FROM extensions",
+        "TRUNCATE extensions",
         "UPDATE order_events SET action = ''",
         "DELETE FROM order_events",
         "TRUNCATE order_events",
@@ -107,3 +111,21 @@ def test_nobody_changes_what_is_append_only(sync_database: SyncDatabase, owner: 
 def test_the_application_has_no_other_right_to_destroy(sync_database: SyncDatabase, statement: str) -> None:
     with pytest.raises(ProgrammingError), sync_database.transaction() as session:
         session.execute(text(statement))
+
+
+def test_no_neighbourhood_auction_that_runs_becomes_a_live_one() -> None:
+    with fresh_database() as url:
+        upgrade(url)
+        database = SyncDatabase(url)
+        with database.transaction() as session:
+            regions.load(session, REGIONS)
+            make_neighbourhood_auction(session)
+        database.dispose()
+        engine = create_engine(psycopg_url(url))
+        with pytest.raises(RuntimeError, match="1 neighbourhood"), engine.connect() as connection:
+            command.downgrade(alembic_config(connection), "0012")
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE auctions SET status = 'unsold'"))
+        with engine.connect() as connection:
+            command.downgrade(alembic_config(connection), "0012")
+        engine.dispose()

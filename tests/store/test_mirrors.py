@@ -3,6 +3,7 @@
 from dataclasses import replace
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from store import hot, mirrors
@@ -126,12 +127,50 @@ def test_a_copy_never_goes_back_in_time(sync_hot: SyncHot, auction: HotAuction) 
     assert history(sync_hot, auction.auction_id, 1) == [2, 3]
 
 
+def test_copies_in_the_wrong_order_tell_each_record_once_and_in_order(
+    sync_hot: SyncHot, auction: HotAuction
+) -> None:
+    (first, bid_1), (second, bid_2), (third, bid_3) = (after_bid(auction, seq) for seq in (1, 2, 3))
+    sync_hot.run(mirrors.mirror(auction, [], None))
+    calls = [
+        mirrors.mirror(second, [bid_1, bid_2], None),
+        mirrors.mirror(first, [bid_1], None),
+        mirrors.mirror(third, [bid_1, bid_2, bid_3], None),
+        mirrors.mirror(third, [bid_2, bid_3], None),
+    ]
+    assert heard(sync_hot, auction, *calls) == [1, 2, 3]
+    assert history(sync_hot, auction.auction_id, 0) == [1, 2, 3]
+
+
+def test_a_fresh_epoch_replaces_whatever_was_there(sync_hot: SyncHot, auction: HotAuction) -> None:
+    first, bid_1 = after_bid(auction, 1)
+    seal = SealRecord(auction.auction_id, 1, 2, auction.ends_at, auction.ends_at, 1_000, str(ANN), 1, 1)
+    sync_hot.run(mirrors.mirror(replace(first, seq=2), [bid_1, seal], seal))
+    restored = replace(first, epoch=2)
+    assert sync_hot.run(mirrors.mirror(restored, [], None))
+    reading = sync_hot.run(read_auction(auction.auction_id, 0))
+    assert reading.state is not None
+    assert (reading.state["epoch"], reading.state["seq"], reading.records) == ("2", "1", [])
+    assert "seal" not in reading.state
+    assert sync_hot.client.ttl(keys_of(auction.auction_id).auction) == -1
+    assert not sync_hot.run(mirrors.mirror(replace(first, seq=9), [], None)), "of the epoch before"
+    bid_2 = msgspec.structs.replace(after_bid(auction, 2)[1], epoch=2)
+    assert heard(sync_hot, auction, mirrors.mirror(replace(restored, seq=2), [bid_2], None)) == [2]
+
+
+def test_what_redis_has_of_copies_can_be_asked(sync_hot: SyncHot, auction: HotAuction) -> None:
+    sync_hot.run(mirrors.mirror(after_bid(auction, 1)[0], [], None))
+    nowhere = new_id()
+    there = mirrors.found(sync_hot, [auction.auction_id, nowhere])
+    assert there == {auction.auction_id: (1, 1), nowhere: None}
+
+
 def test_no_script_can_bid_in_a_copy_or_end_it(sync_hot: SyncHot, auction: HotAuction) -> None:
     over = replace(auction, ends_at=sync_hot.now_ms() - 1)
     sync_hot.run(mirrors.mirror(auction, [], None))
     answer = sync_hot.run(hot.place_bid(auction.auction_id, ANN, "one", 5_000))
     assert isinstance(answer, Rejection)
-    assert answer.code == "no_paddle"
+    assert answer.code == "wrong_kind"
     sync_hot.run(mirrors.mirror(replace(over, seq=1), [], None))
     assert auction.auction_id not in sync_hot.due(sync_hot.now_ms() + 1_000_000)
 

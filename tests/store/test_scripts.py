@@ -71,10 +71,26 @@ def test_without_hot_state_nothing_is_decided_and_nothing_written(
         assert isinstance(answer, Rejection)
         assert (answer.code, answer.price, answer.next_minimum, answer.ends_at) == (code, 0, 0, 0)
         assert abs(answer.at - sync_hot.now_ms()) < HOUR_MS
-    reading = sync_hot.run(hot.read_auction(AUCTION, 0))
-    assert (reading.state, reading.code, reading.records) == (None, code, [])
     assert put(sync_hot, 5, 20_000, 1) == "unavailable"
     assert redis.dbsize() == int(ready)
+
+
+@pytest.mark.parametrize(
+    ("markers", "code"),
+    [
+        ([], "unavailable"),
+        ([KEYS.ready], "unavailable"),
+        ([KEYS.mirrored], "unavailable"),
+        ([KEYS.ready, KEYS.mirrored], "unknown_auction"),
+    ],
+)
+def test_only_where_all_of_both_kinds_is_there_an_auction_is_unknown(
+    sync_hot: hot.SyncHot, redis: Any, markers: list[str], code: str
+) -> None:
+    for marker in markers:
+        redis.set(marker, 1)
+    reading = sync_hot.run(hot.read_auction(AUCTION, 0))
+    assert (reading.state, reading.code, reading.records) == (None, code, [])
 
 
 def test_without_paddles_there_is_no_paddle(sync_hot: hot.SyncHot, redis: Any) -> None:

@@ -25,6 +25,7 @@ from tests.store.side_by_side import CLOCK_PRELUDE, SideBySide
 BIDDERS = (ANN, BEN, CAT, DAN)
 STRANGER = str(UUID(int=99))
 PADDLE_NUMBERS = {bidder: number for number, bidder in enumerate((*BIDDERS, STRANGER, SELLER), 1)}
+ACTIONS = [str(UUID(int=number)) for number in range(101, 107)]
 STEPS_COMPARED_AT_LEAST = 20
 """Of the 50 of an auction, on average: setting the clock and what has no object yet do not count."""
 
@@ -197,6 +198,10 @@ class AnyAuction(RuleBasedStateMachine):
         if late_ms is not None:
             self.both.set_clock(self.state.ends_at + late_ms)
         self.both.seal()
+
+    @rule(action=st.sampled_from(ACTIONS), by_ms=st.sampled_from([1, 400, 5_000]))
+    def extend(self, action: str, by_ms: int) -> None:
+        self.both.extend(action, by_ms)
 
     @rule(force=st.booleans(), wanted=st.sampled_from([False, False, False, True]))
     def cancel(self, force: bool, wanted: bool) -> None:

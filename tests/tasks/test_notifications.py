@@ -235,7 +235,8 @@ def test_the_end_is_told_to_everybody_who_has_bid_and_to_the_seller(stage: Stage
     assert told(stage, bob) == [("won", 5_100)]
     assert told(stage, seller) == [("sold", 5_100)]
     assert told(stage, idle) == []
-    [push] = heard
+    order, push = heard
+    assert (order["type"], order["action"]) == ("order", "sell")
     assert push["event"] == "won"
     assert push["order"] is not None
     assert push["data"]["sold"] is True

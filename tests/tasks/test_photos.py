@@ -275,6 +275,25 @@ def test_files_without_a_row_are_deleted_when_they_are_old(shop: Shop, media: Me
     assert [event["count"] for event in logs if event["event"] == "files_deleted"] == [2]
 
 
+@pytest.mark.parametrize("name", ["incoming/notes.txt", "photos/0-.webp", "incoming/", "photos/0"])
+def test_a_foreign_file_stays_and_stops_no_sweep(shop: Shop, media: Media, name: str) -> None:
+    media.put(incoming(new_id()), b"nobody's", "image/webp")
+
+    class Shared(Old):
+        """A backend in which somebody else has put a file."""
+
+        def keys(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+            if name.startswith(prefix.partition("/")[0]):
+                yield name, datetime.now(UTC) - timedelta(days=2)
+            yield from super().keys(prefix)
+
+    shared: Any = Shared(media)
+    with capture_logs() as logs:
+        sweep_files(replace(shop.resources, media=shared))
+    assert files(media) == set()
+    assert [event["key"] for event in logs if event["event"] == "foreign_file"] == [name]
+
+
 def test_what_an_upload_left_behind_goes_after_a_day(
     resources: Resources, local_media: LocalMedia, tmp_path: Path
 ) -> None:

@@ -33,6 +33,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    running = "SELECT count(*) FROM auctions WHERE kind = 'neighbourhood' AND status = 'published'"
+    if count := op.get_bind().scalar(sa.text(running)):
+        # Without their kind they would be live auctions, loaded into Redis and open to the whole country.
+        raise RuntimeError(f"{count} neighbourhood auctions are running; let them end first")
     op.drop_index("ix_auctions_unmirrored", "auctions")
     for name in ("place", "radius", "kind"):
         op.drop_constraint(op.f(f"ck_auctions_{name}"), "auctions")

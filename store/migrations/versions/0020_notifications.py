@@ -1,11 +1,11 @@
-"""Notifications, their deliveries, and how users want them."""
+"""Notifications, their deliveries, how users want them, and of which auctions the opening and end were told."""
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0020"
-down_revision = "0018"
+down_revision = "0019"
 branch_labels = None
 depends_on = None
 
@@ -104,6 +104,16 @@ def upgrade() -> None:
         sa.UniqueConstraint("endpoint", name=op.f("uq_push_subscriptions_endpoint")),
     )
     op.create_index(op.f("ix_push_subscriptions_user_id"), "push_subscriptions", ["user_id"])
+    for name in ("opened_told", "ending_told"):
+        op.add_column("auctions", sa.Column(name, sa.Boolean(), server_default="false", nullable=False))
+    # Nobody wants to hear now of what was long ago.
+    op.execute("UPDATE auctions SET opened_told = opens_at <= now(), ending_told = ends_at <= now()")
+    op.create_index(
+        "ix_auctions_opening",
+        "auctions",
+        ["opens_at"],
+        postgresql_where=sa.text("status = 'published' AND NOT opened_told"),
+    )
     op.execute(
         "GRANT SELECT, INSERT, UPDATE, DELETE ON notifications, deliveries, notification_preferences,"
         " push_subscriptions TO neighborbid_app"
@@ -111,5 +121,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    for name in ("opened_told", "ending_told"):
+        op.drop_column("auctions", name)
     for table in ("push_subscriptions", "notification_preferences", "deliveries", "notifications"):
         op.drop_table(table)

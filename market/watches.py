@@ -1,0 +1,54 @@
+"""The watch list: auctions that a user keeps an eye on. `search.watched` lists them as cards."""
+
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from market import accounts, auctions
+from market.errors import Refusal
+from store.ids import new_id
+from store.models import Watch
+
+MAX_WATCHES = 500
+"""Of one user."""
+MAX_COUNTED = 1_000
+"""Counting more watchers of an auction would take long, and tell nobody more."""
+
+
+class Interest(msgspec.Struct, frozen=True):
+    """How many watch an auction, at most `MAX_COUNTED`, and whether the viewer does."""
+
+    watchers: int
+    watched: bool
+
+
+def put(session: Session, user_id: UUID, auction_id: UUID) -> None:
+    """Watch an auction that is no draft; again changes nothing. Refuses with `not_found` or `too_many_watches`."""
+    # Two at once must not both be the last one allowed.
+    accounts.lock(session, user_id)
+    auctions.kind_of(session, auction_id)
+    others = select(func.count()).where(Watch.user_id == user_id, Watch.auction_id != auction_id)
+    if session.scalars(others).one() >= MAX_WATCHES:
+        raise Refusal("too_many_watches", f"Watch at most {MAX_WATCHES} auctions.")
+    session.execute(
+        insert(Watch)
+        .values(id=new_id(), user_id=user_id, auction_id=auction_id)
+        .on_conflict_do_nothing(index_elements=[Watch.auction_id, Watch.user_id])
+    )
+
+
+def remove(session: Session, user_id: UUID, auction_id: UUID) -> None:
+    """Watch an auction no longer; who does not watch it changes nothing."""
+    session.execute(delete(Watch).where(Watch.user_id == user_id, Watch.auction_id == auction_id))
+
+
+def interest(session: Session, auction_id: UUID, viewer_id: UUID | None) -> Interest:
+    """Who watches an auction, in one statement; a guest watches nothing."""
+    of_auction = select(Watch.user_id).where(Watch.auction_id == auction_id)
+    some = of_auction.limit(MAX_COUNTED).subquery()
+    watched = of_auction.where(Watch.user_id == viewer_id).exists()
+    row = session.execute(select(select(func.count()).select_from(some).scalar_subquery(), watched)).one()
+    return Interest(*row)

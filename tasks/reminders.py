@@ -1,0 +1,40 @@
+"""Telling those who are interested that an auction has opened, or ends soon."""
+
+import structlog
+
+from market import reminders
+from market.reminders import Reminder
+from store.models import Event
+from tasks.app import Resources, periodic
+from tasks.turns import alone
+
+log = structlog.get_logger()
+
+
+@periodic(every_s=10)
+def tell_opened(resources: Resources) -> None:
+    """Tell of the auctions that have opened."""
+    _tell(resources, Event.OPENED)
+
+
+@periodic(every_s=10)
+def tell_ending(resources: Resources) -> None:
+    """Tell of the auctions that end soon."""
+    _tell(resources, Event.ENDING_SOON)
+
+
+def _tell(resources: Resources, event: Reminder) -> None:
+    with alone(resources.hot, f"reminders:{event}") as is_alone:
+        if not is_alone:
+            return
+        with resources.database.transaction() as session:
+            due = reminders.due(session, event)
+        for auction_id in due:
+            last = None
+            while True:
+                with resources.database.transaction() as session:
+                    last = reminders.remind(session, auction_id, event, last)
+                if last is None:
+                    break
+        if due:
+            log.info("auctions_announced", about=event, count=len(due))

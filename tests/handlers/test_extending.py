@@ -1,0 +1,171 @@
+"""What handlers are to call: extending after an outage, and cancelling by force. Here a handler of the tests does."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+from sqlalchemy import update
+from tornado.web import Application
+
+from handlers.base import ApiHandler
+from handlers.cancelling import Cancelled, complete
+from handlers.extending import Extended, extend_touched
+from handlers.operations import operation
+from handlers.parsing import Body
+from market import bidding, cancelling, hot_copies, paddles, wallet
+from market.times import from_ms, to_ms
+from store.database import SyncDatabase
+from store.hot import Hot, keys_of, load_auction, place_bid, put_paddle, read_auction, seal_auction
+from store.ids import new_id
+from store.models import Auction
+from store.records import BidRecord
+from tests.database import (
+    make_funded_user,
+    make_neighbour,
+    make_neighbourhood_auction,
+    make_published_auction,
+)
+from tests.handlers.client import Client
+
+pytestmark = pytest.mark.usefixtures("some_regions")
+
+DAY_MS = 24 * 3_600_000
+
+
+class Outage(Body, frozen=True, kw_only=True):
+    action: UUID
+    began_at: int
+    ended_at: int
+    by_ms: int
+
+
+class OutageHandler(ApiHandler):
+    public = True
+
+    @operation("invalid_time")
+    async def post(self, body: Outage) -> Extended:
+        return await extend_touched(self, body.action, body.began_at, body.ended_at, body.by_ms)
+
+
+class ForceHandler(ApiHandler):
+    public = True
+
+    @operation("wrong_state", "closed")
+    async def post(self, auction_id: UUID) -> Cancelled:
+        return await complete(self, await self.use(cancelling.forced, auction_id, "Forbidden goods."))
+
+
+@pytest.fixture(autouse=True)
+def _the_handlers(app: Application) -> None:
+    app.add_handlers(
+        ".*", [(r"/api/v1/test/outage", OutageHandler), (r"/api/v1/test/force/([^/]+)", ForceHandler)]
+    )
+
+
+async def running(hot: Hot, database: SyncDatabase, ago_ms: int) -> tuple[UUID, UUID, int]:
+    """A live auction in Redis and a neighbourhood auction, both published `ago_ms` ago, and that moment."""
+    at = await hot.now_ms() - ago_ms
+    with database.transaction() as session:
+        live = make_published_auction(session).id
+        local = make_neighbourhood_auction(session).id
+        session.execute(
+            update(Auction)
+            .where(Auction.id.in_([live, local]))
+            .values(published_at=from_ms(at), opens_at=from_ms(at))
+        )
+        state = hot_copies.hot_state(session, live)
+    assert state is not None
+    await hot.run(load_auction(state))
+    return live, local, at
+
+
+async def ends(hot: Hot, auction: UUID) -> int:
+    """When it ends, as its viewers know."""
+    state = (await hot.run(read_auction(auction, 0))).state
+    assert state is not None
+    return int(state["ends_at"])
+
+
+async def test_one_action_extends_both_kinds_and_repeated_none_twice(
+    guest: Client, hot: Hot, sync_database: SyncDatabase
+) -> None:
+    # Nothing of other tests ran so long ago.
+    live, local, at = await running(hot, sync_database, 20 * DAY_MS)
+    unloaded, other, _ = await running(hot, sync_database, 20 * DAY_MS)
+    await hot.client.delete(keys_of(unloaded).auction)
+    with sync_database.transaction() as session:
+        planned = to_ms(session.get_one(Auction, local).ends_at)
+    before = await ends(hot, live)
+    action = str(new_id())
+    body = {"action": action, "began_at": at, "ended_at": at + 1_000, "by_ms": 5_000}
+
+    answer = await guest.post("/test/outage", body)
+
+    assert (answer["action"], answer["unreached"]) == (action, [str(unloaded)])
+    assert set(answer["extended"]) == {str(live), str(local), str(other)}
+    assert await ends(hot, live) == before + 5_000
+    assert await ends(hot, local) == planned + 5_000
+    assert (await guest.get(f"/auctions/{local}"))["ends_at"] == planned + 5_000
+    again = await guest.post("/test/outage", body)
+    assert (again["extended"], again["unreached"]) == ([], [str(unloaded)])
+    assert await ends(hot, live) == before + 5_000
+    third = await guest.post("/test/outage", body | {"action": str(new_id())})
+    assert set(third["extended"]) == {str(live), str(local), str(other)}
+
+
+async def test_what_redis_did_not_hear_is_said(
+    guest: Client, hot: Hot, sync_database: SyncDatabase, redis_away: Callable[[], None]
+) -> None:
+    live, local, at = await running(hot, sync_database, 25 * DAY_MS)
+    body = {"action": str(new_id()), "began_at": at, "ended_at": at, "by_ms": 5_000}
+    redis_away()
+    answer = await guest.post("/test/outage", body)
+    assert (answer["extended"], answer["unreached"]) == ([str(local)], [str(live)])
+
+
+async def test_an_impossible_outage_extends_nothing(guest: Client, hot: Hot) -> None:
+    now = await hot.now_ms()
+    body = {"action": str(new_id()), "began_at": now, "ended_at": now - 1, "by_ms": 5_000}
+    assert await guest.refused("POST", "/test/outage", body) == "invalid_time"
+
+
+async def test_by_force_a_live_auction_with_bids_is_cancelled_until_its_hammer_falls(
+    guest: Client, hot: Hot, sync_database: SyncDatabase
+) -> None:
+    live, _, _ = await running(hot, sync_database, DAY_MS)
+    with sync_database.transaction() as session:
+        bidder = make_funded_user(session, 50_000)
+        paddle = paddles.take(session, bidder, live, 20_000)
+    await hot.run(put_paddle(live, paddles.hot(paddle)))
+    first = await hot.run(place_bid(live, bidder, "one", 5_000))
+    assert isinstance(first, BidRecord)
+
+    answer = await guest.post(f"/test/force/{live}")
+
+    assert await guest.post(f"/test/force/{live}") == answer
+    late = await hot.run(place_bid(live, bidder, "two", 6_000))
+    assert not isinstance(late, BidRecord)
+    assert late.code == "cancelled"
+    sold, _, _ = await running(hot, sync_database, DAY_MS)
+    await hot.client.hset(keys_of(sold).auction, "ends_at", 1)
+    await hot.run(seal_auction(sold))
+    assert await guest.refused("POST", f"/test/force/{sold}") == "closed"
+
+
+async def test_by_force_a_neighbourhood_auction_with_bids_is_cancelled(
+    guest: Client, hot: Hot, sync_database: SyncDatabase
+) -> None:
+    _, local, _ = await running(hot, sync_database, DAY_MS)
+    with sync_database.transaction() as session:
+        bidder, _ = make_neighbour(session, 50_000)
+        bidding.place(session, bidder, local, "one", 5_000)
+
+    answer = await guest.post(f"/test/force/{local}")
+
+    assert await guest.post(f"/test/force/{local}") == answer
+    assert (await guest.get(f"/auctions/{local}"))["cancel_reason"] == "Forbidden goods."
+    state = (await hot.run(read_auction(local, 0))).state
+    assert state is not None
+    assert '"cancelled":true' in state["seal"]
+    with sync_database.transaction() as session:
+        assert wallet.view(session, bidder).available == 50_000

@@ -119,6 +119,7 @@ class LoginHandler(_TokensHandler):
             body.code,
             token,
             self.services.session_lifetime,
+            logins.origin_of(self),
         )
         opened = logins.accepted(outcome)
         if attempt.counted:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TypeVar
 from uuid import UUID
 
@@ -65,6 +66,12 @@ async def forget_attempts(handler: ApiHandler, account: UUID | str) -> None:
 
 def _address(handler: ApiHandler) -> str:
     return limits.who(None, handler.request.remote_ip or "")
+
+
+def origin_of(handler: ApiHandler) -> bytes:
+    """A hash of the device and the address that a request comes from."""
+    device = handler.request.headers.get("User-Agent", "")
+    return sha256(f"{_address(handler)} {device}".encode()).digest()
 
 
 async def _count_attempt(handler: ApiHandler, account: UUID | str) -> bool:

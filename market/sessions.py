@@ -15,14 +15,15 @@ import msgspec
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from market import factors
+from market import factors, notifications
 from market.errors import Refusal
 from market.factors import WrongCode
+from market.notifications import News
 from market.times import to_ms
 from store import models
 from store.database import any_id
 from store.ids import new_id
-from store.models import Role, User
+from store.models import Event, Role, User
 from store.vault import Vault
 
 FAMILY_BYTES = 16
@@ -116,9 +117,12 @@ def log_in(
     code: str | None,
     token: RefreshToken,
     lifetime: Lifetime,
+    origin: bytes | None = None,
 ) -> Opened | WrongCode:
     """Open a session for whoever has proven to know the password behind `password_hash`, and knows the `code` of the
     second factor if it is on. `WrongCode` must be committed.
+
+    `origin` stands for the device and the address. If other log-ins are known, and none from there, the user is told.
 
     Refuses with `banned`, and with `invalid_credentials` if the password was changed meanwhile: a ban and a change
     revoke all sessions, and one opened before must not slip in after it. Further refusals are those of
@@ -139,11 +143,27 @@ def log_in(
     latest = models.Session.refreshed_at.desc(), models.Session.id.desc()
     surplus = select(models.Session.id).where(others).order_by(*latest)
     ended = _revoke(session, models.Session.id.in_(surplus.offset(MAX_OPEN - 1)))
-    opened = LogIn(user_id, open_session(session, user_id, token, lifetime))
+    is_new = _is_new(session, user_id, origin)
+    opened = LogIn(user_id, open_session(session, user_id, token, lifetime, origin))
+    if is_new:
+        notifications.notify(session, [News(user_id, Event.LOGIN, str(opened.session_id), {})])
     return Opened(opened, ended)
 
 
-def open_session(session: Session, user_id: UUID, token: RefreshToken, lifetime: Lifetime) -> UUID:
+def _is_new(session: Session, user_id: UUID, origin: bytes | None) -> bool:
+    same = func.count().filter(models.Session.origin == origin)
+    known = select(func.count(models.Session.origin), same).where(models.Session.user_id == user_id)
+    others, from_there = session.execute(known).one()
+    return origin is not None and others > 0 and from_there == 0
+
+
+def open_session(
+    session: Session,
+    user_id: UUID,
+    token: RefreshToken,
+    lifetime: Lifetime,
+    origin: bytes | None = None,
+) -> UUID:
     """A new session, always with an id and a new `token` of its own. Its id."""
     ends_at = func.now() + timedelta(seconds=lifetime.total_s)
     session.execute(
@@ -155,6 +175,7 @@ def open_session(session: Session, user_id: UUID, token: RefreshToken, lifetime:
             refresh_key=secrets.token_bytes(KEY_BYTES),
             expires_at=func.least(func.now() + timedelta(seconds=lifetime.idle_s), ends_at),
             ends_at=ends_at,
+            origin=origin,
         )
     )
     return session_id

@@ -1,5 +1,7 @@
 """Telling those who are interested that an auction has opened, or ends soon."""
 
+from uuid import UUID
+
 import structlog
 
 from market import reminders
@@ -30,11 +32,18 @@ def _tell(resources: Resources, event: Reminder) -> None:
         with resources.database.transaction() as session:
             due = reminders.due(session, event)
         for auction_id in due:
-            last = None
-            while True:
-                with resources.database.transaction() as session:
-                    last = reminders.remind(session, auction_id, event, last)
-                if last is None:
-                    break
-        if due:
-            log.info("auctions_announced", about=event, count=len(due))
+            try:
+                _tell_all(resources, auction_id, event)
+            except Exception:
+                # One that fails keeps no other from it.
+                log.exception("reminder_failed", auction=str(auction_id))
+
+
+def _tell_all(resources: Resources, auction_id: UUID, event: Reminder) -> None:
+    last = None
+    while True:
+        with resources.database.transaction() as session:
+            last = reminders.remind(session, auction_id, event, last)
+        if last is None:
+            log.info("auction_announced", auction=str(auction_id), about=event)
+            return

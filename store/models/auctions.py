@@ -69,6 +69,8 @@ class Auction(Base):
     the moment of a purchase; an `Extension` moves both. `hammer_price` is None when nobody won. `cancelled` says what
     kind of seal it was; `cancel_reason` means nothing unless it was.
 
+    `opened_told` and `ending_told`: who is interested was told that it has opened, and that it ends soon.
+
     `version` counts the seller's edits, and nothing else. `addenda` are {"at": ms, "text"}, oldest first. An auction
     that was listed again after this one has its id as `relisted_from`.
     """

@@ -78,7 +78,8 @@ class Session(Base):
     """A log-in. Of its refresh tokens only SHA-256 are stored: of the family, the current part and the one before.
 
     The next part is the HMAC of the current one under `refresh_key`, which alone is worth nothing. `expires_at` moves
-    with each use, at most to `ends_at`. `told_at` is when the sockets were told of a revocation.
+    with each use, at most to `ends_at`. `told_at` is when the sockets were told of a revocation. `origin` is a hash of
+    the device and the address of the log-in.
     """
 
     __tablename__ = "sessions"
@@ -103,6 +104,7 @@ class Session(Base):
     ends_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
     told_at: Mapped[datetime | None]
+    origin: Mapped[bytes | None]
 
 
 class SecondFactor(Base):

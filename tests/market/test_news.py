@@ -8,12 +8,14 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from market import accounts, bidding, handovers, questions, reviews
+from market import accounts, bidding, handovers, questions, reviews, sessions
 from market.auctions import AuctionView
 from market.rules import BuyNowUntil
+from market.sessions import Lifetime, Opened, RefreshToken
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Auction, Notification
+from store.vault import Vault
 from tests.database import (
     NO_PASSWORD,
     make_neighbour,
@@ -145,3 +147,20 @@ def test_questions_and_first_answers_are_told_without_their_texts(db_session: Se
     name = str(question.id)
     assert told(db_session, auction.seller_id, "question") == [("question", name)]
     assert told(db_session, ann, "question") == [("answer", name)]
+
+
+def test_a_log_in_from_elsewhere_is_told_and_the_first_one_not(db_session: Session) -> None:
+    ann = make_user(db_session)
+    for origin in (None, b"home", b"home", b"office", b"home", b"office"):
+        opened = sessions.log_in(
+            db_session,
+            Vault({"test": bytes(32)}),
+            ann,
+            NO_PASSWORD,
+            None,
+            RefreshToken.new(),
+            Lifetime(60, 60),
+            origin,
+        )
+        assert isinstance(opened, Opened)
+    assert told(db_session, ann) == [("login", None)]

@@ -1,4 +1,4 @@
-"""Notifications, their deliveries, how users want them, and of which auctions the opening and end were told."""
+"""Notifications, their deliveries, how users want them; what was told of auctions; where log-ins came from."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -104,6 +104,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("endpoint", name=op.f("uq_push_subscriptions_endpoint")),
     )
     op.create_index(op.f("ix_push_subscriptions_user_id"), "push_subscriptions", ["user_id"])
+    op.add_column("sessions", sa.Column("origin", sa.LargeBinary(), nullable=True))
     for name in ("opened_told", "ending_told"):
         op.add_column("auctions", sa.Column(name, sa.Boolean(), server_default="false", nullable=False))
     # Nobody wants to hear now of what was long ago.
@@ -121,6 +122,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("sessions", "origin")
     for name in ("opened_told", "ending_told"):
         op.drop_column("auctions", name)
     for table in ("push_subscriptions", "notification_preferences", "deliveries", "notifications"):

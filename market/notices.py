@@ -276,7 +276,7 @@ def _amount(value: object, _locale: Locale) -> str:
 
 
 def _time(value: object, locale: Locale) -> str:
-    return f"{from_ms(value).astimezone(locale.zone):%Y-%m-%d %H:%M}" if isinstance(value, int) else ""
+    return f"{from_ms(value).astimezone(locale.zone):%Y-%m-%d %H:%M %Z}" if isinstance(value, int) else ""
 
 
 def _words(value: object, _locale: Locale) -> str:

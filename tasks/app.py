@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Concatenate, ParamSpec
 
-import structlog
 from celery import Celery
 
 from store.database import SyncDatabase
@@ -39,8 +38,6 @@ TIME_LIMIT_S = 120
 
 MAX_CHILD_KB = 500_000
 """A worker process that has grown beyond this is replaced after its task."""
-
-log = structlog.get_logger()
 
 _REDIS_TRANSPORT = {
     # Unacknowledged messages come back after this; tasks are acknowledged when they start, so none waits for long.

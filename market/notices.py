@@ -183,12 +183,22 @@ TEXTS: dict[Event, dict[Language, Text]] = {
         KO: Text("기한 만료: {title}", "기한이 지나 {title} 주문이 자동으로 처리되었습니다."),
     },
     Event.ORDER_DECIDE_FOR_SELLER: {
-        EN: Text("A moderator has decided: {title}", "The seller gets the money for {title}."),
-        KO: Text("운영자가 결정했습니다: {title}", "{title}의 대금이 판매자에게 지급됩니다."),
+        EN: Text(
+            "Decided for the seller: {title}", "A moderator has given the money for {title} to the seller."
+        ),
+        KO: Text(
+            "운영자 결정, 판매자에게 지급: {title}",
+            "운영자가 {title}의 대금을 판매자에게 지급하기로 결정했습니다.",
+        ),
     },
     Event.ORDER_DECIDE_FOR_BUYER: {
-        EN: Text("A moderator has decided: {title}", "The buyer gets the money for {title} back."),
-        KO: Text("운영자가 결정했습니다: {title}", "{title}의 대금이 구매자에게 환불됩니다."),
+        EN: Text(
+            "Decided for the buyer: {title}", "A moderator has given the money for {title} back to the buyer."
+        ),
+        KO: Text(
+            "운영자 결정, 구매자에게 환불: {title}",
+            "운영자가 {title}의 대금을 구매자에게 환불하기로 결정했습니다.",
+        ),
     },
     Event.REVIEW: {
         EN: Text("You were reviewed: {title}", "The other side has reviewed the sale of {title}."),

@@ -36,10 +36,11 @@ async def watch(client: Client, auction: UUID) -> Client:
 
 
 def fresh(client: Client) -> Replica:
-    """The replica that the last message, a snapshot, makes."""
+    """The replica that the last snapshot makes. How many watch, which no replica compares, may have come after it."""
     replica = Replica()
-    assert client.messages[-1]["type"] == "snapshot"
-    replica.apply(client.messages[-1])
+    [snapshot] = [message for message in client.messages if message["type"] != "viewers"][-1:]
+    assert snapshot["type"] == "snapshot"
+    replica.apply(snapshot)
     return replica
 
 

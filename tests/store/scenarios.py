@@ -444,14 +444,20 @@ def largest_amounts(auction: SideBySide) -> None:
 
 def no_state(auction: SideBySide) -> None:
     auction.set_clock(BASE)
-    for _ in range(2):
+    for mark in (auction.mark_ready, auction.mark_mirrored, lambda: None):
         auction.bid(ANN, 2_000, "a1")
         auction.seal()
         auction.cancel(force=False)
         auction.extend(FIRST, 1)
         auction.put_paddle(ANN, 5, 30_000, 2)
         auction.read(0)
-        auction.mark_ready()
+        mark()
+
+
+def only_copies(auction: SideBySide) -> None:
+    auction.mark_mirrored()
+    auction.set_clock(BASE)
+    auction.read(0)
 
 
 def reading(auction: SideBySide) -> None:
@@ -511,6 +517,7 @@ SCENARIOS: tuple[Callable[[SideBySide], None], ...] = (
     paddles,
     largest_amounts,
     no_state,
+    only_copies,
     reading,
     loading,
 )

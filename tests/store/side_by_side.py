@@ -110,6 +110,7 @@ class SideBySide:
         self.seal_text = b""
         self._unheard: list[bytes] = []
         self.is_ready = False
+        self.is_mirrored = False
         self.is_copy = False
         self.set_clock(0)
 
@@ -124,6 +125,11 @@ class SideBySide:
         """Say that the shard was loaded."""
         self.redis.set(self.keys.ready, 1)
         self.is_ready = True
+
+    def mark_mirrored(self) -> None:
+        """Say that the copies of the shard are there."""
+        self.redis.set(self.keys.mirrored, 1)
+        self.is_mirrored = True
 
     def load(self, state: rules.State, log_position: str = "0-0") -> None:
         """Load `state` unless there is one."""
@@ -244,7 +250,10 @@ class SideBySide:
         """Read the auction from Redis as a viewer that knows all up to `after`."""
         reading = self.server.run(hot.read_auction(self.auction_id, after, scripts=self.scripts))
         if self.state is None:
-            agree("reading", reading, hot.Reading(self.now, None, self._missing().code, []))
+            # For a viewer it may be of either kind.
+            known = rules.Code.UNKNOWN_AUCTION if self.is_mirrored else rules.Code.UNAVAILABLE
+            code = known if self.is_ready else rules.Code.UNAVAILABLE
+            agree("reading", reading, hot.Reading(self.now, None, code, []))
         else:
             missed = max(self.state.seq - after, 0)
             records = self._kept()[-missed:] if missed else []

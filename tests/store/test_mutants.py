@@ -14,6 +14,8 @@ from tests.store.side_by_side import CLOCK_PRELUDE, SideBySide
 
 NO_PADDLE = "any text that is no paddle will do"
 PADDLES = "string.match(redis.call('HGET', paddles, bidder) or ''"
+BOTH = "it counts how many of the two are there"
+READ_KEYS = "local auction, history, ready, mirrored = KEYS[1], KEYS[2], KEYS[3], KEYS[4]"
 PLACEHOLDER = "the entry is deleted at once, only its id stays"
 
 HARMLESS = {
@@ -30,6 +32,13 @@ HARMLESS = {
     ("load_auction", "redis.call('XADD', log, log_position, 'r', '')", "'r' -> 'rx'"): PLACEHOLDER,
     ("load_auction", "redis.call('XADD', log, log_position, 'r', '')", "'' -> 'x'"): PLACEHOLDER,
     ("load_auction", "redis.call('XADD', log, log_position, 'r', '')", "'r', '' -> '', 'r'"): PLACEHOLDER,
+    ("read_auction", READ_KEYS, "KEYS[3], KEYS[4] -> KEYS[4], KEYS[3]"): BOTH,
+    ("read_auction", READ_KEYS, "ready, mirrored -> mirrored, ready"): BOTH,
+    (
+        "read_auction",
+        "return { now, redis.call('EXISTS', ready, mirrored) == 2 and 'unknown_auction' or 'unavailable', {} }",
+        "ready, mirrored -> mirrored, ready",
+    ): BOTH,
 }
 """Faults (script, line, fault) that change nothing anyone can see, and why."""
 

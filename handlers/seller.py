@@ -19,7 +19,7 @@ from market.auctions import AuctionView
 from market.neighbourhoods import Radius
 from market.pages import Page
 from market.rules import BuyNowUntil
-from market.sales import Figures
+from market.sales import Sales
 from store import mirrors
 from store.hot import load_auction
 from store.models import AuctionKind, Condition, Delivery
@@ -98,7 +98,7 @@ class NewTimes(Body, frozen=True, kw_only=True):
     ends_at: int | None = None
 
 
-class FiguresQuery(Body, frozen=True, kw_only=True):
+class SalesQuery(Body, frozen=True, kw_only=True):
     """The months `from` and `to`, both included."""
 
     first: Month | None = msgspec.field(default=None, name="from")
@@ -152,11 +152,11 @@ class RelistHandler(ApiHandler):
         )
 
 
-class FiguresHandler(ApiHandler):
+class SalesHandler(ApiHandler):
     """GET: what the user has sold, month by month."""
 
     @operation()
-    async def get(self, query: FiguresQuery) -> Figures:
+    async def get(self, query: SalesQuery) -> Sales:
         return await self.use(sales.of_seller, self.principal.user_id, query.first, query.last)
 
 
@@ -209,5 +209,5 @@ routes = [
     (rf"/api/v1/seller/auctions/{UUID_PATTERN}/cancel", CancelHandler),
     (rf"/api/v1/seller/auctions/{UUID_PATTERN}/duplicate", DuplicateHandler),
     (rf"/api/v1/seller/auctions/{UUID_PATTERN}/relist", RelistHandler),
-    (r"/api/v1/seller/figures", FiguresHandler),
+    (r"/api/v1/seller/figures", SalesHandler),
 ]

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import h3
 import msgspec
-from sqlalchemy import ColumnElement, Select, delete, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -20,7 +20,7 @@ from market.errors import Refusal
 from market.regions import RegionView
 from market.times import to_ms
 from store.ids import new_id
-from store.models import Auction, Neighbourhood, Region, User
+from store.models import Neighbourhood, Region, User
 
 MAX_NEIGHBOURHOODS = 2
 LIFETIME = timedelta(days=30)
@@ -192,17 +192,13 @@ def distance(cells: Iterable[str], cell: str | None) -> Distance | None:
     return Distance.FURTHER
 
 
-def distance_to(
-    session: Session, user_id: UUID, auction_id: UUID, clock: ColumnElement[datetime] = CLOCK
-) -> Distance | None:
-    """How far an auction is from the user's nearest neighbourhood; None if either has none."""
-    query = (
-        select(Neighbourhood.cell, Auction.cell)
-        .join(Auction, Auction.id == auction_id)
+def cells(user_id: UUID | None, clock: ColumnElement[datetime] = CLOCK) -> ScalarSelect[list[str] | None]:
+    """For a query: the cells of the user's neighbourhoods that have not expired; NULL if there are none."""
+    return (
+        select(func.array_agg(Neighbourhood.cell))
         .where(Neighbourhood.user_id == user_id, Neighbourhood.expires_at > clock)
+        .scalar_subquery()
     )
-    rows = session.execute(query).all()
-    return distance([own for own, _ in rows], rows[0][1]) if rows else None
 
 
 def _own(user_id: UUID, clock: ColumnElement[datetime]) -> Select[Neighbourhood, Region, bool]:

@@ -33,7 +33,7 @@ from market.times import clock
 from store.database import any_id
 from store.ids import new_id
 from store.media.interface import incoming
-from store.models import Auction, AuctionKind, AuctionStatus, Photo, PhotoStatus, User
+from store.models import Auction, AuctionStatus, Photo, PhotoStatus, User
 
 CONTENT_TYPES = ("image/jpeg", "image/png", "image/webp")
 MAX_PHOTOS = 12
@@ -317,14 +317,18 @@ def cover_address(token: str, address: Address) -> str:
 def detail(session: Session, auction_id: UUID, viewer_id: UUID | None, address: Address) -> AuctionDetail:
     """An auction with what belongs to it. Refuses as `auctions.get` does."""
     view = auctions.get(session, auction_id, viewer_id)
-    distance = None
-    if viewer_id is not None and view.kind == AuctionKind.NEIGHBOURHOOD:
-        distance = neighbourhoods.distance_to(session, viewer_id, auction_id)
+    cell = select(Auction.cell).where(Auction.id == auction_id).scalar_subquery()
+    row = session.execute(
+        watches.interest(auction_id, viewer_id).add_columns(
+            cell.label("cell"), neighbourhoods.cells(viewer_id).label("cells")
+        )
+    ).one()
     return AuctionDetail(
         **msgspec.structs.asdict(view),
-        distance=distance,
+        distance=neighbourhoods.distance(row.cells or [], row.cell),
         photos=of_auctions(session, [auction_id], address)[auction_id],
-        **msgspec.structs.asdict(watches.interest(session, auction_id, viewer_id)),
+        watchers=row.watchers,
+        watched=row.watched,
     )
 
 

@@ -20,7 +20,7 @@ MAX_MONTHS = 36
 USUAL_MONTHS = 12
 
 
-class MonthFigures(msgspec.Struct, frozen=True):
+class MonthSales(msgspec.Struct, frozen=True):
     """One month (`2026-03`) of a seller. Amounts in minor units.
 
     `published` counts listings by when they were published, `sold` and `unsold` by when they ended; `conversion` is the
@@ -39,13 +39,13 @@ class MonthFigures(msgspec.Struct, frozen=True):
     refunded: int
 
 
-class Figures(msgspec.Struct, frozen=True):
+class Sales(msgspec.Struct, frozen=True):
     """Every month of a time, the oldest first."""
 
-    items: list[MonthFigures]
+    items: list[MonthSales]
 
 
-def of_seller(session: Session, seller_id: UUID, first: str | None, last: str | None) -> Figures:
+def of_seller(session: Session, seller_id: UUID, first: str | None, last: str | None) -> Sales:
     """The months from `first` to `last`; without `last` to the present one, without `first` twelve in all.
 
     Refuses with `invalid_query`, naming the parameter, if they are in the wrong order or more than `MAX_MONTHS`.
@@ -56,7 +56,7 @@ def of_seller(session: Session, seller_id: UUID, first: str | None, last: str | 
         detail = f"not after `to`, and at most {MAX_MONTHS} months in all"
         raise Refusal("invalid_query", f"from: {detail}", errors=[{"field": "from", "detail": detail}])
     counts, sums = _counted(session, seller_id, _start(begin), _start(end + 1))
-    return Figures([_month(_name(month), counts, sums) for month in range(begin, end + 1)])
+    return Sales([_month(_name(month), counts, sums) for month in range(begin, end + 1)])
 
 
 def _counted(
@@ -94,9 +94,9 @@ def _counted(
     return counts, sums
 
 
-def _month(name: str, counts: Counter[tuple[str, str]], sums: Counter[tuple[str, str]]) -> MonthFigures:
+def _month(name: str, counts: Counter[tuple[str, str]], sums: Counter[tuple[str, str]]) -> MonthSales:
     sold, unsold = counts[name, "sold"], counts[name, "unsold"]
-    return MonthFigures(
+    return MonthSales(
         month=name,
         published=counts[name, "published"],
         sold=sold,

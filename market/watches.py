@@ -2,8 +2,7 @@
 
 from uuid import UUID
 
-import msgspec
-from sqlalchemy import delete, func, select
+from sqlalchemy import Select, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -16,13 +15,6 @@ MAX_WATCHES = 500
 """Of one user."""
 MAX_COUNTED = 1_000
 """Counting more watchers of an auction would take long, and tell nobody more."""
-
-
-class Interest(msgspec.Struct, frozen=True):
-    """How many watch an auction, at most `MAX_COUNTED`, and whether the viewer does."""
-
-    watchers: int
-    watched: bool
 
 
 def put(session: Session, user_id: UUID, auction_id: UUID) -> None:
@@ -45,10 +37,12 @@ def remove(session: Session, user_id: UUID, auction_id: UUID) -> None:
     session.execute(delete(Watch).where(Watch.user_id == user_id, Watch.auction_id == auction_id))
 
 
-def interest(session: Session, auction_id: UUID, viewer_id: UUID | None) -> Interest:
-    """Who watches an auction, in one statement; a guest watches nothing."""
+def interest(auction_id: UUID, viewer_id: UUID | None) -> Select[int, bool]:
+    """The query for how many watch an auction (`watchers`, at most `MAX_COUNTED`) and whether the viewer does
+    (`watched`); a guest watches nothing."""
     of_auction = select(Watch.user_id).where(Watch.auction_id == auction_id)
     some = of_auction.limit(MAX_COUNTED).subquery()
     watched = of_auction.where(Watch.user_id == viewer_id).exists()
-    row = session.execute(select(select(func.count()).select_from(some).scalar_subquery(), watched)).one()
-    return Interest(*row)
+    return select(
+        select(func.count()).select_from(some).scalar_subquery().label("watchers"), watched.label("watched")
+    )

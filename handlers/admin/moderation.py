@@ -13,7 +13,7 @@ from market.reports import OpenReports, ReportEntry, Resolved
 from store.models import ReportOutcome, Role
 
 
-class Resolution(Body, frozen=True, kw_only=True):
+class ReportResolution(Body, frozen=True, kw_only=True):
     """What becomes of the reports about a thing."""
 
     outcome: ReportOutcome
@@ -47,7 +47,7 @@ class ReportResolveHandler(AdminHandler):
     """POST: say what becomes of all open reports about the thing that this one is about."""
 
     @operation("wrong_state", role=Role.MODERATOR)
-    async def post(self, report_id: UUID, body: Resolution) -> Resolved:
+    async def post(self, report_id: UUID, body: ReportResolution) -> Resolved:
         return await self.use(reports.resolve, self.actor, report_id, body.outcome, body.reason)
 
 

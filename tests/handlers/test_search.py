@@ -240,7 +240,7 @@ def statements() -> Iterator[list[str]]:
         ("/auctions?seller={seller}&q=bicycle&category=other&facets=true&sort=most_bids", 3, 4),
         ("/auctions?neighbourhood_id={home}&radius=wide&facets=true", 0, 4),
         ("/auctions/{auction}", 3, 4),
-        ("/auctions/{local}", 3, 5),
+        ("/auctions/{local}", 3, 4),
         ("/auctions/{auction}/bids", 2, 2),
         ("/auctions/{auction}/prices", 2, 2),
         ("/auctions/{auction}/questions", 2, 2),

@@ -15,6 +15,9 @@ from tests.database import MINUTE_MS, YEOKSAM
 from tests.handlers.client import AUCTION, Client
 from tests.handlers.conftest import People
 
+UNSEEN: dict[str, Any] = {"photos": [], "distance": None, "watchers": 0, "watched": False}
+"""What one auction also has, when nobody has looked at it."""
+
 
 def draft(**changes: Any) -> dict[str, Any]:
     now = int(time() * 1000)
@@ -45,7 +48,7 @@ async def test_a_draft_keeps_what_was_written(person: People) -> None:
     assert view["latest_end"] == body["ends_at"] + 600_000
     assert (view["soft_close_window_ms"], view["soft_close_extension_ms"]) == (30_000, 20_000)
     assert (view["state"], view["seller_id"]) == ("draft", str(seller.user_id))
-    assert await seller.get(f"/auctions/{view['id']}") == view | {"photos": [], "distance": None}
+    assert await seller.get(f"/auctions/{view['id']}") == view | UNSEEN
 
 
 async def test_description_opening_time_and_soft_close_may_be_left_out(person: People) -> None:
@@ -223,7 +226,7 @@ async def test_without_redis_an_auction_is_published_and_left_to_the_sweep(
     auction = await created(seller)
     redis_away()
     view = await seller.post(f"/seller/auctions/{auction}/publish")
-    assert view | {"photos": [], "distance": None} == await guest.get(f"/auctions/{auction}")
+    assert view | UNSEEN == await guest.get(f"/auctions/{auction}")
     assert view["state"] == "live"
     assert (await hot.run(read_auction(UUID(view["id"]), 0))).state is None
 
@@ -248,7 +251,7 @@ async def test_an_edit_names_its_version_and_answers_the_new_one(person: People,
     assert await seller.refused("PATCH", path, {"title": "Old"}, version=1) == "precondition_failed"
     edited = await seller.done("PATCH", path, {"reserve": None, "soft_close": None}, version=2)
     assert (edited["reserve"], edited["latest_end"]) == (None, edited["ends_at"])
-    assert edited | {"photos": [], "distance": None} == await seller.get(f"/auctions/{auction}")
+    assert edited | UNSEEN == await seller.get(f"/auctions/{auction}")
 
     await seller.post(f"{path}/publish")
     answer = await seller.call("PATCH", path, {"title": "Late", "start_price": 1}, version=3)

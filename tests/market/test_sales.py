@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from market import sales
 from market.errors import Refusal
-from market.sales import MonthFigures
+from market.sales import MonthSales
 from store.models import Auction, AuctionStatus, OrderState
 from tests.database import make_order, make_published_auction, make_user
 
@@ -32,9 +32,9 @@ def ordered(session: Session, seller: UUID, price: int, state: OrderState, at: d
     session.flush()
 
 
-def a_month(month: str, **fields: Any) -> MonthFigures:
+def a_month(month: str, **fields: Any) -> MonthSales:
     nothing = dict.fromkeys(("published", "sold", "unsold", "completed", "gross", "refunds", "refunded"), 0)
-    return MonthFigures(**{"month": month, "conversion": None, **nothing, **fields})
+    return MonthSales(**{"month": month, "conversion": None, **nothing, **fields})
 
 
 def in_march(day: int, hour: int = 12) -> datetime:

@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from market import deletion, listings, search, watches
 from market.errors import Refusal
-from market.watches import Interest
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Auction
@@ -35,6 +34,12 @@ def watched(session: Session, user_id: UUID, limit: int = 2) -> list[UUID]:
         if page.next_cursor is None:
             return found
         cursor = page.next_cursor
+
+
+def interest(session: Session, auction: UUID, viewer: UUID | None) -> tuple[int, bool]:
+    """How many watch, and whether the viewer does."""
+    watchers, watched = session.execute(watches.interest(auction, viewer)).one()
+    return watchers, watched
 
 
 def test_what_is_watched_is_listed_the_last_added_first_also_when_it_is_over(db_session: Session) -> None:
@@ -107,19 +112,19 @@ def test_a_user_watches_a_bounded_number(
 
 def test_watchers_are_counted_up_to_a_bound(db_session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     users, auction = [make_user(db_session) for _ in range(3)], make_published_auction(db_session).id
-    assert watches.interest(db_session, auction, users[0]) == Interest(0, False)
+    assert interest(db_session, auction, users[0]) == (0, False)
     for user in users:
         watches.put(db_session, user, auction)
-    assert watches.interest(db_session, auction, users[0]) == Interest(3, True)
-    assert watches.interest(db_session, auction, None) == Interest(3, False)
+    assert interest(db_session, auction, users[0]) == (3, True)
+    assert interest(db_session, auction, None) == (3, False)
     monkeypatch.setattr(watches, "MAX_COUNTED", 2)
-    assert watches.interest(db_session, auction, make_user(db_session)) == Interest(2, False)
+    assert interest(db_session, auction, make_user(db_session)) == (2, False)
 
 
 def test_a_deleted_account_watches_nothing(db_session: Session) -> None:
     user, auction = make_user(db_session), make_published_auction(db_session).id
     watches.put(db_session, user, auction)
     deletion.delete(db_session, user, NO_PASSWORD)
-    assert watches.interest(db_session, auction, user) == Interest(0, False)
+    assert interest(db_session, auction, user) == (0, False)
     with pytest.raises(Refusal, match="unauthenticated"):
         watches.put(db_session, user, auction)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from market import ledger
 from market.errors import Refusal
 from market.times import clock, from_ms, to_ms
-from store.models import Auction, Bid, Figure, Mail, Order
+from store.models import Auction, Bid, Figure, Mail, NotificationDelivery, Order
 
 KEEP = timedelta(days=30)
 """How long samples are kept."""
@@ -46,8 +46,8 @@ class Name(StrEnum):
     """The longest time since a successful write-back, in ms."""
     LATE_REJECTIONS = "late_rejections"
     """Bids on live sockets that came after the end."""
-    MAIL_BACKLOG = "mail_backlog"
-    """Mails that are due and not sent, at the most."""
+    NOTIFICATION_BACKLOG = "notification_backlog"
+    """Mails and notifications that are due and not sent, at the most."""
     LEDGER_SUM = "ledger_sum"
     """The sum over all accounts, at the farthest from zero. It is zero."""
 
@@ -77,7 +77,7 @@ _SAMPLED: Mapping[Name, Function[Any]] = {
     Name.SOCKETS: func.max(Figure.value),
     Name.WRITE_BACK_LAG: func.max(Figure.value),
     Name.LATE_REJECTIONS: func.sum(Figure.value),
-    Name.MAIL_BACKLOG: func.max(Figure.value),
+    Name.NOTIFICATION_BACKLOG: func.max(Figure.value),
     Name.LEDGER_SUM: func.max(func.abs(Figure.value)),
 }
 """What is sampled, and what the samples of a step make together."""
@@ -85,8 +85,8 @@ _SAMPLED: Mapping[Name, Function[Any]] = {
 
 class Figures(msgspec.Struct, frozen=True):
     """The figures at `at` (ms), as in `Name`: of the last 24 hours; `bids_per_minute` of the last minute; `sockets`,
-    `write_back_lag` and `mail_backlog` of the last sample, None without one in the last 24 hours. `conversion` is None
-    when nothing has ended, `lateness` too."""
+    `write_back_lag` and `notification_backlog` of the last sample, None without one in the last 24 hours. `conversion`
+    is None when nothing has ended, `lateness` too."""
 
     at: int
     sales: int
@@ -97,7 +97,7 @@ class Figures(msgspec.Struct, frozen=True):
     late_rejections: int
     sockets: int | None
     write_back_lag: int | None
-    mail_backlog: int | None
+    notification_backlog: int | None
     ledger_sum: int
 
 
@@ -141,7 +141,7 @@ def now(session: Session) -> Figures:
         late_rejections=session.scalar(late) or 0,
         sockets=last.get(Name.SOCKETS),
         write_back_lag=last.get(Name.WRITE_BACK_LAG),
-        mail_backlog=last.get(Name.MAIL_BACKLOG),
+        notification_backlog=last.get(Name.NOTIFICATION_BACKLOG),
         ledger_sum=ledger.trial_balance(session),
     )
 
@@ -171,14 +171,19 @@ def series(session: Session, name: Name, since: int, until: int, step: Step) -> 
 
 def sample(session: Session, sockets: int, write_back_lag: int, late_rejections: int) -> None:
     """Keep what was measured at this moment, together with what PostgreSQL knows of it."""
-    backlog = select(func.count()).where(
-        Mail.sent_at.is_(None), Mail.dead_at.is_(None), Mail.due_at <= func.now()
-    )
+    waiting = [
+        session.scalars(
+            select(func.count()).where(
+                table.sent_at.is_(None), table.dead_at.is_(None), table.due_at <= func.now()
+            )
+        ).one()
+        for table in (Mail, NotificationDelivery)
+    ]
     values = {
         Name.SOCKETS: sockets,
         Name.WRITE_BACK_LAG: write_back_lag,
         Name.LATE_REJECTIONS: late_rejections,
-        Name.MAIL_BACKLOG: session.scalars(backlog).one(),
+        Name.NOTIFICATION_BACKLOG: sum(waiting),
         Name.LEDGER_SUM: ledger.trial_balance(session),
     }
     at = clock(session)

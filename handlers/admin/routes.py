@@ -6,6 +6,7 @@ from handlers.admin import (
     auctions,
     audit,
     catalogue,
+    deliveries,
     figures,
     moderation,
     orders,
@@ -26,5 +27,6 @@ routes: list[tuple[str, type[ApiHandler]]] = [
     *announcements.routes,
     *catalogue.routes,
     *figures.routes,
+    *deliveries.routes,
     *signals.routes,
 ]

@@ -5,14 +5,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, func
 from sqlalchemy.engine import Engine
 
 from market.notifications import News, notify
 from store.database import Database, SyncDatabase
 from store.hot import Hot
 from store.ids import new_id
-from store.models import Event
+from store.models import Channel, Event, NotificationDelivery, Role
 from tests.database import make_neighbourhood_auction, make_notification
 from tests.handlers.client import Client
 from tests.handlers.conftest import People
@@ -38,6 +38,37 @@ def tell(sync_database: SyncDatabase) -> Callable[[Client], UUID]:
             return make_notification(session, client.user_id)
 
     return tell
+
+
+async def test_admins_see_what_could_not_be_sent(person: People, sync_database: SyncDatabase) -> None:
+    ann, admin = person(), person(role=Role.ADMIN)
+    with sync_database.transaction() as session:
+        told = make_notification(session, ann.user_id, Event.WON)
+        session.add(
+            NotificationDelivery(
+                notification_id=told,
+                user_id=ann.user_id,
+                channel=Channel.PUSH,
+                due_at=func.now(),
+                attempts=10,
+                dead_at=func.now(),
+                last_error="HTTP 400",
+            )
+        )
+
+    items = await admin.items("/admin/deliveries/dead", 1)
+    [dead] = [item for item in items if item["user_id"] == str(ann.user_id)]
+    assert dead.pop("id")
+    assert dead.pop("died_at") > 0
+    assert dead == {
+        "user_id": str(ann.user_id),
+        "channel": "push",
+        "event": "won",
+        "attempts": 10,
+        "error": "HTTP 400",
+    }
+    assert await person(role=Role.MODERATOR).refused("GET", "/admin/deliveries/dead") == "forbidden"
+    assert await admin.refused("GET", "/admin/deliveries/dead?cursor=x") == "invalid_cursor"
 
 
 async def test_a_user_sees_what_the_user_was_told_newest_first(

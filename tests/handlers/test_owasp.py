@@ -251,6 +251,7 @@ LISTS = {
     "GET /api/v1/orders/{order_id}/messages": "of the object",
     "GET /api/v1/users/{user_id}/reviews": "public",
     "GET /api/v1/admin/audit": "admins",
+    "GET /api/v1/admin/deliveries/dead": "admins",
     "GET /api/v1/admin/orders": "admins",
     "GET /api/v1/admin/announcements": "admins",
     "GET /api/v1/admin/reports": "admins",

@@ -28,6 +28,7 @@ USE_CASES = [
     "chats",
     "confirmations",
     "deletion",
+    "deliveries",
     "editing",
     "factors",
     "figures",

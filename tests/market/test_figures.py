@@ -3,15 +3,15 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from market import figures
 from market.errors import Refusal
 from market.figures import Name, Point, Step
 from market.times import to_ms
-from store.models import Auction, AuctionStatus, Figure
-from tests.database import make_order, make_published_auction
+from store.models import Auction, AuctionStatus, Event, Figure, NotificationDelivery
+from tests.database import make_notification, make_order, make_published_auction, make_user
 
 THEN = datetime(2001, 1, 1, tzinfo=UTC)
 """Long before everything that other tests do."""
@@ -71,14 +71,18 @@ def test_a_series_has_some_points_and_not_too_many(db_session: Session, span_ms:
 
 
 def test_the_figures_of_now_follow_what_happens(db_session: Session) -> None:
+    figures.sample(db_session, sockets=0, write_back_lag=0, late_rejections=0)
     before = figures.now(db_session)
+    told = make_notification(db_session, make_user(db_session), Event.WON)
+    waiting = NotificationDelivery.notification_id == told
+    db_session.execute(update(NotificationDelivery).where(waiting).values(due_at=func.now()))
     make_order(db_session, hammer_price=1_500)
     figures.sample(db_session, sockets=7, write_back_lag=900, late_rejections=2)
     figures.sample(db_session, sockets=5, write_back_lag=800, late_rejections=1)
     after = figures.now(db_session)
     assert (after.sales - before.sales, after.sales_amount - before.sales_amount) == (1, 1_500)
     assert (after.sockets, after.write_back_lag) == (5, 800)
-    assert after.mail_backlog is not None
+    assert (after.notification_backlog or 0) - (before.notification_backlog or 0) == 1
     assert after.late_rejections - before.late_rejections == 3
     assert after.ledger_sum == 0
     at = after.at
@@ -90,7 +94,7 @@ def test_the_figures_of_now_follow_what_happens(db_session: Session) -> None:
 def test_without_anything_there_are_still_figures(db_session: Session) -> None:
     db_session.execute(delete(Figure))
     found = figures.now(db_session)
-    assert (found.sockets, found.write_back_lag, found.mail_backlog) == (None, None, None)
+    assert (found.sockets, found.write_back_lag, found.notification_backlog) == (None, None, None)
 
 
 def test_old_samples_are_deleted(db_session: Session) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from uuid import UUID, uuid4
 
 from rich.console import Console, Group
@@ -33,7 +34,7 @@ from server.demo_common import (
 )
 from server.settings import Settings
 from store.database import SyncDatabase
-from store.models import Account, AccountKind, Bid, Order, OrderState
+from store.models import Account, AccountKind, Bid, Event, Notification, Order, OrderState
 
 TITLES = ("Moon jar, Joseon white porcelain", "1968 Hi-Fi set, serviced", "Bicycle, hand-built in Busan")
 START_PRICES = (50_000, 120_000, 80_000)
@@ -215,8 +216,22 @@ def prove(
                 and escrow == order.hammer_price == detail["hammer_price"],
             ),
         ]
+    beaten = [
+        (before.leader_id, f"{Event.OUTBID}:{bid.auction_id}:{bid.epoch}:{bid.seq}")
+        for before, bid in pairwise(bids)
+        if before.auction_id == bid.auction_id and before.leader_id != bid.leader_id
+    ]
+    told = session.execute(
+        select(Notification.user_id, Notification.key).where(
+            Notification.auction_id.in_(ids), Notification.event == Event.OUTBID
+        )
+    )
     return [
         *claims,
+        (
+            f"each of the {len(beaten)} times that somebody was outbid stands in that inbox, once",
+            sorted(beaten) == sorted(row.tuple() for row in told),
+        ),
         ("the ledger sums to zero", ledger.trial_balance(session) == 0),
         ("every balance is the sum of its transfers", not ledger.verify(session)),
     ]

@@ -1,10 +1,10 @@
-"""Telling those who are interested that an auction has opened, or ends soon."""
+"""Telling those who are interested that an auction has opened, or ends soon, and everybody what is announced."""
 
 from uuid import UUID
 
 import structlog
 
-from market import reminders
+from market import announcing, reminders
 from market.reminders import Reminder
 from store.models import Event
 from tasks.app import Resources, periodic
@@ -23,6 +23,24 @@ def tell_opened(resources: Resources) -> None:
 def tell_ending(resources: Resources) -> None:
     """Tell of the auctions that end soon."""
     _tell(resources, Event.ENDING_SOON)
+
+
+@periodic(every_s=10)
+def tell_announced(resources: Resources) -> None:
+    """Tell everybody of the announcements of this moment."""
+    with alone(resources.hot, "reminders:announced") as is_alone:
+        if not is_alone:
+            return
+        with resources.database.transaction() as session:
+            due = announcing.due(session)
+        for announcement_id in due:
+            last = None
+            while True:
+                with resources.database.transaction() as session:
+                    last = announcing.announce(session, announcement_id, last)
+                if last is None:
+                    break
+            log.info("announcement_told", announcement=str(announcement_id))
 
 
 def _tell(resources: Resources, event: Reminder) -> None:

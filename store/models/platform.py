@@ -24,7 +24,8 @@ class PlatformSetting(Base):
 
 
 class Announcement(Base):
-    """What everybody is told from `starts_at` until `ends_at`, in Korean and English."""
+    """What everybody is told from `starts_at` until `ends_at`, in Korean and English; at `told_at` it stood in
+    everybody's list."""
 
     __tablename__ = "announcements"
     __table_args__ = (CheckConstraint("starts_at <= ends_at", name="times"),)
@@ -35,6 +36,7 @@ class Announcement(Base):
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime] = mapped_column(index=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    told_at: Mapped[datetime | None]
 
 
 class Figure(Base):

@@ -138,6 +138,7 @@ def test_every_periodic_task_exists_and_does_not_pile_up() -> None:
         "photos.sweep_files",
         "photos.sweep_photos",
         "platform.bring_switches",
+        "reminders.tell_announced",
         "reminders.tell_ending",
         "reminders.tell_opened",
         "sessions.end_expired",

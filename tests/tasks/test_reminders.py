@@ -1,14 +1,26 @@
-"""Who watches an auction, or has a paddle in it, hears that it has opened and that it ends soon, once."""
+"""Who watches an auction, or has a paddle in it, hears that it has opened and that it ends soon, once; and everybody
+what is announced."""
 
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 
-from market import paddles, reminders, watches
-from store.models import Auction, AuctionStatus, Event, Notification, PaddleStatus
+from market import announcing, paddles, platform, reminders, watches
+from market.audit import Actor
+from store.models import (
+    Announcement,
+    Auction,
+    AuctionStatus,
+    Event,
+    Language,
+    Notification,
+    PaddleStatus,
+    Role,
+    User,
+)
 from tasks.app import Resources
-from tasks.reminders import tell_ending, tell_opened
+from tasks.reminders import tell_announced, tell_ending, tell_opened
 from tests.database import MINUTE_MS, make_funded_user, make_published_auction, make_user
 from tests.tasks.stage import Stage
 
@@ -92,3 +104,35 @@ def test_many_are_told_in_batches_and_after_a_crash_nobody_twice(
 def due_now(resources: Resources) -> list[UUID]:
     with resources.database.transaction() as session:
         return list(reminders.due(session, Event.OPENED))
+
+
+def test_everybody_hears_what_is_announced_once_in_the_own_language(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = resources.hot.now_ms()
+    with resources.database.transaction() as session:
+        ann, ben = make_user(session), make_user(session)
+        session.execute(update(User).where(User.id == ben).values(language=Language.KOREAN))
+        users = session.scalars(select(func.count()).select_from(User)).one()
+        for text, starts_in, ends_in in (("now", -2, 60), ("later", 50, 60), ("over", -2, -1)):
+            times = now + starts_in * MINUTE_MS, now + ends_in * MINUTE_MS
+            platform.announce(session, Actor(ann, Role.ADMIN), f"{text}, 공지", text, *times, "A test")
+    monkeypatch.setattr(announcing, "BATCH", users // 3 + 1)
+    for _ in range(2):
+        tell_announced(resources)
+        assert announced(resources, ann) == ["now"]
+        assert announced(resources, ben) == ["now, 공지"]
+        # As after a crash before the last transaction.
+        with resources.database.transaction() as session:
+            session.execute(update(Announcement).where(Announcement.text_en == "now").values(told_at=None))
+
+
+def announced(resources: Resources, user: UUID) -> list[str]:
+    """What the user was told of this test's announcements."""
+    own = Notification.data["title"].astext.regexp_match("^(now|later|over)")
+    with resources.database.transaction() as session:
+        return list(
+            session.scalars(
+                select(Notification.data["title"].astext).where(Notification.user_id == user, own)
+            )
+        )

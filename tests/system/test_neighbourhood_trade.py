@@ -22,7 +22,7 @@ from tests.waiting import until
 YEOKSAM = {"latitude": 37.500613, "longitude": 127.036431, "accuracy_m": 20}
 HAEUNDAE = {"latitude": 35.163127, "longitude": 129.163561, "accuracy_m": 20}
 FUNDS = 100_000
-RUNS_MS = 40_000
+RUNS_MS = 25_000
 CAP_MS = 1_000
 HOUR_MS = 3_600_000
 

@@ -70,24 +70,24 @@ def branches(session: Session) -> dict[str, set[str]]:
 
 
 def test_a_category_is_made_renamed_retired_and_brought_back(db_session: Session, admin: Actor) -> None:
-    made = categories.put(db_session, admin, a_row("robots", "digital"), "New")
+    made = categories.put(db_session, admin, a_row("drones", "digital"), "New")
     assert made in categories.rows(db_session).items
-    assert "robots" in branches(db_session)["digital"]
-    assert categories.is_leaf(db_session, "robots")
-    listed = make_published_auction(db_session, category="robots")
+    assert "drones" in branches(db_session)["digital"]
+    assert categories.is_leaf(db_session, "drones")
+    listed = make_published_auction(db_session, category="drones")
 
-    retired = a_row("robots", "digital", name_en="Robots", retired=True)
+    retired = a_row("drones", "digital", name_en="Drones", retired=True)
     assert categories.put(db_session, admin, retired, "Nobody sells them") == retired
-    assert "robots" not in branches(db_session)["digital"]
+    assert "drones" not in branches(db_session)["digital"]
     with pytest.raises(Refusal, match="invalid_auction"):
-        listings.create(db_session, listed.seller_id, a_draft(category="robots"))
-    found = search.find(db_session, Wanted(category="robots"), Sort.NEWEST, None, 10, False, None)
+        listings.create(db_session, listed.seller_id, a_draft(category="drones"))
+    found = search.find(db_session, Wanted(category="drones"), Sort.NEWEST, None, 10, False, None)
     assert [hit.auction.id for hit in found.hits] == [listed.id]
 
-    categories.put(db_session, admin, a_row("robots", "digital"), "They do")
-    listings.create(db_session, listed.seller_id, a_draft(category="robots"))
+    categories.put(db_session, admin, a_row("drones", "digital"), "They do")
+    listings.create(db_session, listed.seller_id, a_draft(category="drones"))
     entries = db_session.scalars(
-        select(AuditEntry).where(AuditEntry.subject_id == "robots").order_by(AuditEntry.id)
+        select(AuditEntry).where(AuditEntry.subject_id == "drones").order_by(AuditEntry.id)
     ).all()
     assert [entry.reason for entry in entries] == ["New", "Nobody sells them", "They do"]
     assert (entries[0].before, entries[1].after) == (None, entries[2].before)

@@ -13,6 +13,12 @@ from server.errors import Failure
 from server.instance import Say, down, is_free, up
 from server.settings import REPO, Settings
 
+ALONE = ("tests/gateway", "tests/system", "tests/faults")
+"""These watch, flood and kill the one instance, so nothing may run beside them."""
+
+SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses=6", "--dist=loadfile")
+"""A process for each core, as far as Redis has databases for them: tests/conftest.py."""
+
 
 def run(pytest_arguments: list[str], keep: bool, say: Say) -> int:
     """Runs pytest against a fresh instance of its own and returns pytest's exit status.
@@ -62,6 +68,13 @@ def run(pytest_arguments: list[str], keep: bool, say: Say) -> int:
 
 
 def _pytest(instance: Settings, arguments: list[str]) -> int:
+    if arguments:
+        return _run(instance, arguments)
+    beside = _run(instance, [*SIDE_BY_SIDE, *(f"--ignore={folder}" for folder in ALONE)])
+    return _run(instance, [*ALONE]) or beside
+
+
+def _run(instance: Settings, arguments: list[str]) -> int:
     # Without CELERY_BROKER_URL: Celery obeys it before its configuration, so tests could have no broker of their own.
     environ = {**os.environ, "DATABASE_URL": instance.database_url, "REDIS_URL": instance.redis_url}
     pytest = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], cwd=REPO, env=environ)

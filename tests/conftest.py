@@ -26,7 +26,6 @@ from store.hot import Hot, SyncHot
 
 pytest_plugins = ["tests.database", "tests.media"]
 
-REDIS_DATABASE = 2
 FIXTURE_TIMEOUT_S = 40
 CLOSE_TIMEOUT_S = 5
 
@@ -97,10 +96,19 @@ def _run_generator(function: Callable[..., Any], request: pytest.FixtureRequest)
 
 
 @pytest.fixture(scope="session")
-def redis_url() -> str:
-    """A database of the test server that only tests use. They share it, so they use ids of their own."""
+def redis_urls() -> tuple[str, str]:
+    """Two databases of the test server that only the tests of this process use: of those that run at once, each has
+    its own pair. Redis has sixteen, and the first two are the instance's."""
     server = urlsplit(os.environ.get("REDIS_URL", "redis://127.0.0.1:16379"))
-    return server._replace(path=f"/{REDIS_DATABASE}").geturl()
+    first = 2 + 2 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    shared, lost = (server._replace(path=f"/{number}").geturl() for number in (first, first + 1))
+    return shared, lost
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_urls: tuple[str, str]) -> str:
+    """The database that tests share, so they use ids of their own."""
+    return redis_urls[0]
 
 
 @pytest.fixture

@@ -48,15 +48,15 @@ CATEGORIES = Path(__file__).parents[1] / "store" / "data" / "categories.csv"
 
 
 @contextmanager
-def fresh_database() -> Iterator[str]:
-    """The owner's URL of an empty database on the test server, which is dropped afterwards."""
+def fresh_database(template: str = "template1") -> Iterator[str]:
+    """The owner's URL of a database on the test server, a copy of `template`, which is dropped afterwards."""
     server = make_url(os.environ.get("DATABASE_URL", DEFAULT_URL))
     name = f"neighborbid_unit_{uuid4().hex[:12]}"
     admin = create_engine(
         psycopg_url(server.render_as_string(hide_password=False)), isolation_level="AUTOCOMMIT"
     )
     with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
     try:
         yield server.set(database=name).render_as_string(hide_password=False)
     finally:
@@ -66,29 +66,39 @@ def fresh_database() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def database_url() -> Iterator[str]:
-    """The owner's URL of a migrated database that belongs to this run alone."""
+def migrated() -> Iterator[str]:
+    """The name of a migrated database, to be copied: nobody may be connected to it."""
     with fresh_database() as url:
         upgrade(url)
+        name = make_url(url).database
+        assert name is not None
+        yield name
+
+
+@pytest.fixture(scope="module")
+def database_url(migrated: str) -> Iterator[str]:
+    """The owner's URL of a migrated database that belongs to one module's tests alone: what is slow or wrong among
+    thousands of rows is so by what the module itself made, not by what ran before."""
+    with fresh_database(template=migrated) as url:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sync_database(database_url: str) -> Iterator[SyncDatabase]:
-    """The database as Celery uses it: real transactions, whose rows stay until the end of the run."""
+    """The database as Celery uses it: real transactions, whose rows stay until the end of the module."""
     database = SyncDatabase(database_url)
     yield database
     database.dispose()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def some_regions(sync_database: SyncDatabase) -> None:
     """A few regions of four 시/도 are in the database."""
     with sync_database.transaction() as session:
         regions.load(session, REGIONS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def all_categories(sync_database: SyncDatabase) -> None:
     """The shipped categories are in the database."""
     with sync_database.transaction() as session:

@@ -34,7 +34,7 @@ VAULT = Vault({"test": os.urandom(32)})
 LIFETIME = Lifetime(3600, 3600)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def base_url(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the application listens, the same one for all tests."""
     media = LocalMedia(tmp_path_factory.mktemp("media"), b"a secret of the tests")

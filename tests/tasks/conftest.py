@@ -2,14 +2,12 @@
 
 import asyncio
 import datetime
-import os
 import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from aiosmtpd.smtp import SMTP
@@ -30,14 +28,12 @@ from tests.tasks.servers import Certificate, Mailbox, PushService, StartServer
 from tests.tasks.stage import Stage
 
 START_TIMEOUT_S = 10
-REDIS_DATABASE = 5
-"""These tests lose the hot state on purpose, so they do not share it."""
 
 
 @pytest.fixture
-def redis_url() -> str:
-    server = urlsplit(os.environ.get("REDIS_URL", "redis://127.0.0.1:16379"))
-    return server._replace(path=f"/{REDIS_DATABASE}").geturl()
+def redis_url(redis_urls: tuple[str, str]) -> str:
+    """These tests lose the hot state on purpose, so they do not share it."""
+    return redis_urls[1]
 
 
 @pytest.fixture

@@ -43,6 +43,9 @@ MINUTE_MS = 60_000
 NO_PASSWORD = PasswordHasher(memory_cost=8, time_cost=1, parallelism=1).hash(os.urandom(16).hex())
 """The hash of a password that nobody knows, as cheap to check as can be."""
 
+NOBODYS_ID = "5a0e1f6c-5b3a-4c3e-9d6e-3f2b1c0d9e8f"
+"""Nothing has this id, which tests may name: processes that share the tests must know each by the same name."""
+
 REGIONS = Path(__file__).with_name("regions.csv")
 CATEGORIES = Path(__file__).parents[1] / "store" / "data" / "categories.csv"
 

@@ -18,6 +18,7 @@ from handlers.regions import CODE_PATTERN
 from handlers.routes import ROUTES
 from market.errors import Refusal
 from store.database import Database
+from tests.database import NOBODYS_ID
 from tests.handlers.client import Client
 from tests.handlers.conftest import CLOSED_PORT, People
 
@@ -26,7 +27,7 @@ SECRET = "a secret of the database"
 
 def example(pattern: str) -> str:
     """A path that the pattern of a route matches, as the client takes it."""
-    examples = {UUID_PATTERN: str(uuid4()), CODE_PATTERN: "11680", catalogue.CODE_PATTERN: "11680"}
+    examples = {UUID_PATTERN: NOBODYS_ID, CODE_PATTERN: "11680", catalogue.CODE_PATTERN: "11680"}
     for part, shown in examples.items():
         pattern = pattern.replace(part, shown)
     return pattern.removeprefix("/api/v1")
@@ -135,7 +136,7 @@ async def test_a_bad_token_is_refused_where_guests_may_come_too(guest: Client) -
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize(
-    "path", ["", "/", "/nothing", "/me/", "/auctions/1", f"/auctions/{str(uuid4()).upper()}"]
+    "path", ["", "/", "/nothing", "/me/", "/auctions/1", f"/auctions/{NOBODYS_ID.upper()}"]
 )
 async def test_an_unknown_address_is_a_problem_document(guest: Client, method: str, path: str) -> None:
     answer = await guest.call(method, path)

@@ -188,7 +188,9 @@ async def test_a_problem_keeps_the_order_open(trade: Trade) -> None:
     assert await trade.money() == (0, PRICE)
 
 
-@pytest.mark.parametrize("meet_at", [1, int(time() * 1000) + 31 * 24 * HOUR_MS, 2**53 - 1])
+@pytest.mark.parametrize(
+    "meet_at", [1, int(time() * 1000) + 31 * 24 * HOUR_MS, 2**53 - 1], ids=["past", "far", "never"]
+)
 async def test_a_meeting_is_soon(trade: Trade, meet_at: int) -> None:
     body = {"place": "The fountain", "meet_at": meet_at}
     assert await trade.seller.refused("POST", f"{trade.path}/handover/proposals", body) == "invalid_time"

@@ -14,10 +14,10 @@ from structlog.testing import capture_logs
 from market import hot_copies, neighbourhoods, paddles, questions, watches
 from store.database import SyncDatabase
 from store.hot import Hot, HotPaddle, load_auction, place_bid, put_paddle
-from store.ids import new_id
 from store.live import share_viewers
 from store.models import Photo, PhotoStatus
 from tests.database import (
+    NOBODYS_ID,
     YEOKSAM,
     make_funded_user,
     make_neighbour,
@@ -168,9 +168,9 @@ async def test_without_redis_the_prices_are_those_of_postgresql(
         ("region=seoul", "region"),
         ("radius=near", "neighbourhood_id"),
         ("radius=5", "radius"),
-        (f"neighbourhood_id={new_id()}", "radius"),
+        (f"neighbourhood_id={NOBODYS_ID}", "radius"),
         ("neighbourhood_id=1", "neighbourhood_id"),
-        (f"neighbourhood_id={new_id()}&radius=near&region=11", "region"),
+        (f"neighbourhood_id={NOBODYS_ID}&radius=near&region=11", "region"),
         ("min_price=0", "min_price"),
         ("min_price=-1", "min_price"),
         ("min_price=1.5", "min_price"),

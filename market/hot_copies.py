@@ -3,47 +3,67 @@
 While a live one runs, what stands in PostgreSQL is what write-back brought a second ago.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from market import auctions
-from market.auctions import locked
+from market import auctions, write_back
 from market.rules import BuyNowUntil
 from market.times import to_ms
+from store.database import any_id
 from store.hot import HotAuction, HotPaddle
 from store.models import (
     Auction,
     AuctionKind,
     AuctionStatus,
     Extension,
-    LogPosition,
     Paddle,
     PaddleStatus,
 )
 
+_RUNNING = (Auction.status == AuctionStatus.PUBLISHED, Auction.kind == AuctionKind.LIVE)
+
+
+def hot_states(session: Session, auction_ids: Collection[UUID]) -> list[HotAuction]:
+    """Those of the auctions that are live, published and not sealed, to be loaded into Redis.
+
+    Each has a fresh epoch: commit before loading, so that no epoch is used twice. What write-back has not brought yet
+    is not in them: when hot state was lost, drain the logs first.
+    """
+    found = session.scalars(
+        select(Auction)
+        .where(Auction.id == any_id(auction_ids), *_RUNNING)
+        .order_by(Auction.id)
+        .with_for_update(key_share=True),
+        execution_options={"populate_existing": True},
+    ).all()
+    ids = any_id([auction.id for auction in found])
+    session.execute(update(Auction).where(Auction.id == ids).values(epoch=Auction.epoch + 1))
+    paddles: defaultdict[UUID, list[HotPaddle]] = defaultdict(list)
+    for row in session.execute(
+        select(Paddle.auction_id, Paddle.bidder_id, Paddle.number, Paddle.limit, Paddle.version).where(
+            Paddle.auction_id == ids, Paddle.status == PaddleStatus.ACTIVE
+        )
+    ):
+        paddles[row.auction_id].append(HotPaddle(row.bidder_id, row.number, row.limit, row.version))
+    actions: defaultdict[UUID, list[UUID]] = defaultdict(list)
+    for auction_id, action_id in session.execute(
+        select(Extension.auction_id, Extension.action_id).where(Extension.auction_id == ids)
+    ):
+        actions[auction_id].append(action_id)
+    positions = write_back.positions(session)
+    return [
+        hot_copy(auction, paddles[auction.id], positions[auction.shard], actions[auction.id])
+        for auction in found
+    ]
+
 
 def hot_state(session: Session, auction_id: UUID) -> HotAuction | None:
-    """A published live auction that is not sealed, to be loaded into Redis; None for any other.
-
-    It has a fresh epoch: commit before loading, so that no epoch is used twice. What write-back has not brought yet
-    is not in it: when the hot state was lost, drain the log of the shard first.
-    """
-    auction = locked(session, auction_id)
-    if auction.status != AuctionStatus.PUBLISHED or auction.kind != AuctionKind.LIVE:
-        return None
-    auction.epoch += 1
-    session.flush()
-    paddles = session.execute(
-        select(Paddle.bidder_id, Paddle.number, Paddle.limit, Paddle.version).where(
-            Paddle.auction_id == auction_id, Paddle.status == PaddleStatus.ACTIVE
-        )
-    )
-    position = session.scalar(select(LogPosition.position).where(LogPosition.shard == auction.shard))
-    actions = session.scalars(select(Extension.action_id).where(Extension.auction_id == auction_id)).all()
-    return hot_copy(auction, [HotPaddle(*row) for row in paddles], position or "0-0", actions)
+    """The one of `hot_states`; None for an auction that is not to be loaded."""
+    return next(iter(hot_states(session, [auction_id])), None)
 
 
 def hot_copy(
@@ -81,8 +101,4 @@ def hot_copy(
 
 def to_load(session: Session) -> Sequence[UUID]:
     """The auctions that must have hot state: live ones, published and not sealed."""
-    return session.scalars(
-        select(Auction.id)
-        .where(Auction.status == AuctionStatus.PUBLISHED, Auction.kind == AuctionKind.LIVE)
-        .order_by(Auction.ends_at)
-    ).all()
+    return session.scalars(select(Auction.id).where(*_RUNNING).order_by(Auction.ends_at)).all()

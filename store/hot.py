@@ -435,6 +435,17 @@ class SyncHot:
             reply = self.client.execute_command(*call.command())
         return call.parse(reply)
 
+    def run_all(self, calls: Sequence[Call[T]]) -> list[T]:
+        """Run scripts in one round trip, each once. An error of one is raised after all have run."""
+        scripts = {call.script for call in calls}
+        pipe = self.client.pipeline(transaction=False)
+        for script in scripts:
+            pipe.script_load(script.text)
+        for call in calls:
+            pipe.execute_command(*call.command())
+        replies = pipe.execute()[len(scripts) :]
+        return [call.parse(reply) for call, reply in zip(calls, replies, strict=True)]
+
     def read_logs(self, positions: Sequence[str], count: int) -> list[list[tuple[str, bytes]]]:
         """For each shard up to `count` (stream id, record) after its position, oldest first."""
         pipe = self.client.pipeline(transaction=False)

@@ -1,5 +1,6 @@
 """Keeping the hot state and PostgreSQL in step: ends, lost state, paddles. The safety net of the other doors."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import redis
@@ -17,6 +18,9 @@ from tasks.app import Resources, periodic
 from tasks.write_back import drain
 
 log = structlog.get_logger()
+
+LOADED_AT_ONCE = 500
+"""Auctions that are loaded in one transaction. Their rows are locked for as long as it takes, some 0.1 s."""
 
 UNSYNCED_S = 3
 """The REST process that changed a paddle tells Redis itself; what is older than this it could not."""
@@ -43,24 +47,28 @@ def load_missing(resources: Resources) -> None:
     missing = resources.hot.unloaded(wanted)
     if missing and not drain(resources):
         return
-    failed = False
-    for auction_id in missing:
-        try:
-            _load(resources, auction_id)
-        except (redis.ConnectionError, redis.TimeoutError):
-            raise
-        except Exception:
-            log.exception("load_failed", auction=str(auction_id))
-            failed = True
+    batches = [missing[start : start + LOADED_AT_ONCE] for start in range(0, len(missing), LOADED_AT_ONCE)]
+    failed = [auction_id for batch in batches for auction_id in _load(resources, batch)]
     if not failed:
         resources.hot.mark_ready()
 
 
-def _load(resources: Resources, auction_id: UUID) -> None:
-    with resources.database.transaction() as session:
-        state = hot_copies.hot_state(session, auction_id)
-    if state is not None and resources.hot.run(load_auction(state)):
-        log.warning("auction_loaded", auction=str(auction_id), epoch=state.epoch, seq=state.seq)
+def _load(resources: Resources, auction_ids: Sequence[UUID]) -> list[UUID]:
+    """Load them together, or one by one if one of them does not let it. Answers those that cannot be loaded."""
+    try:
+        with resources.database.transaction() as session:
+            states = hot_copies.hot_states(session, auction_ids)
+        loaded = resources.hot.run_all([load_auction(state) for state in states])
+    except (redis.ConnectionError, redis.TimeoutError):
+        raise
+    except Exception:
+        if len(auction_ids) > 1:
+            return [failed for auction_id in auction_ids for failed in _load(resources, [auction_id])]
+        log.exception("load_failed", auction=str(auction_ids[0]))
+        return list(auction_ids)
+    if any(loaded):
+        log.warning("auctions_loaded", count=sum(loaded))
+    return []
 
 
 @periodic(every_s=5)

@@ -5,15 +5,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, func
-from sqlalchemy.engine import Engine
+from sqlalchemy import func
 
 from market.notifications import News, notify
 from store.database import Database, SyncDatabase
 from store.hot import Hot
 from store.ids import new_id
 from store.models import Channel, Event, NotificationDelivery, Role
-from tests.database import make_neighbourhood_auction, make_notification
+from tests.database import make_neighbourhood_auction, make_notification, statements
 from tests.handlers.client import Client
 from tests.handlers.conftest import People
 from tests.handlers.listener import Listener
@@ -128,17 +127,9 @@ async def test_a_page_of_many_takes_few_queries(person: People, tell: Callable[[
     ann = person()
     for _ in range(50):
         tell(ann)
-    statements: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        statements.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
+    with statements() as seen:
         assert len((await ann.get("/notifications?limit=50"))["items"]) == 50
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
-    assert len(statements) <= 4, statements
+    assert len(seen) <= 4, seen
 
 
 async def test_preferences_are_the_defaults_until_they_are_edited(person: People) -> None:

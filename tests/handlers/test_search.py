@@ -1,14 +1,11 @@
 """The list of auctions: searched over HTTP, with what Redis knows, in few statements."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine, event
 from structlog.testing import capture_logs
 
 from market import hot_copies, neighbourhoods, paddles, questions, watches
@@ -24,6 +21,7 @@ from tests.database import (
     make_neighbourhood_auction,
     make_published_auction,
     make_user,
+    statements,
 )
 from tests.handlers.client import Client
 from tests.handlers.conftest import People
@@ -215,21 +213,6 @@ async def test_a_cursor_of_another_search_is_refused(guest: Client, sync_databas
     assert len((await guest.get(same))["items"]) == 1
     for other in (f"{same}&sort=most_bids", f"{same}&q=bicycle", f"/auctions?cursor={cursor}"):
         assert await guest.refused("GET", other) == "invalid_cursor"
-
-
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    """What is asked of PostgreSQL meanwhile."""
-    seen: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from market import sales
 from market.errors import Refusal
 from market.sales import MonthSales
 from store.models import Auction, AuctionStatus, OrderState
-from tests.database import make_order, make_published_auction, make_user
+from tests.database import make_order, make_published_auction, make_user, statements
 
 
 def listed(
@@ -101,12 +101,6 @@ def test_a_time_has_an_order_and_an_end(db_session: Session, first: str, last: s
 
 def test_all_months_take_one_statement(db_session: Session) -> None:
     seller = make_user(db_session)
-    seen: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    event.listen(db_session.get_bind(), "before_cursor_execute", note)
-    sales.of_seller(db_session, seller, "2024-01", "2026-12")
-    event.remove(db_session.get_bind(), "before_cursor_execute", note)
+    with statements() as seen:
+        sales.of_seller(db_session, seller, "2024-01", "2026-12")
     assert len(seen) == 1

@@ -10,10 +10,10 @@ from market import hot_copies, paddles, write_back
 from market.rules import BuyNowUntil
 from store.hot import keys_of, put_paddle
 from store.models import AccountKind, Auction, AuctionStatus, Paddle, PaddleStatus, Transfer, TransferKind
-from tasks.auctions import check_logs, close_due, load_missing, sweep_paddles
+from tasks.auctions import LOADED_AT_ONCE, check_logs, close_due, load_missing, sweep_paddles
 from tasks.settlement import settle, settle_due
 from tasks.write_back import drain
-from tests.database import make_published_auction, make_user
+from tests.database import make_published_auction, make_user, statements
 from tests.tasks.stage import LIMIT, Stage
 
 HOUR_MS = 3_600_000
@@ -287,6 +287,21 @@ def test_one_auction_that_cannot_be_loaded_keeps_no_other_from_it(stage: Stage) 
         session.get_one(Auction, broken).increments = [[0, 1]]
     load_missing(stage.resources)
     assert stage.resources.hot.client.exists(keys_of(fine).ready)
+
+
+def test_hundreds_are_loaded_with_few_statements(stage: Stage) -> None:
+    with stage.resources.database.transaction() as session:
+        seller = make_user(session)
+        lost = [make_published_auction(session, seller).id for _ in range(LOADED_AT_ONCE // 2)]
+    bidders = {auction: stage.bidder(auction, tell_redis=False) for auction in lost[:3]}
+
+    with statements() as seen:
+        load_missing(stage.resources)
+
+    assert len(seen) <= 20, seen
+    assert stage.resources.hot.unloaded(lost) == []
+    assert [stage.bid(auction, bidder, 5_000).epoch for auction, bidder in bidders.items()] == [1, 1, 1]
+    assert stage.refused(lost[3], bidders[lost[0]], 5_000) == "no_paddle"
 
 
 def test_what_is_loaded_is_left_alone(stage: Stage) -> None:

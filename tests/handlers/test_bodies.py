@@ -140,6 +140,7 @@ BODIES: dict[str, dict[str, Any]] = {
     f"PUT /auctions/{NOWHERE}/photos": {"photos": []},
 }
 OPTIONAL = {
+    "POST /seller/auctions": {"increments"},
     "POST /auth/refresh": {"refresh_token"},
     "PATCH /me": {"display_name", "bio"},
     f"POST /seller/auctions/{NOWHERE}/cancel": {"reason"},

@@ -61,6 +61,7 @@ def test_a_setting_is_changed_by_version_and_the_change_is_noted(db_session: Ses
     "tables",
     [
         [IncrementTable("one", [(0, 1)]), IncrementTable("one", [(0, 2)])],
+        [],
         [IncrementTable("one", [])],
         [IncrementTable("one", [(1, 1)])],
         [IncrementTable("one", [(0, 1), (0, 2)])],
@@ -76,6 +77,13 @@ def test_an_impossible_table_of_increments_is_refused(
 
 def test_the_standard_table_is_a_possible_one(db_session: Session, admin: Actor) -> None:
     platform.put_increment_tables(db_session, admin, IncrementTables(), 0, "A test")
+
+
+def test_a_table_is_found_by_its_name(db_session: Session, admin: Actor) -> None:
+    fine, coarse = IncrementTable("fine", [(0, 1)]), IncrementTable("coarse", [(0, 9)])
+    platform.put_increment_tables(db_session, admin, IncrementTables([fine, coarse]), 0, "A test")
+    for name, table in ((None, fine), ("fine", fine), ("coarse", coarse), ("Coarse", None)):
+        assert platform.increment_table(db_session, name) == table
 
 
 def switch_off(session: Session, actor: Actor, **off: bool) -> None:

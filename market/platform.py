@@ -24,7 +24,7 @@ from store.switches import Switches
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-Switch = Literal["registrations", "publishing", "live_bidding", "neighbourhood_bidding"]
+Switch = Literal["registrations", "publishing", "live_bidding", "neighbourhood_bidding", "payments"]
 
 
 class IncrementTable(msgspec.Struct, frozen=True):

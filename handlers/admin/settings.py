@@ -45,6 +45,7 @@ class NewSwitches(Body, frozen=True, kw_only=True):
     publishing: bool
     live_bidding: bool
     neighbourhood_bidding: bool
+    payments: bool
 
 
 class SwitchesChange(Body, frozen=True, kw_only=True):

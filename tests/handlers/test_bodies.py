@@ -121,6 +121,7 @@ BODIES: dict[str, dict[str, Any]] = {
             "publishing": True,
             "live_bidding": True,
             "neighbourhood_bidding": True,
+            "payments": True,
         },
         "reason": "A test",
     },

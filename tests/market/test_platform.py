@@ -6,17 +6,26 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from market import bidding, confirmations, listings, platform
+from market import bidding, confirmations, listings, paddles, platform, wallet
 from market.accounts import NewUser
 from market.audit import Actor
 from market.errors import Refusal
 from market.fees import SellerFee
 from market.platform import IncrementTable, IncrementTables, Setting
 from market.times import clock, to_ms
+from market.wallet import Wallet
 from store.ids import new_id
 from store.models import AuditEntry, Role
 from store.switches import Switches
-from tests.database import NO_PASSWORD, a_draft, make_neighbour, make_neighbourhood_auction, make_user
+from tests.database import (
+    NO_PASSWORD,
+    a_draft,
+    make_funded_user,
+    make_neighbour,
+    make_neighbourhood_auction,
+    make_published_auction,
+    make_user,
+)
 
 
 @pytest.fixture
@@ -99,6 +108,19 @@ def test_every_switch_has_a_name(db_session: Session, admin: Actor) -> None:
         with pytest.raises(Refusal, match="switched_off"):
             platform.require(db_session, name)
         switch_off(db_session, admin)
+
+
+def test_no_money_comes_in_while_that_is_off_and_what_was_there_is_used(
+    db_session: Session, admin: Actor
+) -> None:
+    user, auction = make_funded_user(db_session, 5_000), make_published_auction(db_session).id
+    switch_off(db_session, admin, payments=False)
+    transfer = new_id()
+    with pytest.raises(Refusal, match="switched_off"):
+        wallet.top_up(db_session, user, 500, transfer)
+    paddles.take(db_session, user, auction, 2_000)
+    switch_off(db_session, admin)
+    assert wallet.top_up(db_session, user, 500, transfer) == Wallet(3_500, 2_000)
 
 
 @pytest.mark.usefixtures("some_regions")

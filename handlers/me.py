@@ -104,6 +104,7 @@ class DeletionHandler(CookieHandler):
         "invalid_credentials",
         "too_many_attempts",
         "busy",
+        "last_admin",
         "unsettled_business",
         "balance_not_zero",
         statuses=(HTTPStatus.NO_CONTENT,),

@@ -51,7 +51,7 @@ class BlockHandler(ApiHandler):
 
 
 class ReportsHandler(ApiHandler):
-    """POST: have a moderator look at an auction, a message, a question or a user."""
+    """POST: have a moderator look at an auction, a message, a question, a review or a user."""
 
     @operation("not_found", "forbidden", statuses=(HTTPStatus.CREATED,))
     async def post(self, body: NewReport) -> ReportView:

@@ -14,7 +14,7 @@ from handlers.base import UUID_PATTERN, ApiHandler
 from handlers.cancelling import Cancelled, complete
 from handlers.operations import operation
 from handlers.parsing import ONE_LINE, PROSE, Amount, Body, Edit, PageQuery
-from market import auctions, bidding, cancelling, categories, hot_copies, listings, sales
+from market import auctions, bidding, cancelling, categories, hot_copies, increments, listings, sales
 from market.auctions import AuctionView
 from market.neighbourhoods import Radius
 from market.pages import Page
@@ -30,6 +30,7 @@ Title = Annotated[str, msgspec.Meta(max_length=listings.MAX_TITLE, pattern=ONE_L
 Description = Annotated[str, msgspec.Meta(max_length=listings.MAX_DESCRIPTION, pattern=PROSE)]
 CategoryCode = Annotated[str, msgspec.Meta(max_length=categories.MAX_CODE, pattern=categories.CODE)]
 Deliveries = Annotated[list[Delivery], msgspec.Meta(max_length=len(Delivery))]
+TableName = Annotated[str, msgspec.Meta(max_length=increments.MAX_NAME, pattern=ONE_LINE)]
 Month = Annotated[str, msgspec.Meta(max_length=7, pattern=r"\A20[0-9]{2}-(0[1-9]|1[0-2])\Z")]
 """A month of a calendar, such as 2026-03."""
 
@@ -55,7 +56,8 @@ class NewAuction(Body, frozen=True, kw_only=True):
     title: Title
     description: Description = ""
     start_price: Amount
-    increments: list[tuple[int, int]]
+    increments: list[tuple[int, int]] | None = None
+    increment_table: TableName | None = None
     opens_at: int | None = None
     ends_at: int
     soft_close: NewSoftClose | None = None
@@ -74,7 +76,8 @@ class AuctionEdit(Edit, frozen=True, kw_only=True):
     title: Title | UnsetType = UNSET
     description: Description | UnsetType = UNSET
     start_price: Amount | UnsetType = UNSET
-    increments: list[tuple[int, int]] | UnsetType = UNSET
+    increments: list[tuple[int, int]] | UnsetType | None = UNSET
+    increment_table: TableName | UnsetType | None = UNSET
     opens_at: int | UnsetType | None = UNSET
     ends_at: int | UnsetType = UNSET
     soft_close: NewSoftClose | UnsetType | None = UNSET

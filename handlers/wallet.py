@@ -31,6 +31,7 @@ class TopUpsHandler(ApiHandler):
 
     @operation(
         "not_available",
+        "switched_off",
         "transfer_conflict",
         "balance_too_large",
         statuses=(HTTPStatus.CREATED,),

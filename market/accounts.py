@@ -1,6 +1,6 @@
 """Users. Passwords come here hashed: secrets never reach a table."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 import msgspec
@@ -69,6 +69,13 @@ def login_data(session: Session, email: str) -> tuple[UUID, str] | None:
 def set_role(session: Session, user_id: UUID, role: Role) -> None:
     """Let the user be a `role` from now on, in every session."""
     session.execute(update(User).where(User.id == user_id).values(role=role))
+
+
+def require_admin_left(locked: Iterable[User], user_id: UUID) -> None:
+    """Refuses with `last_admin` unless one of these rows is another admin's who can log in. They must be locked, all
+    admins' in the order of their ids: then of two who go at once the second sees that the first is gone."""
+    if not any(row.role == Role.ADMIN and row.banned_at is None and row.id != user_id for row in locked):
+        raise Refusal("last_admin", "Nobody else could give roles any more.")
 
 
 def profile(session: Session, user_id: UUID) -> Profile:

@@ -56,10 +56,11 @@ class Addendum(msgspec.Struct, frozen=True):
 class AuctionView(msgspec.Struct, frozen=True):
     """An auction as everybody may see it. Amounts in minor units, times in ms. Without soft close its two times are 0
     and `latest_end` is the planned end. `price` is None before the first bid, `buy_now` when that is not on offer, or
-    not any more. `reserve` is None for all but the seller, `cancel_reason` unless it was cancelled with one.
-    `relisted_from` was not sold and is listed again by this one, `relisted_as` lists this one again (the last of them
-    that was published). One that is `hidden` by moderators is only seen by those who take part in it and by
-    moderators."""
+    not any more. A draft takes its `increments` from the `increment_table` of this name, if it has one, and at its
+    publishing once more; then they are its own. `reserve` is None for all but the seller,
+    `cancel_reason` unless it was cancelled with one. `relisted_from` was not sold and is listed again by this one,
+    `relisted_as` lists this one again (the last of them that was published). One that is `hidden` by moderators is only
+    seen by those who take part in it and by moderators."""
 
     id: UUID
     seller_id: UUID
@@ -76,6 +77,7 @@ class AuctionView(msgspec.Struct, frozen=True):
     addenda: list[Addendum]
     start_price: int
     increments: list[tuple[int, int]]
+    increment_table: str | None
     opens_at: int
     ends_at: int
     latest_end: int
@@ -232,6 +234,7 @@ def _view(row: Row[Auction, str, datetime, UUID], viewer_id: UUID | None) -> Auc
         addenda=msgspec.convert(auction.addenda, list[Addendum]),
         start_price=auction.start_price,
         increments=steps(auction.increments),
+        increment_table=auction.increment_table,
         opens_at=to_ms(auction.opens_at),
         ends_at=to_ms(auction.ends_at),
         latest_end=to_ms(auction.latest_end),

@@ -84,9 +84,11 @@ def page(session: Session, cursor: str | None, limit: int) -> Page[Case]:
     return page_of(cases, bounded(limit), lambda case: case.id)
 
 
-def get(session: Session, order_id: UUID) -> CaseFile:
-    """An order that is or was a case, with its chat. Refuses with `not_found`, also for all other orders, whose chats
-    are nobody's business."""
+def read(session: Session, actor: Actor, order_id: UUID) -> CaseFile:
+    """An order that is or was a case, with its chat. That the actor has read it is noted, each time.
+
+    Refuses with `not_found`, also for all other orders, whose chats are nobody's business.
+    """
     events = session.scalars(
         select(OrderEvent).where(OrderEvent.order_id == order_id).order_by(OrderEvent.at)
     ).all()
@@ -98,6 +100,7 @@ def get(session: Session, order_id: UUID) -> CaseFile:
         .order_by(ChatMessage.number.desc())
         .limit(MESSAGES)
     )
+    audit.record(session, actor, "read_chat", Subject("order", order_id), reason="")
     return CaseFile(
         _view(*session.execute(_cases().where(Order.id == order_id)).one()),
         [

@@ -4,13 +4,14 @@ The row stays, because bids, orders and the ledger refer to it; nothing in it te
 register anew. A table that gets something personal gets a line in `delete`.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
+from sqlalchemy import and_, exists, func, literal, or_, select, union_all, update
 from sqlalchemy import delete as delete_from
-from sqlalchemy import func, literal, or_, select, union_all, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
-from market import mails, notifications, orders, photos, questions, sessions, wallet, words
+from market import accounts, mails, notifications, orders, photos, questions, sessions, wallet, words
 from market.errors import Refusal
 from store.models import (
     Auction,
@@ -39,14 +40,16 @@ MAX_NAMED = 100
 def delete(session: Session, user_id: UUID, password_hash: str) -> list[UUID]:
     """Delete the account of whoever has proven to know the password behind `password_hash`. The ids of its sessions.
 
-    Refuses with `unsettled_business` (naming it), `balance_not_zero`, or `invalid_credentials` if the password was
-    changed meanwhile.
+    Refuses with `last_admin`, `unsettled_business` (naming it), `balance_not_zero`, or `invalid_credentials` if the
+    password was changed meanwhile.
     """
-    # Whatever could begin from here on waits in `accounts.keep`, and is refused then.
-    owner = select(User.email).where(User.id == user_id, User.password_hash == password_hash)
-    email = session.scalar(owner.with_for_update())
-    if email is None:
+    rows = _lock(session, user_id)
+    owner = next(row for row in rows if row.id == user_id)
+    if owner.password_hash != password_hash:
         raise Refusal("invalid_credentials", "The password was changed at the same time.")
+    if owner.role == Role.ADMIN:
+        accounts.require_admin_left(rows, user_id)
+    email = owner.email
     _require_settled(session, user_id)
     session.execute(
         update(User)
@@ -85,6 +88,20 @@ def delete(session: Session, user_id: UUID, password_hash: str) -> list[UUID]:
             execution_options={"synchronize_session": False},
         )
     return sessions.revoke_all(session, user_id)
+
+
+def _lock(session: Session, user_id: UUID) -> Sequence[User]:
+    """The user's row, and of an admin those of all admins. Whatever the user could begin from here on waits in
+    `accounts.keep`, and is refused then."""
+    owner = aliased(User)
+    is_admin = exists().where(owner.id == user_id, owner.role == Role.ADMIN)
+    return session.scalars(
+        select(User)
+        .where(or_(User.id == user_id, and_(User.role == Role.ADMIN, is_admin)))
+        .order_by(User.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
 
 
 def _require_settled(session: Session, user_id: UUID) -> None:

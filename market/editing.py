@@ -33,6 +33,7 @@ TERMS = frozenset(
     {
         "start_price",
         "increments",
+        "increment_table",
         "opens_at",
         "ends_at",
         "soft_close",

@@ -5,6 +5,8 @@ from itertools import pairwise
 
 from market.rules import MAX_AMOUNT
 
+MAX_NAME = 50
+"""Characters of the name of a table."""
 MAX_STEPS = 50
 """The script reads the whole table for every bid."""
 

@@ -64,16 +64,18 @@ class Place(msgspec.Struct, frozen=True):
     radius: Radius
 
 
-class Draft(msgspec.Struct, frozen=True):
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """An auction to be made. Amounts in minor units, times in ms. `increments` are (from price, increment), the first
-    from 0. Without `opens_at` it opens now. `reserve` and `buy_now` are above the start price, `buy_now` not below the
-    reserve; `buy_now_until` belongs to it. With a `place` it is a neighbourhood auction. `category` is the code of a
-    leaf. `deliveries` are the ways, each once, in which the goods may change hands."""
+    from 0; without them it uses those of the `increment_table` of this name, or of the default one. Without `opens_at`
+    it opens now. `reserve` and `buy_now` are above the start price, `buy_now` not below the reserve; `buy_now_until`
+    belongs to it. With a `place` it is a neighbourhood auction. `category` is the code of a leaf. `deliveries` are the
+    ways, each once, in which the goods may change hands."""
 
     title: str
     description: str
     start_price: int
-    increments: list[tuple[int, int]]
+    increments: list[tuple[int, int]] | None = None
+    increment_table: str | None = None
     opens_at: int | None
     ends_at: int
     soft_close: SoftClose | None = None
@@ -118,8 +120,11 @@ def edit(
         if "place" in values:
             place = values["place"]
             _put(session, auction, place and msgspec.convert(place, Place, from_attributes=True))
-        fields = msgspec.structs.asdict(_draft_of(auction)) | values
-        _write(session, auction, msgspec.convert(fields, Draft, from_attributes=True))
+        fields = msgspec.structs.asdict(_draft_of(auction))
+        for name, other in (("increments", "increment_table"), ("increment_table", "increments")):
+            if values.get(name) is not None:
+                fields[other] = None
+        _write(session, auction, msgspec.convert(fields | values, Draft, from_attributes=True))
     session.flush()
     return auctions.get(session, auction_id, seller_id)
 
@@ -203,7 +208,7 @@ def _write(session: Session, auction: Auction, draft: Draft) -> None:
     auction.deliveries = list(draft.deliveries)
     auction.title, auction.description = draft.title, draft.description
     auction.start_price = draft.start_price
-    auction.increments = [list(step) for step in draft.increments]
+    _set_increments(session, auction, draft)
     auction.opens_at, auction.ends_at = from_ms(opens_at), from_ms(draft.ends_at)
     auction.latest_end = from_ms(draft.ends_at + soft.cap_ms)
     auction.soft_close_window_ms, auction.soft_close_extension_ms = soft.window_ms, soft.extension_ms
@@ -215,6 +220,19 @@ def _write(session: Session, auction: Auction, draft: Draft) -> None:
     words.remember(session, auction.id, draft.title, draft.description)
 
 
+def _set_increments(session: Session, auction: Auction, draft: Draft) -> None:
+    """Let the auction have the increments of the draft, or of its table as it is now. Refuses with `invalid_auction`
+    if there is no such table (any more)."""
+    name, steps = None, draft.increments
+    if steps is None:
+        table = platform.increment_table(session, draft.increment_table)
+        if table is None:
+            raise _impossible("increment_table")
+        name, steps = table.name, table.increments
+    auction.increment_table = name
+    auction.increments = [list(step) for step in steps]
+
+
 def _draft_of(auction: Auction) -> Draft:
     """What the auction says, with the times that were planned, except where."""
     soft = SoftClose(auction.soft_close_window_ms, auction.soft_close_extension_ms, auction.soft_close_cap_ms)
@@ -222,7 +240,8 @@ def _draft_of(auction: Auction) -> Draft:
         title=auction.title,
         description=auction.description,
         start_price=auction.start_price,
-        increments=auctions.steps(auction.increments),
+        increments=None if auction.increment_table else auctions.steps(auction.increments),
+        increment_table=auction.increment_table,
         opens_at=to_ms(auction.opens_at),
         ends_at=to_ms(auction.latest_end) - soft.cap_ms,
         soft_close=soft if soft.window_ms else None,
@@ -272,7 +291,8 @@ def _validate(draft: Draft, opens_at: int, now: int) -> None:
         "title": draft.title.strip() != "" and len(draft.title) <= MAX_TITLE and "\0" not in draft.title,
         "description": len(draft.description) <= MAX_DESCRIPTION and "\0" not in draft.description,
         "start_price": 1 <= draft.start_price <= MAX_AMOUNT,
-        "increments": increments.is_table(draft.increments),
+        "increments": draft.increments is None or increments.is_table(draft.increments),
+        "increment_table": draft.increments is None or draft.increment_table is None,
         "ends_at": now < draft.ends_at <= now + MAX_AHEAD_MS,
         "opens_at": draft.ends_at - MAX_DURATION_MS <= opens_at < draft.ends_at,
         "soft_close": soft is None
@@ -294,12 +314,13 @@ def _validate(draft: Draft, opens_at: int, now: int) -> None:
 
 
 def publish(session: Session, seller_id: UUID, auction_id: UUID) -> AuctionView:
-    """Show a draft to everybody and let it be bid on. The fee of this moment is the auction's. The caller tells Redis
-    after the commit.
+    """Show a draft to everybody and let it be bid on. The fee of this moment is the auction's, and so are the
+    increments of the table that the draft names: no later change of either reaches it. The caller tells Redis after
+    the commit.
 
     Refuses with `switched_off`, `email_not_verified`, `suspended`, `not_found`, `forbidden` (somebody else's),
-    `wrong_state` (no draft any more), `invalid_auction` (its end has passed) or `not_a_neighbour` (the seller is no
-    neighbour there any more).
+    `wrong_state` (no draft any more), `invalid_auction` (its end has passed, or its table of increments is gone) or
+    `not_a_neighbour` (the seller is no neighbour there any more).
     """
     accounts.keep(session, seller_id)
     platform.require(session, "publishing")
@@ -314,6 +335,8 @@ def publish(session: Session, seller_id: UUID, auction_id: UUID) -> AuctionView:
         if auction.cell not in neighbourhoods.cells_of(session, seller_id):
             raise Refusal("not_a_neighbour", "Verify your neighbourhood again before you publish there.")
         auction.epoch = 1
+    _set_increments(session, auction, _draft_of(auction))
+    auction.increment_table = None
     auction.status = AuctionStatus.PUBLISHED
     auction.published_at = now
     fee = platform.get(session, SellerFee).value

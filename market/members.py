@@ -18,12 +18,10 @@ from market.times import clock, to_ms
 from store.models import (
     Auction,
     AuctionStatus,
-    ChatMessage,
     Language,
     Order,
     Paddle,
     Report,
-    ReportKind,
     Role,
     SecondFactor,
     User,
@@ -52,8 +50,8 @@ class Member(msgspec.Struct, frozen=True):
 
     `auctions` are those published, `running` the ones of them that are not over, `bid_in` those with a paddle of the
     user. `money` is what is available and held together, in minor units: what is held alone would tell the maximum of
-    whoever leads an auction. `reports` are about the user, the user's auctions and messages; `actions` are what was
-    done to the user. Of both only the latest are here; `reported` counts all.
+    whoever leads an auction. `reports` are about the user, and the user's auctions, messages, questions and reviews;
+    `actions` are what was done to the user. Of both only the latest are here; `reported` counts all.
     """
 
     id: UUID
@@ -148,7 +146,7 @@ def get(session: Session, user_id: UUID) -> Member:
         "bought": _count(session, Order.id, Order.buyer_id == user_id),
         "sold": _count(session, Order.id, Order.seller_id == user_id),
         "open_orders": _count(session, Order.id, and_(party, Order.state.not_in(orders.FINAL))),
-        "reported": _count(session, Report.id, _about(user_id)),
+        "reported": _count(session, Report.id, reports.concerning(user_id)),
     }
     return Member(
         id=user.id,
@@ -184,17 +182,6 @@ def _count(session: Session, column: InstrumentedAttribute[UUID], which: ColumnE
     return session.scalars(select(func.count(column)).where(which)).one()
 
 
-def _about(user_id: UUID) -> ColumnElement[bool]:
-    """The reports about a user, or what is the user's."""
-    auctions = select(Auction.id).where(Auction.seller_id == user_id)
-    messages = select(ChatMessage.id).where(ChatMessage.sender_id == user_id)
-    return or_(
-        and_(Report.kind == ReportKind.USER, Report.subject_id == user_id),
-        and_(Report.kind == ReportKind.AUCTION, Report.subject_id.in_(auctions)),
-        and_(Report.kind == ReportKind.MESSAGE, Report.subject_id.in_(messages)),
-    )
-
-
 def _reports(session: Session, user_id: UUID) -> list[ReportView]:
-    latest = select(Report).where(_about(user_id)).order_by(Report.id.desc()).limit(LATEST)
+    latest = select(Report).where(reports.concerning(user_id)).order_by(Report.id.desc()).limit(LATEST)
     return [reports.view(report) for report in session.scalars(latest)]

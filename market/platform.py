@@ -24,18 +24,20 @@ from store.switches import Switches
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-Switch = Literal["registrations", "publishing", "live_bidding", "neighbourhood_bidding"]
+Switch = Literal["registrations", "publishing", "live_bidding", "neighbourhood_bidding", "payments"]
 
 
 class IncrementTable(msgspec.Struct, frozen=True):
-    """Increments that sellers may choose by a name: (from price, increment), the first from 0, in minor units."""
+    """Increments that a draft may name instead of its own: (from price, increment), the first from 0, in minor
+    units."""
 
     name: str
     increments: list[tuple[int, int]]
 
 
 class IncrementTables(msgspec.Struct, frozen=True):
-    """What sellers are offered, in this order. Any other increments are possible, too."""
+    """What sellers are offered, in this order: the first is used where a draft says nothing. Any other increments are
+    possible, too."""
 
     items: list[IncrementTable] = msgspec.field(
         default_factory=lambda: [IncrementTable("standard", [(0, 100), (10_000, 500), (100_000, 1_000)])]
@@ -115,14 +117,23 @@ def put(session: Session, actor: Actor, value: T, version: int, reason: str) -> 
 def put_increment_tables(
     session: Session, actor: Actor, tables: IncrementTables, version: int, reason: str
 ) -> Setting[IncrementTables]:
-    """`put`, of tables that auctions can have. Refuses with `invalid_increments`, too."""
+    """`put`, of tables that auctions can have, at least one. What is published already keeps its increments. Refuses
+    with `invalid_increments`, too."""
     names = [table.name for table in tables.items]
+    if not names:
+        raise Refusal("invalid_increments", "One table must be left, for drafts that name none.")
     if len(set(names)) < len(names):
         raise Refusal("invalid_increments", "A name is there twice.")
     for table in tables.items:
         if not increments.is_table(table.increments):
             raise Refusal("invalid_increments", f"No auction can have this table: {table.name}.")
     return put(session, actor, tables, version, reason)
+
+
+def increment_table(session: Session, name: str | None) -> IncrementTable | None:
+    """The table of this name, or the first one; None if there is none (any more)."""
+    tables = get(session, IncrementTables).value.items
+    return next((table for table in tables if name in (None, table.name)), None)
 
 
 def require(session: Session, switch: Switch) -> None:

@@ -3,11 +3,11 @@
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from market import audit, orders
+from market import audit, orders, reviews
 from market.audit import Actor, Subject
 from market.errors import Refusal
 from market.pages import Page, bounded, decode_cursor, page_of
@@ -22,13 +22,23 @@ from store.models import (
     ReportKind,
     ReportOutcome,
     ReportReason,
+    Review,
     User,
 )
+
+_SUBJECTS: dict[ReportKind, tuple[InstrumentedAttribute[UUID], InstrumentedAttribute[str]]] = {
+    ReportKind.AUCTION: (Auction.seller_id, Auction.title),
+    ReportKind.MESSAGE: (ChatMessage.sender_id, ChatMessage.text),
+    ReportKind.QUESTION: (Question.asker_id, Question.text),
+    ReportKind.REVIEW: (Review.author_id, Review.text),
+    ReportKind.USER: (User.id, User.display_name),
+}
+"""Of what can be reported: whose it is, and what it says."""
 
 
 class OpenReports(msgspec.Struct, frozen=True):
     """All open reports about one thing. `id` is the oldest one's; times in ms. `owner_id` is whose thing it is, and
-    `text` what it says: the title of an auction, a message or question, the name of a user."""
+    `text` what it says: the title of an auction, a message, question or review, the name of a user."""
 
     id: UUID
     kind: ReportKind
@@ -116,31 +126,28 @@ def queue(session: Session, cursor: str | None, limit: int) -> Page[OpenReports]
     if cursor is not None:
         query = query.where(Report.id > decode_cursor(cursor, UUID))
     first = query.limit(bounded(limit) + 1).subquery()
-    rows = session.execute(
+    grouped = (
         select(
             first.c.id,
             first.c.kind,
             first.c.subject_id,
-            func.coalesce(Auction.seller_id, ChatMessage.sender_id, Question.asker_id, User.id).label(
-                "owner_id"
-            ),
-            func.coalesce(Auction.title, ChatMessage.text, Question.text, User.display_name).label("text"),
+            func.coalesce(*(owner for owner, _ in _SUBJECTS.values())).label("owner_id"),
+            func.coalesce(*(text for _, text in _SUBJECTS.values())).label("text"),
             func.count(Report.id).label("number"),
             func.array_agg(Report.reason.distinct()).label("reasons"),
             func.min(Report.created_at).label("first_at"),
             func.max(Report.created_at).label("last_at"),
         )
         .join(Report, (Report.kind == first.c.kind) & (Report.subject_id == first.c.subject_id))
-        .outerjoin(Auction, (first.c.kind == ReportKind.AUCTION) & (Auction.id == first.c.subject_id))
-        .outerjoin(ChatMessage, (first.c.kind == ReportKind.MESSAGE) & (ChatMessage.id == first.c.subject_id))
-        .outerjoin(Question, (first.c.kind == ReportKind.QUESTION) & (Question.id == first.c.subject_id))
-        .outerjoin(User, (first.c.kind == ReportKind.USER) & (User.id == first.c.subject_id))
         .where(Report.resolved_at.is_(None))
-        .group_by(
-            first.c.id, first.c.kind, first.c.subject_id, Auction.id, ChatMessage.id, Question.id, User.id
-        )
+        .group_by(first.c.id, first.c.kind, first.c.subject_id)
         .order_by(first.c.id)
-    ).all()
+    )
+    for kind, (owner, _) in _SUBJECTS.items():
+        thing = owner.class_
+        grouped = grouped.outerjoin(thing, (first.c.kind == kind) & (thing.id == first.c.subject_id))
+        grouped = grouped.group_by(thing.id)
+    rows = session.execute(grouped).all()
     views = [
         OpenReports(
             id=row.id,
@@ -196,6 +203,16 @@ def resolve(session: Session, actor: Actor, report_id: UUID, outcome: ReportOutc
     return Resolved(report_id, outcome, len(resolved))
 
 
+def concerning(user_id: UUID) -> ColumnElement[bool]:
+    """Which reports are about a user, or about what is the user's."""
+    return or_(
+        *(
+            and_(Report.kind == kind, exists().where(owner.class_.id == Report.subject_id, owner == user_id))
+            for kind, (owner, _) in _SUBJECTS.items()
+        )
+    )
+
+
 def _found(session: Session, report_id: UUID) -> Report:
     report = session.get(Report, report_id)
     if report is None:
@@ -226,6 +243,10 @@ def _author(session: Session, user_id: UUID, kind: ReportKind, subject_id: UUID)
         question = session.get(Question, subject_id)
         if question is not None and question.hidden_at is None:
             return question.asker_id
+    elif kind == ReportKind.REVIEW:
+        review = session.scalar(select(Review).where(Review.id == subject_id, reviews.shown()))
+        if review is not None:
+            return review.author_id
     elif kind == ReportKind.USER:
         if session.get(User, subject_id) is not None:
             return subject_id

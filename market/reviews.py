@@ -10,7 +10,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -134,7 +134,7 @@ def page(session: Session, user_id: UUID, cursor: str | None, limit: int) -> Pag
         select(Review, User.display_name, Order)
         .join(User, User.id == Review.author_id)
         .join(Order, Order.id == Review.order_id)
-        .where(Review.subject_id == user_id, Review.visible_at <= func.now(), Review.hidden_at.is_(None))
+        .where(Review.subject_id == user_id, shown())
         .order_by(Review.id.desc())
     )
     if cursor is not None:
@@ -152,6 +152,11 @@ def page(session: Session, user_id: UUID, cursor: str | None, limit: int) -> Pag
         for review, name, order in rows
     ]
     return page_of(views, bounded(limit), lambda view: view.id)
+
+
+def shown() -> ColumnElement[bool]:
+    """Which reviews everybody sees."""
+    return and_(Review.visible_at <= func.now(), Review.hidden_at.is_(None))
 
 
 def _show(session: Session, review_ids: Sequence[UUID]) -> None:

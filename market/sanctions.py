@@ -91,9 +91,8 @@ def set_role(session: Session, actor: Actor, user_id: UUID, role: Role, reason: 
     user = _existing(rows, user_id)
     if actor.role != Role.ADMIN:
         raise Refusal("forbidden", "Only admins give and take roles.")
-    others = [row for row in rows if row.role == Role.ADMIN and row.banned_at is None and row.id != user_id]
-    if user.role == Role.ADMIN and role != Role.ADMIN and not others:
-        raise Refusal("last_admin", "Nobody else could give roles any more.")
+    if user.role == Role.ADMIN and role != Role.ADMIN:
+        accounts.require_admin_left(rows, user_id)
     audit.record(
         session, actor, "set_role", Subject("user", user_id), reason, {"role": user.role}, {"role": role}
     )

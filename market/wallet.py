@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from market import accounts, ledger
+from market import accounts, ledger, platform
 from market.errors import Refusal
 from market.rules import MAX_AMOUNT
 from store.models import Account, AccountKind, TransferKind
@@ -39,9 +39,10 @@ def total(session: Session, user_id: UUID) -> int:
 def top_up(session: Session, user_id: UUID, amount: int, transfer_id: UUID) -> Wallet:
     """Bring money in from the payment provider. Repeating it with the same `transfer_id` changes nothing.
 
-    Refuses as `check_room` and `ledger.post` do.
+    Refuses with `switched_off`, and as `check_room` and `ledger.post` do.
     """
     accounts.keep(session, user_id)
+    platform.require(session, "payments")
     available = ledger.account(session, AccountKind.AVAILABLE, user_id)
     provider = ledger.account(session, AccountKind.PROVIDER, None)
     ledger.post(session, [ledger.Posting(transfer_id, TransferKind.TOP_UP, provider, available, amount)])

@@ -15,12 +15,14 @@ PUT = Script("put_switches")
 
 
 class Switches(msgspec.Struct, frozen=True):
-    """What is on. What is off is refused with `switched_off`."""
+    """What is on. What is off is refused with `switched_off`. `payments` bring money into a wallet or out of it by the
+    wish of its owner."""
 
     registrations: bool = True
     publishing: bool = True
     live_bidding: bool = True
     neighbourhood_bidding: bool = True
+    payments: bool = True
 
 
 def put(version: int, switches: Switches, *, script: Script = PUT) -> Call[bool]:

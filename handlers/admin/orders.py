@@ -28,11 +28,12 @@ class CasesHandler(AdminHandler):
 
 
 class CaseHandler(AdminHandler):
-    """GET: one such order, or one that was decided, with its steps and its chat."""
+    """GET: one such order, or one that was decided, with its steps and its chat. Each reading stands in
+    the audit log."""
 
     @operation(role=Role.MODERATOR)
     async def get(self, order_id: UUID) -> CaseFile:
-        return await self.use(cases.get, order_id)
+        return await self.use(cases.read, self.actor, order_id)
 
 
 class ResolveHandler(AdminHandler):

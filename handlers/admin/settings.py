@@ -10,7 +10,7 @@ from redis import RedisError
 from handlers.admin.base import AdminHandler, Reason
 from handlers.operations import operation
 from handlers.parsing import ONE_LINE, Body
-from market import fees, platform
+from market import fees, increments, platform
 from market.fees import SellerFee
 from market.platform import IncrementTables, Setting
 from market.rules import MAX_AMOUNT
@@ -45,6 +45,7 @@ class NewSwitches(Body, frozen=True, kw_only=True):
     publishing: bool
     live_bidding: bool
     neighbourhood_bidding: bool
+    payments: bool
 
 
 class SwitchesChange(Body, frozen=True, kw_only=True):
@@ -57,7 +58,7 @@ class SwitchesChange(Body, frozen=True, kw_only=True):
 class NewIncrementTable(Body, frozen=True, kw_only=True):
     """A table of increments: (from price, increment), and its name."""
 
-    name: Annotated[str, Meta(max_length=50, pattern=ONE_LINE)]
+    name: Annotated[str, Meta(max_length=increments.MAX_NAME, pattern=ONE_LINE)]
     increments: list[tuple[int, int]]
 
 

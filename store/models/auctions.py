@@ -64,7 +64,8 @@ class Auction(Base):
     was after the record `mirrored_seq` (-1: none).
 
     `epoch` counts the loads into Redis. `seq` is the number of the last record written back; `sealed_seq` that of the
-    seal, so the auction may be settled when they are equal. `increments` are [from price, increment], the first from 0.
+    seal, so the auction may be settled when they are equal. `increments` are [from price, increment], the first from 0;
+    a draft may take them from the platform's `increment_table` of this name, which means nothing once it is published.
     `ends_at` moves with soft close, at most to `latest_end`, which is `soft_close_cap_ms` after the planned end, and to
     the moment of a purchase; an `Extension` moves both. `hammer_price` is None when nobody won. `cancelled` says what
     kind of seal it was; `cancel_reason` means nothing unless it was. `fee_*` are the seller's fee as it was when the
@@ -80,6 +81,7 @@ class Auction(Base):
     __table_args__ = (
         one_of("status", AuctionStatus),
         CheckConstraint("buy_now_until IN ('first_bid', 'reserve_met', 'always')", name="buy_now_until"),
+        CheckConstraint("increment_table IS NULL OR status = 'draft'", name="increment_table"),
         CheckConstraint("opens_at <= ends_at AND ends_at <= latest_end", name="times"),
         CheckConstraint("reserve > start_price", name="reserve"),
         CheckConstraint("buy_now_price > start_price AND buy_now_price >= reserve", name="buy_now_price"),
@@ -146,6 +148,7 @@ class Auction(Base):
     addenda: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
     start_price: Mapped[int]
     increments: Mapped[list[list[int]]]
+    increment_table: Mapped[str | None]
     reserve: Mapped[int | None]
     buy_now_price: Mapped[int | None]
     buy_now_until: Mapped[str | None]

@@ -35,6 +35,7 @@ class ReportKind(StrEnum):
     AUCTION = "auction"
     MESSAGE = "message"
     QUESTION = "question"
+    REVIEW = "review"
     USER = "user"
 
 
@@ -56,8 +57,8 @@ class ReportOutcome(StrEnum):
 
 
 class Report(Base):
-    """What a user wants a moderator to look at; `subject_id` is the id of the auction, message, question or user. It is
-    open until `resolved_at`."""
+    """What a user wants a moderator to look at; `subject_id` is the id of the auction, message, question, review or
+    user. It is open until `resolved_at`."""
 
     __tablename__ = "reports"
     __table_args__ = (

@@ -46,6 +46,7 @@ AUCTION = {
     "addenda",
     "start_price",
     "increments",
+    "increment_table",
     "opens_at",
     "ends_at",
     "latest_end",

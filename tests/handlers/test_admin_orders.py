@@ -44,6 +44,8 @@ async def test_a_moderator_decides_an_order(
     file = await moderator.get(f"/admin/orders/{order}")
     assert file["case"] == case
     assert [event["action"] for event in file["events"]] == ["ship", "report_problem"]
+    [reading] = await person(role=Role.ADMIN).items(f"/admin/audit?subject={order}", 5)
+    assert (reading["action"], reading["actor_id"]) == ("read_chat", str(moderator.user_id))
     assert await moderator.refused("GET", f"/admin/orders/{new_id()}") == "not_found"
     path, key = f"/admin/orders/{order}/resolve", {"Idempotency-Key": str(uuid4())}
     for _ in range(2):

@@ -121,6 +121,7 @@ BODIES: dict[str, dict[str, Any]] = {
             "publishing": True,
             "live_bidding": True,
             "neighbourhood_bidding": True,
+            "payments": True,
         },
         "reason": "A test",
     },
@@ -140,6 +141,7 @@ BODIES: dict[str, dict[str, Any]] = {
     f"PUT /auctions/{NOWHERE}/photos": {"photos": []},
 }
 OPTIONAL = {
+    "POST /seller/auctions": {"increments"},
     "POST /auth/refresh": {"refresh_token"},
     "PATCH /me": {"display_name", "bio"},
     f"POST /seller/auctions/{NOWHERE}/cancel": {"reason"},

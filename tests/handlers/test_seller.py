@@ -60,6 +60,24 @@ async def test_description_opening_time_and_soft_close_may_be_left_out(person: P
     assert view["latest_end"] == view["ends_at"]
 
 
+async def test_a_draft_uses_a_table_of_increments_that_everybody_can_look_up(
+    person: People, guest: Client
+) -> None:
+    seller, table = person(), (await guest.get("/platform"))["increment_tables"][0]
+    body = draft(increment_table=table["name"])
+    del body["increments"]
+    made = await seller.post("/seller/auctions", body)
+    assert (made["increment_table"], made["increments"]) == (table["name"], table["increments"])
+    published = await seller.post(f"/seller/auctions/{made['id']}/publish")
+    assert (published["increment_table"], published["increments"]) == (None, table["increments"])
+    change = {"increment_table": table["name"]}
+    path = f"/seller/auctions/{made['id']}"
+    assert await seller.refused("PATCH", path, change, version=1) == "wrong_state"
+    own = await created(seller)
+    view = await seller.done("PATCH", f"/seller/auctions/{own}", change, version=1)
+    assert (view["increment_table"], view["increments"]) == (table["name"], table["increments"])
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -71,6 +89,8 @@ async def test_description_opening_time_and_soft_close_may_be_left_out(person: P
         ("increments", [[0]]),
         ("increments", [[0, 1.5]]),
         ("increments", {"0": 1}),
+        ("increment_table", ""),
+        ("increment_table", "x" * 51),
         ("ends_at", "tomorrow"),
         ("soft_close", {"window_ms": 1}),
     ],
@@ -89,6 +109,7 @@ async def test_a_draft_names_the_field_of_a_wrong_shape(person: People, field: s
         ("increments", [[0, 0]]),
         ("increments", [[0, 100], [0, 200]]),
         ("increments", [[0, 2**53]]),
+        ("increment_table", "standard"),
         ("ends_at", 1),
         ("ends_at", 2**70),
         ("ends_at", -1),

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from pytest_tornasync.plugin import AsyncHTTPServerClient  # type: ignore[import-untyped]
@@ -30,7 +31,13 @@ from tests.realtime.clients import load
 from tests.realtime.conftest import start, stop
 from tests.waiting import until
 
-ON = {"registrations": True, "publishing": True, "live_bidding": True, "neighbourhood_bidding": True}
+ON = {
+    "registrations": True,
+    "publishing": True,
+    "live_bidding": True,
+    "neighbourhood_bidding": True,
+    "payments": True,
+}
 
 
 pytestmark = pytest.mark.usefixtures("default_settings")
@@ -194,3 +201,23 @@ async def test_nobody_registers_or_publishes_while_that_is_off(
     await put(admin, "switches", ON)
     await guest.post("/auth/register", new)
     await seller.post(f"/seller/auctions/{draft}/publish")
+
+
+async def test_no_process_lets_money_in_while_that_is_off(
+    admin: Client, person: People, other_process: Callable[[Client], Client]
+) -> None:
+    anna = person(funds=1_000)
+    clients = (anna, other_process(anna))
+    await put(admin, "switches", ON | {"payments": False})
+    for client in clients:
+        answer = await client.call("POST", "/wallet/top-ups", {"id": str(uuid4()), "amount": 500})
+        assert (answer.status, answer.body["code"], answer.body["switch"]) == (
+            409,
+            "switched_off",
+            "payments",
+        )
+        assert await client.get("/wallet") == {"available": 1_000, "held": 0}
+    await put(admin, "switches", ON)
+    for client in clients:
+        await client.post("/wallet/top-ups", {"id": str(uuid4()), "amount": 500})
+    assert await anna.get("/wallet") == {"available": 2_000, "held": 0}

@@ -98,10 +98,10 @@ def test_a_case_has_its_steps_and_its_chat_and_other_orders_are_none(trade: Trad
     for number in range(3):
         trade.do(chats.send, trade.seller, trade.order_id, f"Message {number}")
     trade.ship()
-    assert trade.refused(cases.get, trade.order_id) == "not_found"
-    assert trade.refused(cases.get, new_id()) == "not_found"
+    assert trade.refused(cases.read, moderator, trade.order_id) == "not_found"
+    assert trade.refused(cases.read, moderator, new_id()) == "not_found"
     trade.do(orders.report_problem, trade.buyer, trade.order_id, "It is broken.")
-    file = trade.do(cases.get, trade.order_id)
+    file = trade.do(cases.read, moderator, trade.order_id)
     assert file.case.problem == "It is broken."
     assert [(event.action, event.actor_id) for event in file.events] == [
         ("ship", trade.seller),
@@ -110,7 +110,30 @@ def test_a_case_has_its_steps_and_its_chat_and_other_orders_are_none(trade: Trad
     assert [message.text for message in file.messages] == ["Message 0", "Message 1", "Message 2"]
     assert {message.sender_id for message in file.messages} == {trade.seller}
     trade.do(cases.resolve, moderator, trade.order_id, "refund", WHY)
-    assert trade.do(cases.get, trade.order_id).events[-1].actor_id == moderator.user_id
+    assert trade.do(cases.read, moderator, trade.order_id).events[-1].actor_id == moderator.user_id
+
+
+def test_every_reading_of_a_chat_is_noted_once(trade: Trade, moderator: Actor) -> None:
+    with trade.database.transaction() as session:
+        admin = Actor(make_user(session, role=Role.ADMIN), Role.ADMIN)
+
+    def readers() -> list[tuple[str, UUID | None, str]]:
+        noted = trade.do(audit.page, None, str(trade.order_id), "read_chat", None, 100).items
+        return [(entry.subject_kind, entry.actor_id, entry.reason) for entry in reversed(noted)]
+
+    assert trade.refused(cases.read, moderator, trade.order_id) == "not_found"
+    assert readers() == []
+    disagree(trade)
+    before = trade.in_ms()
+    for actor in (moderator, admin, moderator):
+        trade.do(cases.read, actor, trade.order_id)
+    assert readers() == [("order", actor.user_id, "") for actor in (moderator, admin, moderator)]
+    [last] = trade.do(audit.page, None, str(trade.order_id), None, None, 1).items
+    assert before <= last.at <= trade.in_ms()
+    assert (last.before, last.after) == (None, None)
+    # The list of the cases has no messages.
+    trade.do(cases.page, None, 100)
+    assert len(readers()) == 3
 
 
 def test_what_waits_for_a_decision_is_listed_the_oldest_first(trade: Trade, moderator: Actor) -> None:

@@ -89,7 +89,7 @@ def test_everything_personal_is_overwritten_and_the_rest_stays(db_session: Sessi
     idempotency.once(db_session, claim, 200, lambda session: auctions.get(session, draft, user))
     opened = sessions.open_session(db_session, user, RefreshToken.new(), LIFETIME)
     signals.remember_log_in(db_session, user, b"address", b"device")
-    other = make_user(db_session)
+    other = make_user(db_session, role=Role.ADMIN)
 
     assert delete(db_session, user) == [opened]
 

@@ -6,17 +6,26 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from market import bidding, confirmations, listings, platform
+from market import bidding, confirmations, listings, paddles, platform, wallet
 from market.accounts import NewUser
 from market.audit import Actor
 from market.errors import Refusal
 from market.fees import SellerFee
 from market.platform import IncrementTable, IncrementTables, Setting
 from market.times import clock, to_ms
+from market.wallet import Wallet
 from store.ids import new_id
 from store.models import AuditEntry, Role
 from store.switches import Switches
-from tests.database import NO_PASSWORD, a_draft, make_neighbour, make_neighbourhood_auction, make_user
+from tests.database import (
+    NO_PASSWORD,
+    a_draft,
+    make_funded_user,
+    make_neighbour,
+    make_neighbourhood_auction,
+    make_published_auction,
+    make_user,
+)
 
 
 @pytest.fixture
@@ -61,6 +70,7 @@ def test_a_setting_is_changed_by_version_and_the_change_is_noted(db_session: Ses
     "tables",
     [
         [IncrementTable("one", [(0, 1)]), IncrementTable("one", [(0, 2)])],
+        [],
         [IncrementTable("one", [])],
         [IncrementTable("one", [(1, 1)])],
         [IncrementTable("one", [(0, 1), (0, 2)])],
@@ -78,6 +88,13 @@ def test_the_standard_table_is_a_possible_one(db_session: Session, admin: Actor)
     platform.put_increment_tables(db_session, admin, IncrementTables(), 0, "A test")
 
 
+def test_a_table_is_found_by_its_name(db_session: Session, admin: Actor) -> None:
+    fine, coarse = IncrementTable("fine", [(0, 1)]), IncrementTable("coarse", [(0, 9)])
+    platform.put_increment_tables(db_session, admin, IncrementTables([fine, coarse]), 0, "A test")
+    for name, table in ((None, fine), ("fine", fine), ("coarse", coarse), ("Coarse", None)):
+        assert platform.increment_table(db_session, name) == table
+
+
 def switch_off(session: Session, actor: Actor, **off: bool) -> None:
     version = platform.get(session, Switches).version
     platform.put(session, actor, Switches(**off), version, "A test")
@@ -91,6 +108,19 @@ def test_every_switch_has_a_name(db_session: Session, admin: Actor) -> None:
         with pytest.raises(Refusal, match="switched_off"):
             platform.require(db_session, name)
         switch_off(db_session, admin)
+
+
+def test_no_money_comes_in_while_that_is_off_and_what_was_there_is_used(
+    db_session: Session, admin: Actor
+) -> None:
+    user, auction = make_funded_user(db_session, 5_000), make_published_auction(db_session).id
+    switch_off(db_session, admin, payments=False)
+    transfer = new_id()
+    with pytest.raises(Refusal, match="switched_off"):
+        wallet.top_up(db_session, user, 500, transfer)
+    paddles.take(db_session, user, auction, 2_000)
+    switch_off(db_session, admin)
+    assert wallet.top_up(db_session, user, 500, transfer) == Wallet(3_500, 2_000)
 
 
 @pytest.mark.usefixtures("some_regions")

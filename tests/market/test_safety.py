@@ -2,9 +2,22 @@
 
 import pytest
 
-from market import bidding, blocks, chats, listings, paddles, reports
+from market import (
+    audit,
+    bidding,
+    blocks,
+    chats,
+    listings,
+    members,
+    moderation,
+    orders,
+    paddles,
+    reports,
+    reviews,
+)
+from market.audit import Actor
 from store.ids import new_id
-from store.models import ReportKind, ReportReason
+from store.models import ReportKind, ReportOutcome, ReportReason, Role
 from tests.database import (
     a_draft,
     make_funded_user,
@@ -69,6 +82,39 @@ def test_what_one_can_see_is_reported_once(trade: Trade) -> None:
         assert again == first
         assert trade.refused(reports.make, trade.seller, kind, subject, ReportReason.SPAM, "") == "forbidden"
         assert trade.refused(reports.make, trade.buyer, kind, new_id(), ReportReason.SPAM, "") == "not_found"
+
+
+def test_a_review_is_reported_as_soon_as_everybody_sees_it(trade: Trade) -> None:
+    trade.ship()
+    trade.do(orders.confirm, trade.buyer, trade.order_id)
+    review = trade.do(reviews.write, trade.buyer, trade.order_id, 1, "A thief!").id
+    with trade.database.transaction() as session:
+        moderator = Actor(make_user(session, role=Role.MODERATOR), Role.MODERATOR)
+        stranger, late = make_user(session), make_user(session)
+    report = (ReportKind.REVIEW, review, ReportReason.OFFENSIVE, "It insults.")
+    for user in (trade.seller, stranger):
+        assert trade.refused(reports.make, user, *report) == "not_found"
+    trade.do(reviews.write, trade.seller, trade.order_id, 5, "")
+    for user in (trade.seller, stranger):
+        first = trade.do(reports.make, user, *report)
+        assert (first.kind, first.subject_id) == (ReportKind.REVIEW, review)
+        assert trade.do(reports.make, user, ReportKind.REVIEW, review, ReportReason.SPAM, "") == first
+    assert trade.refused(reports.make, trade.buyer, *report) == "forbidden"
+
+    [waiting] = [item for item in trade.do(reports.queue, None, 100).items if item.subject_id == review]
+    assert (waiting.kind, waiting.owner_id, waiting.text) == (ReportKind.REVIEW, trade.buyer, "A thief!")
+    assert (waiting.count, waiting.reasons) == (2, [ReportReason.OFFENSIVE])
+    assert [one.kind for one in trade.do(members.get, trade.buyer).reports] == [ReportKind.REVIEW] * 2
+
+    trade.do(moderation.hide_review, moderator, review, True, "An insult")
+    trade.do(reports.resolve, moderator, waiting.id, ReportOutcome.UPHELD, "An insult")
+    assert review not in [item.subject_id for item in trade.do(reports.queue, None, 100).items]
+    assert trade.refused(reports.make, late, *report) == "not_found"
+    noted = trade.do(audit.page, moderator.user_id, str(review), None, None, 10).items
+    assert [(entry.action, entry.subject_kind) for entry in noted] == [
+        ("resolve_reports", "review"),
+        ("hide", "review"),
+    ]
 
 
 def test_what_one_cannot_see_is_not_found(trade: Trade) -> None:

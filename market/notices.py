@@ -111,8 +111,8 @@ TEXTS: dict[Event, dict[Language, Text]] = {
         KO: Text("곧 마감: {title}", "{title} 경매가 곧 마감됩니다."),
     },
     Event.EXTENDED: {
-        EN: Text("Extended: {title}", "A late bid has moved the end of the auction of {title}."),
-        KO: Text("마감 연장: {title}", "늦은 입찰로 {title} 경매의 마감이 연장되었습니다."),
+        EN: Text("Extended: {title}", "The auction of {title} ends later than planned."),
+        KO: Text("마감 연장: {title}", "{title} 경매의 마감이 연장되었습니다."),
     },
     Event.WON: {
         EN: Text("You won: {title}", "{title} is yours. Agree with the seller how you get it."),

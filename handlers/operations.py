@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_origin, get_type_hints
+from uuid import UUID
 
 import msgspec
 
@@ -83,6 +84,10 @@ class _Versioned(msgspec.Struct):
     version: int
 
 
+class _Made(msgspec.Struct):
+    id: UUID
+
+
 _operations: dict[Callable[..., Any], Operation] = {}
 
 
@@ -93,13 +98,15 @@ def operation(
     edits: bool = False,
     file_types: tuple[str, ...] = (),
     role: Role = Role.USER,
+    found_at: str | None = None,
 ) -> Callable[[Callable[Concatenate[H, P], Awaitable[R]]], Callable[..., Awaitable[None]]]:
     """Make a handler's method of a function whose signature says what it takes and answers.
 
     `body` and `query` are parsed as their types; `version`, the last parameter of what `edits`, is the one that
     `If-Match` names; every other parameter is an id in the path. The status is the first of `statuses`, unless the
-    function sets another of them. An answer with a `version` has it as its `ETag`, too. Whoever has not the `role`, at
-    this moment and not when the token was made, is refused with `forbidden` before anything is parsed.
+    function sets another of them. An answer with a `version` has it as its `ETag`, too, and `Location` says where that
+    with the answer's `id` is `found_at` (before the id). Whoever has not the `role`, at this moment and not when the
+    token was made, is refused with `forbidden` before anything is parsed.
     """
 
     def decorate(method: Callable[Concatenate[H, P], Awaitable[R]]) -> Callable[..., Awaitable[None]]:
@@ -129,6 +136,8 @@ def operation(
                 written = b"" if answer is None else msgspec.json.encode(answer)
             if declared.versioned:
                 self.set_header("ETag", f'"{msgspec.json.decode(written, type=_Versioned).version}"')
+            if found_at is not None:
+                self.set_header("Location", f"{found_at}/{msgspec.json.decode(written, type=_Made).id}")
             if written:
                 self.write(written)
 

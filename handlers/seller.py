@@ -26,6 +26,8 @@ from store.models import AuctionKind, Condition, Delivery
 
 log = structlog.get_logger()
 
+AUCTIONS = "/api/v1/auctions"
+
 Title = Annotated[str, msgspec.Meta(max_length=listings.MAX_TITLE, pattern=ONE_LINE)]
 Description = Annotated[str, msgspec.Meta(max_length=listings.MAX_DESCRIPTION, pattern=PROSE)]
 CategoryCode = Annotated[str, msgspec.Meta(max_length=categories.MAX_CODE, pattern=categories.CODE)]
@@ -111,12 +113,16 @@ class SalesQuery(Body, frozen=True, kw_only=True):
 class SellerAuctionsHandler(ApiHandler):
     """POST: write a draft. GET: the own auctions, drafts included."""
 
-    @operation("invalid_auction", "not_a_neighbour", statuses=(HTTPStatus.CREATED,))
+    @operation(
+        "invalid_auction",
+        "not_a_neighbour",
+        statuses=(HTTPStatus.CREATED,),
+        idempotent=True,
+        found_at=AUCTIONS,
+    )
     async def post(self, body: NewAuction) -> AuctionView:
         draft = msgspec.convert(body, listings.Draft, from_attributes=True)
-        view = await self.use(listings.create, self.principal.user_id, draft)
-        self.set_header("Location", f"/api/v1/auctions/{view.id}")
-        return view
+        return await self.use_once(listings.create, self.principal.user_id, draft)
 
     @operation("invalid_cursor")
     async def get(self, query: PageQuery) -> Page[AuctionView]:
@@ -138,7 +144,9 @@ class SellerAuctionHandler(ApiHandler):
 class DuplicateHandler(ApiHandler):
     """POST: make a draft of what an own auction says. Photos are not copied."""
 
-    @operation("forbidden", "invalid_auction", statuses=(HTTPStatus.CREATED,), idempotent=True)
+    @operation(
+        "forbidden", "invalid_auction", statuses=(HTTPStatus.CREATED,), idempotent=True, found_at=AUCTIONS
+    )
     async def post(self, auction_id: UUID, body: NewTimes) -> AuctionView:
         return await self.use_once(
             listings.duplicate, self.principal.user_id, auction_id, body.opens_at, body.ends_at
@@ -148,7 +156,14 @@ class DuplicateHandler(ApiHandler):
 class RelistHandler(ApiHandler):
     """POST: make a draft of what an own auction says that was not sold, and link the two. Photos are not copied."""
 
-    @operation("forbidden", "wrong_state", "invalid_auction", statuses=(HTTPStatus.CREATED,), idempotent=True)
+    @operation(
+        "forbidden",
+        "wrong_state",
+        "invalid_auction",
+        statuses=(HTTPStatus.CREATED,),
+        idempotent=True,
+        found_at=AUCTIONS,
+    )
     async def post(self, auction_id: UUID, body: NewTimes) -> AuctionView:
         return await self.use_once(
             listings.relist, self.principal.user_id, auction_id, body.opens_at, body.ends_at

@@ -8,18 +8,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import msgspec
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from market.notices import Locale, Notice
-from market.notifications import DEFAULT_ZONE, GATHERED, SECURITY, Reader, after_quiet_hours
+from market.notifications import DEFAULT_ZONE, GATHERED, Reader, after_quiet_hours
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import clock, to_ms
 from store.database import any_id
 from store.models import (
+    SECURITY,
     Channel,
     Digest,
     Event,
@@ -167,7 +167,7 @@ def _claim(
         tuple(delivery.id for delivery, _ in kept),
         user_id,
         tuple(_notice(notification) for _, notification in kept),
-        Locale(Language(user.language), ZoneInfo(reader.time_zone)),
+        reader.locale,
         max(delivery.attempts for delivery, _ in kept),
         user.email,
         browsers,
@@ -175,15 +175,16 @@ def _claim(
 
 
 def _reader(preferences: NotificationPreferences | None, user: User, has_browser: bool) -> Reader:
-    has_email = user.email_verified_at is not None
+    has_email, language = user.email_verified_at is not None, Language(user.language)
     if preferences is None:
-        return Reader(None, None, DEFAULT_ZONE, Digest.OFF, {}, has_email, has_browser)
+        return Reader(None, None, DEFAULT_ZONE, Digest.OFF, {}, language, has_email, has_browser)
     return Reader(
         preferences.quiet_from,
         preferences.quiet_until,
         preferences.time_zone,
         Digest(preferences.digest),
         preferences.channels,
+        language,
         has_email,
         has_browser,
     )

@@ -1,4 +1,5 @@
-"""What e-mails and Web Push say about notifications, in the language of their reader: one table of texts.
+"""What notifications say in the language of their reader, in the list, on sockets, by e-mail and Web Push: one table of
+texts.
 
 Titles, names and the like were written by users: each becomes one short line, in quotation marks, and HTML escapes it.
 """
@@ -9,16 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from market.notifications import SECURITY
 from market.times import from_ms
-from store.models import Event, Language
+from store.models import SECURITY, Event, Language
 
 LONGEST_LINE = 80
 LONGEST_TEXT = 1_000
@@ -37,6 +37,19 @@ class Text:
 
     subject: str
     line: str
+
+
+class Said(Protocol):
+    """What a notification's words come from."""
+
+    @property
+    def event(self) -> Event: ...
+    @property
+    def data(self) -> Mapping[str, Any]: ...
+    @property
+    def auction_id(self) -> UUID | None: ...
+    @property
+    def order_id(self) -> UUID | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +74,17 @@ class Locale:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A notice in words. `facts` are pairs of a name and a value; `link` is the path where more stands."""
+    """A notification in words. `facts` are pairs of a name and a value; `link` is the path where more stands."""
 
     subject: str
     line: str
     facts: list[tuple[str, str]]
     link: str
+
+    @property
+    def body(self) -> str:
+        """All but the subject, as lines of plain text."""
+        return "\n".join([self.line, *(f"{name}: {value}" for name, value in self.facts)])
 
 
 EN, KO = Language.ENGLISH, Language.KOREAN
@@ -93,8 +111,8 @@ TEXTS: dict[Event, dict[Language, Text]] = {
         KO: Text("곧 마감: {title}", "{title} 경매가 곧 마감됩니다."),
     },
     Event.EXTENDED: {
-        EN: Text("Extended: {title}", "A late bid has moved the end of the auction of {title}."),
-        KO: Text("마감 연장: {title}", "늦은 입찰로 {title} 경매의 마감이 연장되었습니다."),
+        EN: Text("Extended: {title}", "The auction of {title} ends later than planned."),
+        KO: Text("마감 연장: {title}", "{title} 경매의 마감이 연장되었습니다."),
     },
     Event.WON: {
         EN: Text("You won: {title}", "{title} is yours. Agree with the seller how you get it."),
@@ -305,26 +323,26 @@ FACTS: dict[str, tuple[dict[Language, str], Callable[[object, Locale], str]]] = 
 """What is told of a notification's data beside its `title`: amounts in minor units, times in ms."""
 
 
-def shown(notice: Notice, locale: Locale) -> Shown:
-    """A notice in words. Data that is missing is left out."""
-    text = TEXTS[notice.event][locale.language]
-    name = _line(notice.data.get("title") or "")
+def shown(said: Said, locale: Locale) -> Shown:
+    """A notification in words. Data that is missing is left out."""
+    text = TEXTS[said.event][locale.language]
+    name = _line(said.data.get("title") or "")
     title = f"“{name}”" if name else WITHOUT_TITLE[locale.language]
     facts = [
         (label[locale.language], value)
         for key, (label, write) in FACTS.items()
-        if notice.data.get(key) is not None and (value := write(notice.data[key], locale))
+        if said.data.get(key) is not None and (value := write(said.data[key], locale))
     ]
-    return Shown(text.subject.format(title=title), text.line.format(title=title), facts, _link(notice))
+    return Shown(text.subject.format(title=title), text.line.format(title=title), facts, _link(said))
 
 
-def _link(notice: Notice) -> str:
+def _link(said: Said) -> str:
     """The place behind the # of the page."""
-    if notice.order_id is not None:
-        return f"/#/orders/{notice.order_id}"
-    if notice.auction_id is not None:
-        return f"/#/auctions/{notice.auction_id}"
-    return "/#/sessions" if notice.event in SECURITY else "/#/notifications"
+    if said.order_id is not None:
+        return f"/#/orders/{said.order_id}"
+    if said.auction_id is not None:
+        return f"/#/auctions/{said.auction_id}"
+    return "/#/sessions" if said.event in SECURITY else "/#/notifications"
 
 
 class PushMessage(msgspec.Struct, frozen=True):
@@ -341,12 +359,11 @@ class PushMessage(msgspec.Struct, frozen=True):
 def push_message(notices: Sequence[Notice], locale: Locale, url: str) -> PushMessage:
     """A message of Web Push about all of them. `url` as for `body`."""
     newest = shown(notices[0], locale)
-    facts = (f"{name}: {value}" for name, value in newest.facts)
     return PushMessage(
         notices[0].id,
         notices[0].event,
         subject(notices, locale),
-        "\n".join([newest.line, *facts])[:LONGEST_PUSH],
+        newest.body[:LONGEST_PUSH],
         url + newest.link,
         len(notices),
     )

@@ -17,26 +17,26 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from market.errors import Refusal, outdated
+from market.notices import Locale, shown
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import clock, to_ms
 from store.database import any_id, tell_after_commit
 from store.ids import new_id
 from store.models import (
+    SECURITY,
     Channel,
     Digest,
     Event,
+    Language,
     Notification,
     NotificationDelivery,
     NotificationPreferences,
     PushSubscription,
     User,
 )
-from store.pushes import NotificationPush
+from store.pushes import NotificationPush, UnreadPush
 
 Value = str | int | bool | None
-
-SECURITY = frozenset({Event.LOGIN, Event.PASSWORD_CHANGED, Event.SECOND_FACTOR_CHANGED})
-"""Sent at any hour, and always by e-mail: who has got into an account must not be able to hide it."""
 
 _WAITS = {
     Event.OUTBID,
@@ -96,10 +96,15 @@ class News(msgspec.Struct, frozen=True, gc=False):
 
 
 class NotificationView(msgspec.Struct, frozen=True):
-    """A notification. `data` are the values that its text needs; times in ms, `read_at` null while it is unread."""
+    """A notification. `title` and `body` say it in the user's language and time zone, as e-mails do; `path` leads to
+    more, from the gateway's root. `data` are the values of that text. Times in ms, `read_at` null while it is unread.
+    """
 
     id: UUID
     event: Event
+    title: str
+    body: str
+    path: str
     auction_id: UUID | None
     order_id: UUID | None
     data: dict[str, Value]
@@ -151,8 +156,13 @@ class Reader:
     time_zone: str
     digest: Digest
     deviations: Mapping[str, Mapping[str, bool]]
+    language: Language
     has_email: bool
     has_browser: bool
+
+    @property
+    def locale(self) -> Locale:
+        return Locale(self.language, ZoneInfo(self.time_zone))
 
     def wants(self, event: Event, channel: Channel) -> bool:
         """Whether the user wants to hear of the event by this channel."""
@@ -229,20 +239,25 @@ def notify(session: Session, news: Sequence[News]) -> None:
     tell_after_commit(
         session,
         [
-            (
-                item.user_id,
-                NotificationPush(
-                    id=id,
-                    event=item.event,
-                    auction=item.auction_id,
-                    order=item.order_id,
-                    data=dict(item.data),
-                    created_at=to_ms(now),
-                    unread=unread[item.user_id],
-                ),
-            )
+            (item.user_id, _push(id, item, found[item.user_id].locale, now, unread[item.user_id]))
             for id, item in leaving.items()
         ],
+    )
+
+
+def _push(id: UUID, item: News, locale: Locale, now: datetime, unread: int) -> NotificationPush:
+    words = shown(item, locale)
+    return NotificationPush(
+        id=id,
+        event=item.event,
+        title=words.subject,
+        body=words.body,
+        path=words.link,
+        auction=item.auction_id,
+        order=item.order_id,
+        data=dict(item.data),
+        created_at=to_ms(now),
+        unread=unread,
     )
 
 
@@ -290,6 +305,7 @@ def readers(session: Session, user_ids: Collection[UUID]) -> tuple[datetime, dic
     found = session.execute(
         select(
             User.id,
+            User.language,
             User.email_verified_at.is_not(None).label("has_email"),
             has_browser.label("has_browser"),
             preferences.quiet_from,
@@ -310,6 +326,7 @@ def readers(session: Session, user_ids: Collection[UUID]) -> tuple[datetime, dic
             row.time_zone or DEFAULT_ZONE,
             Digest(row.digest or Digest.OFF),
             row.channels or {},
+            Language(row.language),
             row.has_email,
             row.has_browser,
         )
@@ -340,8 +357,18 @@ def page(
         query = query.where(Notification.read_at.is_(None))
     if cursor is not None:
         query = query.where(Notification.id < decode_cursor(cursor, UUID))
+    locale = _locale(session, user_id)
     rows = session.scalars(query.limit(bounded(limit) + 1))
-    return page_of([_view(row) for row in rows], bounded(limit), lambda item: item.id)
+    return page_of([_view(row, locale) for row in rows], bounded(limit), lambda item: item.id)
+
+
+def _locale(session: Session, user_id: UUID) -> Locale:
+    language, time_zone = session.execute(
+        select(User.language, NotificationPreferences.time_zone)
+        .outerjoin(NotificationPreferences, NotificationPreferences.user_id == User.id)
+        .where(User.id == user_id)
+    ).one()
+    return Locale(Language(language), ZoneInfo(time_zone or DEFAULT_ZONE))
 
 
 def count_unread(session: Session, user_id: UUID) -> Unread:
@@ -360,7 +387,7 @@ def read(session: Session, user_id: UUID, notification_id: UUID) -> Unread:
     )
     if mine is None:
         raise Refusal("not_found", "You have no such notification.")
-    return count_unread(session, user_id)
+    return _tell_unread(session, user_id)
 
 
 def read_all(session: Session, user_id: UUID, up_to: UUID) -> Unread:
@@ -371,7 +398,14 @@ def read_all(session: Session, user_id: UUID, up_to: UUID) -> Unread:
         .values(read_at=func.now()),
         execution_options={"synchronize_session": False},
     )
-    return count_unread(session, user_id)
+    return _tell_unread(session, user_id)
+
+
+def _tell_unread(session: Session, user_id: UUID) -> Unread:
+    """How many the user has not read, told to the user's sockets, too: those of other devices do not know."""
+    left = count_unread(session, user_id)
+    tell_after_commit(session, [(user_id, UnreadPush(unread=left.unread))])
+    return left
 
 
 def preferences(session: Session, user_id: UUID) -> Preferences:
@@ -452,10 +486,14 @@ def _invalid(field: str, detail: str) -> Refusal:
     return Refusal("invalid_preferences", detail, field=field)
 
 
-def _view(row: Notification) -> NotificationView:
+def _view(row: Notification, locale: Locale) -> NotificationView:
+    words = shown(row, locale)
     return NotificationView(
         row.id,
         Event(row.event),
+        words.subject,
+        words.body,
+        words.link,
         row.auction_id,
         row.order_id,
         row.data,

@@ -2,21 +2,35 @@
 
 An action is a UUID that whoever orders it has made. What fails half-way is asked again under the same one: what it has
 extended is not extended twice. A neighbourhood auction is extended by `bidding.extend`, a live one by the script of
-`store.hot.extend_auction`; its record is the truth, and write-back follows it.
+`store.hot.extend_auction`; its record is the truth, and write-back follows it. A task then tells whoever had bid: they
+may be many, so each transaction tells some of them. After a crash it begins anew: who was told is not told again.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from market import notifications
 from market.errors import Refusal
+from market.notifications import News, Value
 from market.times import clock, from_ms, to_ms
-from store.models import Auction, AuctionKind, AuctionStatus
+from store.models import Auction, AuctionKind, AuctionStatus, Bid, Event, Extension
 
 MAX_EXTENSION_MS = 24 * 3600 * 1000
+
+BATCH = 1_000
+"""Extensions in a run, and users in a transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """An auction whose end was moved, and by which action."""
+
+    auction_id: UUID
+    action_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +65,33 @@ def touched(session: Session, began_at: int, ended_at: int, by_ms: int) -> Touch
         live=[auction_id for auction_id, kind in rows if kind == AuctionKind.LIVE],
         neighbourhood=[auction_id for auction_id, kind in rows if kind == AuctionKind.NEIGHBOURHOOD],
     )
+
+
+def untold(session: Session) -> list[Moved]:
+    """The extensions of which not all who had bid were told."""
+    waiting = select(Extension.auction_id, Extension.action_id).where(Extension.told_at.is_(None))
+    return [Moved(*row) for row in session.execute(waiting.order_by(Extension.at).limit(BATCH))]
+
+
+def tell(session: Session, moved: Moved, after: UUID | None) -> UUID | None:
+    """Tell the next who had bid before the extension, in the order of their ids behind `after`. The last of them; None,
+    and the extension is noted as told, when there are no more."""
+    auction_id = moved.auction_id
+    extension = session.get_one(Extension, (auction_id, moved.action_id))
+    had_bid = (Bid.auction_id == auction_id) & (Bid.seq < extension.seq)
+    query = select(Bid.bidder_id).distinct().where(had_bid).order_by(Bid.bidder_id).limit(BATCH)
+    users = session.scalars(query if after is None else query.where(Bid.bidder_id > after)).all()
+    data: dict[str, Value] = {
+        "title": session.scalars(select(Auction.title).where(Auction.id == auction_id)).one(),
+        "epoch": extension.epoch,
+        "seq": extension.seq,
+        "ends_at": to_ms(extension.ends_at),
+        "outage": True,
+    }
+    cause = f"{auction_id}:{moved.action_id}"
+    notifications.notify(session, [News(user, Event.EXTENDED, cause, data, auction_id) for user in users])
+    if len(users) == BATCH:
+        return users[-1]
+    extension.told_at = func.now()
+    session.flush()
+    return None

@@ -12,8 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from market.errors import Refusal
-from market.notifications import SECURITY
-from store.models import Channel, Event, NotificationPreferences, User
+from store.models import SECURITY, Channel, Event, NotificationPreferences, User
 
 ALL = "all"
 

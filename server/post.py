@@ -1,13 +1,12 @@
 """Which ways mails and Web Push take, by the settings."""
 
-import base64
 from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from server.settings import KEY_BYTES, Settings, secret
+from server.settings import Settings
 from tasks.post import Folder, PostOffice, Smtp, Transport
 from tasks.web_push import WebPush
 
@@ -17,18 +16,12 @@ PORTS = {"smtp": 587, "smtps": 465}
 def post_office(settings: Settings) -> PostOffice:
     """By SMTP if there is a server, else into files."""
     transport: Transport = smtp(settings.smtp_url) if settings.smtp_url else Folder(settings.mail_dir)
-    return PostOffice(transport, settings.mail_from, settings.public_url, unsubscribe_key(settings))
-
-
-def unsubscribe_key(settings: Settings) -> bytes:
-    """What the links that end e-mails are signed with. It lives as long as the links: nothing replaces it."""
-    return secret(settings.home, "unsubscribe").encode()
+    return PostOffice(transport, settings.mail_from, settings.public_url, settings.unsubscribe_key)
 
 
 def web_push(settings: Settings) -> WebPush:
-    """Signed by a key that was made once: browsers that subscribed with another one cannot be reached any more."""
-    scalar = base64.urlsafe_b64decode(secret(settings.home, "push_key", KEY_BYTES) + "=")
-    key = ec.derive_private_key(int.from_bytes(scalar), ec.SECP256R1())
+    """Signed by the key of the settings: browsers that subscribed with another one cannot be reached any more."""
+    key = ec.derive_private_key(int.from_bytes(settings.push_key), ec.SECP256R1())
     return WebPush(key, f"mailto:{settings.mail_from}", private_allowed=settings.development)
 
 

@@ -9,8 +9,8 @@ from handlers.routes import ROUTES
 from handlers.tokens import AccessTokens
 from market.sessions import Lifetime
 from server import asyncapi, health, media, process
-from server.post import unsubscribe_key, web_push
-from server.settings import Settings, secret
+from server.post import web_push
+from server.settings import Settings
 from store.database import Database
 from store.hot import Hot
 from store.vault import Vault
@@ -38,14 +38,14 @@ async def main(settings: Settings, port: int) -> None:
         openapi=openapi.document(ROUTES),
         asyncapi=asyncapi.document(),
         quota_factor=settings.quota_factor,
-        trace_key=secret(settings.home, "traces").encode(),
+        trace_key=settings.trace_key,
     )
     application = process.ServerApplication(
         [*ROUTES, *health.routes(readiness)],
         services=services,
         media=MediaThreads(media.connect(settings)),
         handover_keys=[key for _, key in settings.handover_keys],
-        unsubscribe_key=unsubscribe_key(settings),
+        unsubscribe_key=settings.unsubscribe_key,
         push_key=web_push(settings).public_key,
     )
     try:

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 REPO = Path(__file__).resolve().parent.parent
 PREFIX = "NEIGHBORBID_"
 KEY_BYTES = 32
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 # A Unix socket's path holds 107 bytes; supervisord first binds `<path>.<pid>`.
 LONGEST_SOCKET_PATH = 107 - len(".4194304")
 MAIL_ADDRESS = r"[!-?A-~]{1,64}@[A-Za-z0-9.-]+"
@@ -78,6 +79,12 @@ class Settings:
     """The same for what is encrypted in the tables: the first encrypts, all decrypt."""
     handover_keys: tuple[tuple[str, bytes], ...] = field(repr=False)
     """The same for the codes of hand-overs: the first makes them, those of all are good."""
+    push_key: bytes = field(repr=False)
+    """The private key of Web Push (VAPID), a number of P-256."""
+    unsubscribe_key: bytes = field(repr=False)
+    """Signs the links that end e-mails."""
+    trace_key: bytes = field(repr=False)
+    """Hashes where log-ins come from."""
     verify_email: bool
     """Whether new users must confirm their e-mail addresses."""
     smtp_url: str | None
@@ -165,6 +172,8 @@ class Settings:
 
     def _shown(self, name: str) -> str:
         value = getattr(self, name)
+        if isinstance(value, bytes):
+            return "given or generated"
         if name.endswith("_keys"):
             return ", ".join(kid for kid, _ in value)
         if name.endswith("_url") and value is not None:
@@ -244,11 +253,8 @@ class _Reader:
         pairs = []
         for word in self.words(name):
             kid, _, text = word.partition(":")
-            try:
-                key = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            except (binascii.Error, ValueError):
-                key = b""
-            if re.fullmatch("[A-Za-z0-9_-]{1,32}", kid) and len(key) == KEY_BYTES:
+            key = _decoded_key(text)
+            if re.fullmatch("[A-Za-z0-9_-]{1,32}", kid) and key is not None:
                 pairs.append((kid, key))
             else:
                 self.problems.append(
@@ -257,6 +263,14 @@ class _Reader:
         if len({kid for kid, _ in pairs}) < len(pairs):
             self.problems.append(f"{name} must name every kid once.")
         return tuple(pairs)
+
+    def key(self, name: str) -> bytes | None:
+        """A key, or None when unset. The value itself is never repeated in a problem."""
+        raw = self.text(name, "")
+        key = _decoded_key(raw)
+        if raw and key is None:
+            self.problems.append(f"{name} must be {KEY_BYTES} bytes in base64url.")
+        return key
 
     def service_url(self, name: str, schemes: tuple[str, ...]) -> str | None:
         """A URL or None when unset. The value itself is never repeated in a problem: it may hold a password."""
@@ -273,6 +287,14 @@ class _Reader:
                 f"{name} must be a URL that starts with {' or '.join(s + '://' for s in schemes)}."
             )
         return raw
+
+
+def _decoded_key(text: str) -> bytes | None:
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return key if len(key) == KEY_BYTES else None
 
 
 def _is_host_and_port(text: str) -> bool:
@@ -328,6 +350,9 @@ def load(environ: Mapping[str, str]) -> Settings:
     token_keys = read.keys("NEIGHBORBID_TOKEN_KEYS")
     secret_keys = read.keys("NEIGHBORBID_SECRET_KEYS")
     handover_keys = read.keys("NEIGHBORBID_HANDOVER_KEYS")
+    push_key = read.key("NEIGHBORBID_PUSH_KEY")
+    unsubscribe_key = read.key("NEIGHBORBID_UNSUBSCRIBE_KEY")
+    trace_key = read.key("NEIGHBORBID_TRACE_KEY")
     postgres_port = read.port("NEIGHBORBID_POSTGRES_PORT", 8301)
     postgres_fsync = read.choice("NEIGHBORBID_POSTGRES_FSYNC", ("on", "off")) == "on"
     redis_port = read.port("NEIGHBORBID_REDIS_PORT", 8302)
@@ -361,13 +386,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         problems.append("NEIGHBORBID_TLS_CERTIFICATE and NEIGHBORBID_TLS_KEY need each other.")
     if tls_chain is not None and tls_certificate is None:
         problems.append("NEIGHBORBID_TLS_CHAIN needs NEIGHBORBID_TLS_CERTIFICATE.")
-    for name, keys in (
-        ("NEIGHBORBID_TOKEN_KEYS", token_keys),
-        ("NEIGHBORBID_SECRET_KEYS", secret_keys),
-        ("NEIGHBORBID_HANDOVER_KEYS", handover_keys),
-    ):
-        if not keys and environment is Environment.PRODUCTION:
-            problems.append(f"{name} must be set in production.")
+    if push_key is not None and not 0 < int.from_bytes(push_key) < P256_ORDER:
+        problems.append("NEIGHBORBID_PUSH_KEY must be a private key of P-256.")
     if not re.fullmatch(MAIL_ADDRESS, mail_from):
         problems.append(f"NEIGHBORBID_MAIL_FROM must be an e-mail address, not {mail_from!r}.")
     if public_url and not ORIGIN.fullmatch(public_url):
@@ -375,9 +395,13 @@ def load(environ: Mapping[str, str]) -> Settings:
             f"NEIGHBORBID_PUBLIC_URL must be an origin such as https://bid.example, not {public_url!r}."
         )
     if not development:
-        given = {"NEIGHBORBID_SMTP_URL": smtp_url, "NEIGHBORBID_PUBLIC_URL": public_url}
-        given["NEIGHBORBID_MAIL_FROM"] = environ.get("NEIGHBORBID_MAIL_FROM")
-        problems += [f"{name} must be set in production." for name, value in given.items() if not value]
+        needed = ["SMTP_URL", "PUBLIC_URL", "MAIL_FROM", "TOKEN_KEYS", "SECRET_KEYS", "HANDOVER_KEYS"]
+        needed += ["PUSH_KEY", "UNSUBSCRIBE_KEY", "TRACE_KEY"]
+        problems += [
+            f"{PREFIX}{name} must be set in production."
+            for name in needed
+            if not read.text(PREFIX + name, "")
+        ]
     if owner_url is not None and embedded_postgres:
         problems.append(
             "NEIGHBORBID_OWNER_DATABASE_URL needs DATABASE_URL: the embedded server has its own owner."
@@ -400,6 +424,9 @@ def load(environ: Mapping[str, str]) -> Settings:
     token_keys = token_keys or _generated_keys(home, "token_key")
     secret_keys = secret_keys or _generated_keys(home, "secret_key")
     handover_keys = handover_keys or _generated_keys(home, "handover_key")
+    push_key = push_key or _generated_key(home, "push_key")
+    unsubscribe_key = unsubscribe_key or _generated_key(home, "unsubscribe_key")
+    trace_key = trace_key or _generated_key(home, "trace_key")
     if database_url is None:
         password = secret(home, "postgres")
         database_url = f"postgresql://neighborbid:{password}@127.0.0.1:{postgres_port}/neighborbid"
@@ -436,6 +463,9 @@ def load(environ: Mapping[str, str]) -> Settings:
         token_keys=token_keys,
         secret_keys=secret_keys,
         handover_keys=handover_keys,
+        push_key=push_key,
+        unsubscribe_key=unsubscribe_key,
+        trace_key=trace_key,
         postgres_port=postgres_port,
         postgres_fsync=postgres_fsync,
         redis_port=redis_port,
@@ -520,8 +550,12 @@ def secret(home: Path, name: str, size: int = 24) -> str:
     return path.read_text()
 
 
+def _generated_key(home: Path, name: str) -> bytes:
+    return base64.urlsafe_b64decode(secret(home, name, KEY_BYTES) + "=")
+
+
 def _generated_keys(home: Path, name: str) -> tuple[tuple[str, bytes], ...]:
-    return (("generated", base64.urlsafe_b64decode(secret(home, name, KEY_BYTES) + "=")),)
+    return (("generated", _generated_key(home, name)),)
 
 
 def load_or_exit() -> Settings:

@@ -58,14 +58,24 @@ class OutbidPush(Push, frozen=True, kw_only=True, tag="outbid"):
 
 
 class NotificationPush(Push, frozen=True, kw_only=True, tag="notification"):
-    """A notification stands in the user's list; `unread` counts those not read yet. `created_at` in ms."""
+    """A notification stands in the user's list. `title` and `body` say it in the user's language, and `path` leads to
+    more; `unread` counts those not read yet. `created_at` in ms."""
 
     id: UUID
     event: str
+    title: str
+    body: str
+    path: str
     auction: UUID | None
     order: UUID | None
     data: dict[str, Any]
     created_at: int
+    unread: int
+
+
+class UnreadPush(Push, frozen=True, kw_only=True, tag="unread"):
+    """The user has read notifications, on any device; `unread` counts those not read yet."""
+
     unread: int
 
 

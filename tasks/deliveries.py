@@ -12,8 +12,7 @@ import structlog
 from market import deliveries
 from market.deliveries import SUPERSEDED_BY, Claim
 from market.notices import push_message
-from market.notifications import SECURITY
-from store.models import Channel, Event
+from store.models import SECURITY, Channel, Event
 from tasks.app import Resources, periodic
 from tasks.turns import RUN_S, alone
 from tasks.web_push import Answer, Message

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 
 from market import deliveries, letters, notices, unsubscribing
 from market.mails import Claim
-from market.notifications import SECURITY
+from store.models import SECURITY
 
 TIMEOUT_S = 10
 """For each step of a conversation with the server."""

@@ -17,6 +17,7 @@ from store.models.base import Base
 from store.models.live import LogPosition, WriteBackAlarm
 from store.models.money import Account, AccountKind, Transfer, TransferKind
 from store.models.notifications import (
+    SECURITY,
     Channel,
     Digest,
     Event,
@@ -49,6 +50,7 @@ from store.models.signals import LogInTrace, Signal, SignalKind
 from store.models.watches import Watch
 
 __all__ = [
+    "SECURITY",
     "TRUST",
     "Account",
     "AccountKind",

@@ -256,11 +256,14 @@ class Paddle(Base):
 
 
 class Extension(Base):
-    """The end of an auction was moved by an action of the service, once. `seq` is its number among the bids.
-    Append-only."""
+    """The end of an auction was moved by an action of the service, once. `seq` is its number among the bids. `told_at`
+    is null until all who had bid before were told. Append-only but for that."""
 
     __tablename__ = "extensions"
-    __table_args__ = (UniqueConstraint("auction_id", "epoch", "seq"),)
+    __table_args__ = (
+        UniqueConstraint("auction_id", "epoch", "seq"),
+        Index("ix_extensions_untold", "at", postgresql_where=text("told_at IS NULL")),
+    )
 
     auction_id: Mapped[UUID] = mapped_column(primary_key=True)
     action_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -269,6 +272,7 @@ class Extension(Base):
     at: Mapped[datetime]
     ends_at: Mapped[datetime]
     latest_end: Mapped[datetime]
+    told_at: Mapped[datetime | None]
 
 
 class Bid(Base):

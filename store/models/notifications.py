@@ -63,6 +63,10 @@ class Event(StrEnum):
     DISPUTE = "dispute"
 
 
+SECURITY = frozenset({Event.LOGIN, Event.PASSWORD_CHANGED, Event.SECOND_FACTOR_CHANGED})
+"""Sent at any hour, and always by e-mail: who has got into an account must not be able to hide it."""
+
+
 class Notification(Base):
     """Something that a user should know; the transaction that causes it writes it. `key` names the cause, so that it
     is told once however often it is found. `data` are the values for the texts, all of which the user may know.

@@ -153,6 +153,9 @@ async def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
                 "PUBLIC_URL": "https://bid.example",
                 "SECRET_KEYS": f"test:{'A' * 43}",
                 "HANDOVER_KEYS": f"test:{'A' * 43}",
+                "PUSH_KEY": f"{'A' * 42}E",
+                "UNSUBSCRIBE_KEY": "A" * 43,
+                "TRACE_KEY": "A" * 43,
                 **environ,
             }
             settings = load({f"NEIGHBORBID_{name}": value for name, value in names.items()})

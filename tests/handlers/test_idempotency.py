@@ -14,11 +14,13 @@ from store.database import SyncDatabase
 from tests.database import a_draft, make_published_auction
 from tests.handlers.client import Answer, Client
 from tests.handlers.conftest import People
+from tests.handlers.test_seller import draft
 
 MOVE_MONEY = {
     "POST /api/v1/wallet/top-ups",
     "POST /api/v1/auctions/{auction_id}/paddle",
     "PATCH /api/v1/auctions/{auction_id}/paddle",
+    "POST /api/v1/seller/auctions",
     "POST /api/v1/seller/auctions/{auction_id}/publish",
     "POST /api/v1/seller/auctions/{auction_id}/duplicate",
     "POST /api/v1/seller/auctions/{auction_id}/relist",
@@ -99,6 +101,16 @@ async def test_publishing_again_is_no_error(
     published = await seller.call("POST", path, headers=key)
     assert same(published, await seller.call("POST", path, headers=key))
     assert await seller.refused("POST", path) == "wrong_state"
+
+
+async def test_a_draft_is_written_once(person: People, key: dict[str, str]) -> None:
+    seller, body = person(), draft()
+    first = await seller.call("POST", "/seller/auctions", body, headers=key)
+    assert first.headers["Location"] == f"/api/v1/auctions/{first.body['id']}"
+    assert same(first, await seller.call("POST", "/seller/auctions", body, headers=key))
+    assert [view["id"] for view in await seller.items("/seller/auctions", 10)] == [first.body["id"]]
+    other = body | {"title": "Another one"}
+    assert await seller.refused("POST", "/seller/auctions", other, headers=key) == "idempotency_key_reused"
 
 
 async def test_a_top_up_is_answered_again(person: People, key: dict[str, str]) -> None:

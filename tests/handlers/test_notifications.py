@@ -85,11 +85,33 @@ async def test_a_user_sees_what_the_user_was_told_newest_first(
     assert first == {
         "id": ids[-1],
         "event": "review",
+        "title": "You were reviewed: “A bicycle”",
+        "body": "The other side has reviewed the sale of “A bicycle”.",
+        "path": "/#/notifications",
         "auction_id": None,
         "order_id": None,
         "data": {"title": "A bicycle"},
         "read_at": None,
     }
+
+
+async def test_a_text_is_in_the_language_and_time_of_who_reads_it(
+    person: People, sync_database: SyncDatabase
+) -> None:
+    ann = person()
+    news = News(ann.user_id, Event.ENDING_SOON, "x", {"title": "자전거", "ends_at": 1_795_253_400_000})
+    with sync_database.transaction() as session:
+        notify(session, [news])
+    [item] = await ann.items("/notifications", 10)
+    assert item["title"] == "Ends soon: “자전거”"
+    assert item["body"] == "The auction of “자전거” ends soon.\nEnds: 2026-11-21 18:30 KST"
+
+    profile = await ann.get("/me")
+    await ann.done("PATCH", "/me", {"language": "ko"}, version=profile["version"])
+    await ann.done("PUT", "/notifications/preferences", PREFERENCES, version=0)
+    [item] = await ann.items("/notifications", 10)
+    assert item["title"] == "곧 마감: “자전거”"
+    assert item["body"] == "“자전거” 경매가 곧 마감됩니다.\n마감: 2026-11-21 10:30 CET"
 
 
 async def test_what_was_read_is_counted_no_more(person: People, tell: Callable[[Client], UUID]) -> None:
@@ -107,6 +129,22 @@ async def test_what_was_read_is_counted_no_more(person: People, tell: Callable[[
         item["read_at"] for item in await ann.items("/notifications", 100) if item["id"] == two
     ]
     assert await ann.get("/notifications/unread") == {"unread": 1}
+
+
+async def test_reading_tells_every_device_how_many_are_unread(
+    person: People, tell: Callable[[Client], UUID], listener: Listener
+) -> None:
+    ann, bob = person(), person()
+    one, _, three = tell(ann), tell(ann), tell(ann)
+    await listener.listen(ann, bob)
+    await ann.post(f"/notifications/{one}/read")
+    assert await bob.refused("POST", f"/notifications/{three}/read") == "not_found"
+    await ann.post("/notifications/read", {"up_to": str(three)})
+    assert await listener.heard(ann, "unread") == [
+        {"type": "unread", "unread": 2},
+        {"type": "unread", "unread": 0},
+    ]
+    assert await listener.heard(bob, "unread") == []
 
 
 async def test_nobody_reads_for_others(person: People, tell: Callable[[Client], UUID]) -> None:
@@ -224,6 +262,10 @@ async def test_who_is_outbid_among_neighbours_is_told_and_pushed(
     assert (item["event"], item["auction_id"]) == ("outbid", str(auction.id))
     expected = {"type": "notification", "id": item["id"], "event": "outbid", "unread": 1}
     assert expected.items() <= push.items()
+    texts = {name: item[name] for name in ("title", "body", "path")}
+    assert texts.items() <= push.items()
+    assert texts["path"] == f"/#/auctions/{auction.id}"
+    assert texts["title"] == "You were outbid: “A bicycle”"
     assert await listener.heard(bob, "notification") == []
     assert await bob.items("/notifications", 100) == []
 

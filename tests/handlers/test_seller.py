@@ -344,6 +344,8 @@ async def test_a_listing_is_copied_once_under_a_key(person: People, sync_databas
         again = await seller.call("POST", f"{path}/{action}", {}, headers=key)
         assert (first.status, first.body) == (again.status, again.body)
         assert first.status == 201
+        for answer in (first, again):
+            assert answer.headers["Location"] == f"/api/v1/auctions/{first.body['id']}"
         assert (first.body["state"], first.body["relisted_from"]) == ("draft", origin)
         assert first.body["deliveries"] == ["shipping"]
         answer = await seller.call("POST", f"{path}/{action}", {"ends_at": 1})

@@ -20,11 +20,12 @@ from market.deliveries import (
     Claim,
 )
 from market.errors import Refusal
-from market.notifications import GATHERED, SECURITY, due, readers
+from market.notifications import GATHERED, due, readers
 from market.times import to_ms
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import (
+    SECURITY,
     Channel,
     Digest,
     Event,

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 from market import deletion, notifications
 from market.notifications import (
     GATHERED,
-    SECURITY,
     News,
     Preferences,
     Reader,
@@ -26,13 +25,16 @@ from market.notifications import (
 from store.database import SyncDatabase, told_after_commit
 from store.ids import new_id
 from store.models import (
+    SECURITY,
     Channel,
     Digest,
     Event,
+    Language,
     Notification,
     NotificationDelivery,
     NotificationPreferences,
     PushSubscription,
+    User,
 )
 from store.pushes import NotificationPush
 from tests.database import NO_PASSWORD, make_notification, make_user
@@ -51,6 +53,7 @@ def a_reader(**changes: Any) -> Reader:
         "time_zone": "Asia/Seoul",
         "digest": Digest.OFF,
         "deviations": {},
+        "language": Language.ENGLISH,
         "has_email": True,
         "has_browser": True,
     }
@@ -211,12 +214,15 @@ def test_the_push_says_what_the_list_shows_and_how_many_are_unread(db_session: S
     ann = make_user(db_session)
     make_notification(db_session, ann)
     db_session.info.clear()
+    db_session.get_one(User, ann).language = Language.KOREAN
     notify(db_session, [News(ann, Event.WON, "x", {"price": 5})])
 
     [item] = notifications.page(db_session, ann, True, None, 1).items
     [(user, push)] = told_after_commit(db_session)
     assert isinstance(push, NotificationPush)
     assert (user, push.id, push.event, push.data, push.unread) == (ann, item.id, "won", {"price": 5}, 2)
+    assert (push.title, push.body, push.path) == (item.title, item.body, item.path)
+    assert item.body.endswith("\n가격: ₩5")
     assert notifications.count_unread(db_session, ann).unread == 2
 
 

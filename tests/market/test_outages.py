@@ -14,7 +14,7 @@ from market.rules import BuyNowUntil
 from market.times import clock, from_ms, to_ms
 from store.database import SyncDatabase
 from store.ids import new_id
-from store.models import Auction, AuctionStatus, Extension, Order
+from store.models import Auction, AuctionStatus, Event, Extension, Notification, Order
 from store.records import BidRecord, ExtensionRecord
 from tests.database import MINUTE_MS, make_neighbour, make_neighbourhood_auction, make_published_auction
 from tests.market.parallel import at_once
@@ -105,6 +105,27 @@ def test_an_auction_ends_later_once_for_each_action(db_session: Session) -> None
     assert bidding.extend(db_session, auction.id, second, 1_000) is not None
     view = auctions.get(db_session, auction.id)
     assert (view.ends_at, view.latest_end) == (auction.ends_at + 6_000, auction.latest_end + 6_000)
+
+
+def test_who_had_bid_among_neighbours_is_told_once(db_session: Session) -> None:
+    auction = make_neighbourhood_auction(db_session)
+    (ann, _), (ben, _) = make_neighbour(db_session, 50_000), make_neighbour(db_session, 50_000)
+    bid(db_session, ann, auction, 3_000)
+    bid(db_session, ben, auction, 8_000)
+    action = new_id()
+    for _ in range(2):
+        bidding.extend(db_session, auction.id, action, 5_000)
+    moved = [moved for moved in outages.untold(db_session) if moved.auction_id == auction.id]
+    assert moved == [outages.Moved(auction.id, action)]
+    for _ in range(2):
+        assert outages.tell(db_session, moved[0], None) is None
+    assert moved[0] not in outages.untold(db_session)
+    told = db_session.execute(
+        select(Notification.user_id, Notification.data["ends_at"].astext).where(
+            Notification.event == Event.EXTENDED, Notification.auction_id == auction.id
+        )
+    ).all()
+    assert sorted(told) == sorted((user, str(auction.ends_at + 5_000)) for user in (ann, ben))
 
 
 def test_bids_answers_and_settlement_go_on_across_an_extension(db_session: Session) -> None:

@@ -8,13 +8,25 @@ import pytest
 from realtime.protocol import decode_outgoing
 from store.hot import Hot
 from store.ids import new_id
-from store.pushes import MessagePush, OrderPush, Push, publish
+from store.pushes import MessagePush, NotificationPush, OrderPush, Push, UnreadPush, publish
 from store.tickets import put_ticket
 from tests.realtime.clients import Client
 from tests.realtime.conftest import Connect, Process
 from tests.waiting import until
 
 ORDER = new_id()
+NOTIFICATION = NotificationPush(
+    id=new_id(),
+    event="won",
+    title="낙찰되었습니다: “자전거”",
+    body="가격: ₩5",
+    path=f"/#/orders/{ORDER}",
+    auction=new_id(),
+    order=ORDER,
+    data={"title": "자전거", "price": 5},
+    created_at=1,
+    unread=3,
+)
 
 
 def a_push(number: int = 1) -> MessagePush:
@@ -102,7 +114,9 @@ async def test_nobody_listens_for_whoever_has_left(url: str, connect: Connect, h
 
 
 @pytest.mark.parametrize(
-    "push", [a_push(), OrderPush(order=ORDER, action="ship", state="shipped")], ids=["message", "order"]
+    "push",
+    [a_push(), OrderPush(order=ORDER, action="ship", state="shipped"), NOTIFICATION, UnreadPush(unread=2)],
+    ids=["message", "order", "notification", "unread"],
 )
 async def test_every_push_is_a_message_of_the_protocol(
     url: str, connect: Connect, hot: Hot, push: Push

@@ -1,22 +1,26 @@
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
 
 from server import cli, media
-from server.post import post_office, smtp, unsubscribe_key, web_push
-from server.settings import BadSettings, Settings, load
+from server.post import post_office, smtp, web_push
+from server.settings import P256_ORDER, BadSettings, Settings, load
 from store.media.local import LocalMedia
 from store.media.s3 import S3Media
 from tasks.post import Folder, Smtp
 
 KEY = "A" * 43
 KEYS = ("NEIGHBORBID_TOKEN_KEYS", "NEIGHBORBID_SECRET_KEYS", "NEIGHBORBID_HANDOVER_KEYS")
+SINGLE_KEYS = ("NEIGHBORBID_PUSH_KEY", "NEIGHBORBID_UNSUBSCRIBE_KEY", "NEIGHBORBID_TRACE_KEY")
+SINGLE_KEY = "B" * 42 + "A"
+ALL_KEYS = {**dict.fromkeys(KEYS, f"one:{KEY}"), **dict.fromkeys(SINGLE_KEYS, SINGLE_KEY)}
 MAIL = {
     "NEIGHBORBID_SMTP_URL": "smtps://bid:s3cret@mail.example",
     "NEIGHBORBID_MAIL_FROM": "noreply@bid.example",
     "NEIGHBORBID_PUBLIC_URL": "https://bid.example/",
 }
-PRODUCTION = {"NEIGHBORBID_ENVIRONMENT": "production", **dict.fromkeys(KEYS, f"one:{KEY}"), **MAIL}
+PRODUCTION = {"NEIGHBORBID_ENVIRONMENT": "production", **ALL_KEYS, **MAIL}
 
 
 def problems_of(environ: dict[str, str]) -> list[str]:
@@ -108,7 +112,7 @@ def test_given_urls_are_used_and_nothing_embedded_is_left(home: Path) -> None:
             "DATABASE_URL": "postgresql+psycopg://app:pw@db.example:5432/bids",
             "REDIS_URL": "redis://cache.example:6379/0",
             "CELERY_BROKER_URL": "amqp://queue.example//",
-            **dict.fromkeys(KEYS, f"one:{KEY}"),
+            **ALL_KEYS,
             **MAIL,
             # The embedded server's port does not matter then.
             "NEIGHBORBID_HTTP_PORT": "8301",
@@ -133,13 +137,15 @@ def test_neither_problems_nor_the_summary_show_a_password(
         "NEIGHBORBID_HOME": str(home),
         "DATABASE_URL": "postgresql://app:s3cret@db.example/bids?password=s3cret",
         "REDIS_URL": "redis://:s3cret@cache.example/0",
-        **dict.fromkeys(KEYS, f"one:{KEY}"),
+        **ALL_KEYS,
         **MAIL,
     }
     cli.check_config(load(environ))
     assert "db.example/bids" in (shown := capsys.readouterr().out)
     assert "s3cret" not in shown
     assert KEY not in shown
+    assert SINGLE_KEY not in shown
+    assert repr(load(environ).push_key) not in shown + repr(load(environ))
     assert (home / "var" / "secrets" / "redis").read_text() not in shown
     assert "s3cret" not in "\n".join(problems_of({**environ, "DATABASE_URL": "oracle://app:s3cret@db"}))
 
@@ -204,8 +210,39 @@ def test_keys_are_read_in_order_and_generated_for_development_only(home: Path, n
     assert f"{name} must be set in production." in problems_of(production)
 
 
+@pytest.mark.parametrize("name", SINGLE_KEYS)
+def test_a_single_key_is_read_or_made_once_for_development(home: Path, name: str) -> None:
+    def key_of(environ: dict[str, str]) -> bytes:
+        key = getattr(
+            load({"NEIGHBORBID_HOME": str(home), **environ}), name.removeprefix("NEIGHBORBID_").lower()
+        )
+        assert isinstance(key, bytes)
+        return key
+
+    assert key_of({name: f"{'A' * 42}E"}) == bytes(31) + b"\x01"
+    assert not (home / "var" / "secrets" / name.removeprefix("NEIGHBORBID_").lower()).exists()
+    assert key_of({}) == key_of({})
+    assert len(key_of({})) == 32
+    without = {key: value for key, value in PRODUCTION.items() if key != name}
+    assert problems_of({"NEIGHBORBID_HOME": str(home), **without}) == [f"{name} must be set in production."]
+    for wrong in (f"{'s3cret' * 7}", "A" * 44, f"one:{SINGLE_KEY}"):
+        assert problems_of({"NEIGHBORBID_HOME": str(home), name: wrong}) == [
+            f"{name} must be 32 bytes in base64url."
+        ]
+
+
+@pytest.mark.parametrize("number", [0, P256_ORDER, 2**256 - 1])
+def test_a_number_that_is_no_key_of_web_push_is_a_problem(home: Path, number: int) -> None:
+    text = urlsafe_b64encode(number.to_bytes(32)).decode().rstrip("=")
+    assert problems_of({"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_PUSH_KEY": text}) == [
+        "NEIGHBORBID_PUSH_KEY must be a private key of P-256."
+    ]
+
+
 def test_no_generated_key_serves_two_purposes(settings: Settings) -> None:
-    assert len({settings.token_keys, settings.secret_keys, settings.handover_keys}) == len(KEYS)
+    rings = (settings.token_keys, settings.secret_keys, settings.handover_keys)
+    keys = {key for ring in rings for _, key in ring}
+    assert len(keys | {settings.push_key, settings.unsubscribe_key, settings.trace_key}) == 6
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -332,7 +369,7 @@ def test_a_bucket_needs_its_backend(home: Path) -> None:
     assert problem.endswith("need NEIGHBORBID_MEDIA=s3.")
 
 
-def test_web_push_is_signed_by_a_key_that_is_made_once(settings: Settings, home: Path) -> None:
+def test_web_push_is_signed_by_the_key_of_the_settings(settings: Settings, home: Path) -> None:
     first, again = web_push(settings), web_push(settings)
     assert len(first.public_key) == 87
     assert again.public_key == first.public_key
@@ -342,8 +379,9 @@ def test_web_push_is_signed_by_a_key_that_is_made_once(settings: Settings, home:
     assert secret.read_text() not in repr(first)
     production = load({"NEIGHBORBID_HOME": str(home), **PRODUCTION})
     assert not web_push(production).private_allowed
+    assert web_push(production).public_key != first.public_key
 
 
 def test_links_that_end_e_mails_are_signed_alike_by_all_processes(settings: Settings) -> None:
-    assert post_office(settings).unsubscribe_key == unsubscribe_key(settings)
-    assert repr(unsubscribe_key(settings)) not in repr(post_office(settings))
+    assert post_office(settings).unsubscribe_key == settings.unsubscribe_key
+    assert repr(settings.unsubscribe_key) not in repr(post_office(settings))

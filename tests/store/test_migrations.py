@@ -75,6 +75,7 @@ def test_the_application_acts_as_its_own_role(db_session: Session) -> None:
         "DELETE FROM bids",
         "TRUNCATE bids",
         "UPDATE extensions SET ends_at = now()",
+        "UPDATE extensions SET told_at = now(), seq = 1",
         "DELETE FROM extensions",
         "TRUNCATE extensions",
         "UPDATE order_events SET action = ''",

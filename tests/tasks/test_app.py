@@ -140,6 +140,7 @@ def test_every_periodic_task_exists_and_does_not_pile_up() -> None:
         "platform.bring_switches",
         "reminders.tell_announced",
         "reminders.tell_ending",
+        "reminders.tell_extended",
         "reminders.tell_opened",
         "sessions.end_expired",
         "sessions.tell_revoked",

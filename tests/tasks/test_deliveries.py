@@ -15,10 +15,11 @@ from structlog.testing import capture_logs
 
 from market import bidding, deliveries, mails, notifications, unsubscribing
 from market.deliveries import MAX_ATTEMPTS
-from market.notifications import SECURITY, News, Value
+from market.notifications import News, Value
 from market.times import clock
 from store.ids import new_id
 from store.models import (
+    SECURITY,
     Auction,
     Channel,
     Event,

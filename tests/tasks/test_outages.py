@@ -1,20 +1,25 @@
 """Extending live auctions after an outage: Redis decides, the log brings it to PostgreSQL."""
 
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
 from uuid import UUID
 
 import msgspec
+import pytest
 from msgspec.structs import replace
+from sqlalchemy import select, update
 
+from market import outages
 from market.alarms import Reason
 from market.times import to_ms
 from store.hot import SyncHot, cancel_auction, extend_auction, keys_of, place_bid, seal_auction
 from store.ids import new_id
-from store.models import AccountKind, AuctionStatus
+from store.models import AccountKind, AuctionStatus, Event, Extension, Notification
 from store.records import BidRecord, ExtensionRecord, NotYet, Rejection, SealRecord
 from tasks.auctions import close_due, load_missing
+from tasks.reminders import tell_extended
 from tasks.settlement import settle_due
 from tasks.write_back import drain
 from tests.tasks.stage import LIMIT, Stage
@@ -55,6 +60,71 @@ def test_an_extension_among_bids_comes_to_postgresql_and_the_auction_is_sold(sta
     assert stage.balance(AccountKind.AVAILABLE, winner) == LIMIT - 5_100
     assert stage.alarms(auction) == []
     stage.check_ledger()
+
+
+def test_whoever_had_bid_is_told_once_for_each_extension(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outages, "BATCH", 1)
+    auction, action = stage.auction(), new_id()
+    outbid, leader, later = (stage.bidder(auction) for _ in range(3))
+    stage.bid(auction, outbid, 5_000)
+    stage.bid(auction, leader, 6_000)
+    record = extend(stage, auction, action)
+    assert isinstance(record, ExtensionRecord)
+    stage.bid(auction, later, 7_000)
+
+    for _ in range(2):
+        drain(stage.resources)
+        stage.log_anything(auction, msgspec.json.encode(record))
+        assert extend(stage, auction, action) == "already_extended"
+        tell_until_done(stage)
+        # As after a crash before the last transaction.
+        with stage.resources.database.transaction() as session:
+            session.execute(update(Extension).where(Extension.auction_id == auction).values(told_at=None))
+    tell_until_done(stage)
+    data = {"title": "A bicycle", "epoch": 1, "seq": 3, "ends_at": record.ends_at, "outage": True}
+    assert extensions_told(stage, auction) == {outbid: [data], leader: [data]}
+
+    extend(stage, auction, new_id())
+    drain(stage.resources)
+    tell_until_done(stage)
+    told = extensions_told(stage, auction)
+    assert {user: len(found) for user, found in told.items()} == {outbid: 2, leader: 2, later: 1}
+
+
+def test_an_outage_and_a_late_bid_are_told_apart(stage: Stage) -> None:
+    auction = stage.auction(ends_at=stage.resources.hot.now_ms() + 30_000)
+    leader, other = stage.bidder(auction), stage.bidder(auction)
+    stage.bid(auction, leader, 5_000)
+    assert stage.bid(auction, other, 4_000).extended
+    extend(stage, auction, new_id())
+    drain(stage.resources)
+    tell_until_done(stage)
+    told = extensions_told(stage, auction)
+    assert [data.get("outage") for data in told[leader]] == [None, True]
+
+
+def tell_until_done(stage: Stage) -> None:
+    """Other tests have extended auctions, too."""
+    while True:
+        tell_extended(stage.resources)
+        with stage.resources.database.transaction() as session:
+            if not outages.untold(session):
+                return
+
+
+def extensions_told(stage: Stage, auction: UUID) -> dict[UUID, list[Any]]:
+    """What each user was told of extensions of the auction."""
+    told = defaultdict(list)
+    with stage.resources.database.transaction() as session:
+        for row in session.scalars(
+            select(Notification)
+            .where(Notification.auction_id == auction, Notification.event == Event.EXTENDED)
+            .order_by(Notification.id)
+        ):
+            told[row.user_id].append(row.data)
+    return told
 
 
 def test_it_is_extended_once_also_across_a_loss_of_redis(stage: Stage) -> None:

@@ -3,8 +3,10 @@
 import io
 import os
 import pwd
+import re
 from dataclasses import replace
 
+import msgspec
 import pytest
 import redis
 from argon2 import PasswordHasher
@@ -13,14 +15,17 @@ from market import accounts, sessions
 from market.errors import Refusal
 from server import admin
 from server.errors import Failure
-from server.settings import Settings
+from server.settings import REPO, Settings
 from store.database import SyncDatabase
+from store.hot import SyncHot
 from store.ids import new_id
 from store.models import Role
+from store.pushes import channel_of
 from tests.database import NO_PASSWORD, make_user
 from tests.server.conftest import WHY, Night
 
 PASSWORD = "correct horse"
+OPERATIONS = (REPO / "docs" / "operations.md").read_text()
 
 
 def create(
@@ -139,6 +144,17 @@ def test_roles_warnings_and_sessions_are_the_operators_too(night: Night) -> None
     assert [action for action, *_ in night.noted()] == ["revoke_sessions", "warn", "set_role"]
 
 
+def test_who_is_warned_hears_it_on_open_sockets(night: Night, sync_hot: SyncHot) -> None:
+    pubsub = sync_hot.client.pubsub()
+    pubsub.ssubscribe(channel_of(night.user_id))
+    assert pubsub.get_message(timeout=5)
+    admin.warn(night.settings, night.email, WHY)
+    message = pubsub.get_message(timeout=5)
+    pubsub.close()
+    assert message is not None
+    assert msgspec.json.decode(message["data"])["event"] == "warning"
+
+
 def test_what_the_operator_gets_wrong_is_said_and_changes_nothing(night: Night) -> None:
     with pytest.raises(Failure, match="Nobody"):
         admin.ban(night.settings, "nobody@example.org", WHY)
@@ -201,6 +217,16 @@ def test_the_commands_say_what_was_done(night: Night) -> None:
     assert "{'role': 'user'} -> {'role': 'moderator'}" in newest
     assert "olga: revoke_sessions user" in older
     assert "Nobody has this e-mail address." in night.failed("ban", "nobody@example.org", WHY)
+
+
+def test_every_action_is_documented_and_nothing_else(night: Night) -> None:
+    with pytest.raises(SystemExit):
+        night.said("--help")
+    offered = re.findall(r"^    ([a-z-]+)", night.capsys.readouterr().out, re.MULTILINE)
+    [table] = re.findall(r"^\| `\./neighborbid admin …` .*\n((?:\|.*\n)+)", OPERATIONS, re.MULTILINE)
+    cells = [row.replace(r"\|", "/").split("|")[1] for row in table.splitlines()[1:]]
+    documented = [name for cell in cells for name in re.findall(r"`([a-z-]+)[ `]", cell)]
+    assert sorted(documented) == sorted(offered)
 
 
 def test_a_user_may_be_named_by_the_id_that_the_lists_show(night: Night) -> None:

@@ -16,7 +16,6 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 import structlog
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from tornado.web import HTTPError, RequestHandler
 
@@ -28,7 +27,7 @@ from market import sessions
 from market.errors import Refusal
 from market.idempotency import once
 from market.sessions import Lifetime, Principal
-from store.database import CONTENTION, Database
+from store.database import Database
 from store.hot import Hot
 from store.vault import Vault
 
@@ -40,9 +39,6 @@ UUID_PATTERN = r"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 """An id in a route. Other spellings of it are no address of ours."""
 
 RETRY_AFTER_S = 1
-
-MAX_TRIES = 4
-"""Of a transaction; after that the client is told to wait."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _BEARER = re.compile(rf"Bearer ({TOKEN})", re.IGNORECASE)
@@ -108,20 +104,8 @@ class ApiHandler(RequestHandler):
     async def use(
         self, use_case: Callable[Concatenate[Session, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """Run a use-case in a transaction of its own, committed on return.
-
-        One that PostgreSQL has broken off for another one's sake, which changes nothing, is tried again.
-        """
-        tries = 1
-        while True:
-            try:
-                async with self.services.database.transaction() as session:
-                    return await session.run_sync(use_case, *args, **kwargs)
-            except OperationalError as error:
-                if tries == MAX_TRIES or not isinstance(error.orig, CONTENTION):
-                    raise
-                log.warning("transaction_tried_again", error=type(error.orig).__name__)
-                tries += 1
+        """`Database.use` of the process's database."""
+        return await self.services.database.use(use_case, *args, **kwargs)
 
     async def use_once(
         self, use_case: Callable[Concatenate[Session, P], S], *args: P.args, **kwargs: P.kwargs

@@ -91,7 +91,7 @@ class _PlacingHandler(ApiHandler):
             except Refusal as refusal:
                 raise _as_rest(refusal) from refusal
             if mirror is not None:
-                await tell_viewers(self, mirror)
+                await tell_viewers(self.services.hot, mirror)
         known = msgspec.structs.asdict(record)
         own = {
             "auction_id": auction_id,

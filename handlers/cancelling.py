@@ -4,11 +4,10 @@ from uuid import UUID
 
 import msgspec
 
-from handlers.base import ApiHandler
 from handlers.mirroring import tell_viewers
 from market import cancelling
 from market.cancelling import Cancelling
-from store.hot import cancel_auction
+from store.hot import Hot, cancel_auction
 
 
 class Cancelled(msgspec.Struct, frozen=True):
@@ -18,7 +17,7 @@ class Cancelled(msgspec.Struct, frozen=True):
     cancelled_at: int
 
 
-async def complete(handler: ApiHandler, outcome: Cancelling) -> Cancelled:
+async def complete(hot: Hot, outcome: Cancelling) -> Cancelled:
     """Have Redis decide a live auction, and tell the viewers of a neighbourhood auction.
 
     Refuses as `cancelling.decided_at`. Raises `redis.RedisError` if Redis cannot decide: it has done it or not, and
@@ -27,7 +26,7 @@ async def complete(handler: ApiHandler, outcome: Cancelling) -> Cancelled:
     at = outcome.cancelled_at
     if at is None:
         call = cancel_auction(outcome.auction_id, force=outcome.force)
-        at = cancelling.decided_at(await handler.services.hot.run(call))
+        at = cancelling.decided_at(await hot.run(call))
     if outcome.mirror is not None:
-        await tell_viewers(handler, outcome.mirror)
+        await tell_viewers(hot, outcome.mirror)
     return Cancelled(outcome.auction_id, at)

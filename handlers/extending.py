@@ -1,4 +1,4 @@
-"""Extending what an outage touched, in PostgreSQL and in Redis, after the use-cases of `market.outages`."""
+"""Extending what an outage touched, in PostgreSQL and in Redis, after the use-case that orders it."""
 
 from uuid import UUID
 
@@ -7,10 +7,11 @@ import structlog
 from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from handlers.base import ApiHandler
 from handlers.mirroring import tell_viewers
-from market import bidding, outages
-from store.hot import extend_auction
+from market import bidding, moderation
+from market.audit import Actor
+from store.database import Database
+from store.hot import Hot, extend_auction
 from store.records import ExtensionRecord
 
 log = structlog.get_logger()
@@ -28,18 +29,27 @@ class Extended(msgspec.Struct, frozen=True):
 
 
 async def extend_touched(
-    handler: ApiHandler, action: UUID, began_at: int, ended_at: int, by_ms: int
+    database: Database,
+    hot: Hot,
+    actor: Actor,
+    action: UUID,
+    began_at: int,
+    ended_at: int,
+    by_ms: int,
+    reason: str,
 ) -> Extended:
-    """Extend by `by_ms` all that ran at any time from `began_at` to `ended_at` (ms) and has not ended.
+    """Note the order, then extend by `by_ms` all that ran at any time from `began_at` to `ended_at` (ms) and has not
+    ended.
 
     Refuses as `outages.touched`, before anything is extended.
     """
-    touched = await handler.use(outages.touched, began_at, ended_at, by_ms)
+    times = (began_at, ended_at, by_ms)
+    touched = await database.use(moderation.order_extension, actor, action, *times, reason)
     extended: list[UUID] = []
     unreached: list[UUID] = []
     for auction in touched.neighbourhood:
         try:
-            mirror = await handler.use(bidding.extend, auction, action, by_ms)
+            mirror = await database.use(bidding.extend, auction, action, by_ms)
         except SQLAlchemyError:
             # One that fails keeps no other from its time.
             log.exception("extension_failed", auction=str(auction), action=str(action))
@@ -47,10 +57,10 @@ async def extend_touched(
             continue
         if mirror is not None:
             extended.append(auction)
-            await tell_viewers(handler, mirror)
+            await tell_viewers(hot, mirror)
     for auction in touched.live:
         try:
-            answer = await handler.services.hot.run(extend_auction(auction, action, by_ms))
+            answer = await hot.run(extend_auction(auction, action, by_ms))
         except RedisError as error:
             log.warning("extension_unknown", auction=str(auction), action=str(action), error=str(error))
             unreached.append(auction)

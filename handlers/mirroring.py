@@ -3,19 +3,19 @@
 import structlog
 from redis import RedisError
 
-from handlers.base import ApiHandler
 from market.alarms import Alarm
 from market.bidding import Mirror
 from store import mirrors
+from store.hot import Hot
 
 log = structlog.get_logger()
 
 
-async def tell_viewers(handler: ApiHandler, mirror: Mirror) -> None:
+async def tell_viewers(hot: Hot, mirror: Mirror) -> None:
     """Bring the copy in Redis up to date. What Redis does not hear, a sweep brings."""
     auction = mirror.auction
     try:
-        await handler.services.hot.run(mirrors.mirror(auction, mirror.records, mirror.seal))
+        await hot.run(mirrors.mirror(auction, mirror.records, mirror.seal))
     except RedisError as error:
         log.warning("mirror_left_to_sweep", auction=str(auction.auction_id), error=str(error))
     if isinstance(mirror.settled, Alarm):

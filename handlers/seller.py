@@ -217,7 +217,7 @@ class CancelHandler(ApiHandler):
     @operation("forbidden", "wrong_state", "closed", "has_bids")
     async def post(self, auction_id: UUID, body: Reason) -> Cancelled:
         outcome = await self.use(cancelling.by_seller, self.principal.user_id, auction_id, body.reason)
-        return await complete(self, outcome)
+        return await complete(self.services.hot, outcome)
 
 
 routes = [

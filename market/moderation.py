@@ -11,6 +11,7 @@ from market.auctions import locked, not_found
 from market.audit import Actor, Subject
 from market.cancelling import Cancelling
 from market.errors import Refusal
+from market.outages import Touched
 from market.times import clock, to_ms
 from store.models import Auction, AuctionStatus, ChatMessage, Question, Review
 
@@ -73,8 +74,8 @@ def cancel_auction(session: Session, actor: Actor, auction_id: UUID, reason: str
 
 def order_extension(
     session: Session, actor: Actor, action: UUID, began_at: int, ended_at: int, by_ms: int, reason: str
-) -> None:
-    """Note that all that an outage touched is to be extended. Refuses as `outages.touched`."""
+) -> Touched:
+    """Note that all that an outage touched is to be extended, and say what that is. Refuses as `outages.touched`."""
     touched = outages.touched(session, began_at, ended_at, by_ms)
     after = {
         "began_at": began_at,
@@ -83,6 +84,7 @@ def order_extension(
         "auctions": len(touched.live) + len(touched.neighbourhood),
     }
     audit.record(session, actor, "extend", Subject("outage", action), reason, None, after)
+    return touched
 
 
 def _set(

@@ -8,29 +8,43 @@ import getpass
 import os
 import pwd
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 import msgspec
 from redis import RedisError
 from sqlalchemy.orm import Session
 
+from handlers import cancelling, extending
 from handlers.admin.base import Reason
 from handlers.common_passwords import require_uncommon
+from handlers.extending import Extended
 from handlers.parsing import Email, NewPassword
 from handlers.passwords import Passwords
-from market import accounts, audit, sanctions, sessions
+from handlers.problems import AWAY
+from market import accounts, audit, deliveries, moderation, platform, reports, sanctions, sessions, signals
 from market.accounts import NewUser
 from market.audit import Actor, AuditView, Subject
+from market.deliveries import DeadDelivery
 from market.errors import Refusal
+from market.pages import Page
+from market.platform import Setting
+from market.reports import OpenReports
+from market.rules import Code
+from market.signals import SignalView
 from market.times import clock, to_ms
 from server.errors import Failure
 from server.settings import Settings
-from store import revocations
-from store.database import SyncDatabase
-from store.hot import SyncHot
+from store import revocations, switches
+from store.database import Database
+from store.hot import Hot
 from store.models import Role
+from store.switches import Switches
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 HOUR_MS = 3_600_000
 NAME = "Admin"
@@ -45,11 +59,8 @@ def create(settings: Settings, email: str) -> bool:
     if the address or the password is not allowed.
     """
     _check(email, Email, "This is not an e-mail address.")
-    with _transaction(settings) as session:
-        found = accounts.login_data(session, email)
-        if found is not None:
-            sanctions.set_role(session, operator(), found[0], Role.ADMIN, CREATED)
-            return True
+    if _use(settings, _promote, email):
+        return True
     password = _ask_password()
     try:
         require_uncommon(password, email, NAME)
@@ -61,61 +72,158 @@ def create(settings: Settings, email: str) -> bool:
         display_name=NAME,
         role=Role.ADMIN,
     )
-    with _transaction(settings) as session:
-        made = accounts.register(session, new, verified=True)
-        if made is None:
-            raise Failure("Somebody has registered with this address just now. Try again.")
-        subject = Subject("user", made)
-        audit.record(session, operator(), "set_role", subject, CREATED, None, {"role": Role.ADMIN})
+    _use(settings, _register, new)
     return False
 
 
-def warn(settings: Settings, email: str, reason: str) -> None:
+def _promote(session: Session, email: str) -> bool:
+    """False if nobody has this address."""
+    found = accounts.login_data(session, email)
+    if found is not None:
+        sanctions.set_role(session, operator(), found[0], Role.ADMIN, CREATED)
+    return found is not None
+
+
+def _register(session: Session, new: NewUser) -> None:
+    made = accounts.register(session, new, verified=True)
+    if made is None:
+        raise Failure("Somebody has registered with this address just now. Try again.")
+    audit.record(session, operator(), "set_role", Subject("user", made), CREATED, None, {"role": Role.ADMIN})
+
+
+def warn(settings: Settings, user: str, reason: str) -> None:
     """Warn a user."""
-    _act(settings, email, reason, sanctions.warn)
+    _act(settings, user, reason, sanctions.warn)
 
 
-def suspend(settings: Settings, email: str, hours: int, reason: str) -> None:
+def suspend(settings: Settings, user: str, hours: int, reason: str) -> None:
     """Let a user look, but neither bid nor sell, for so many hours; 0 ends it."""
 
     def use_case(session: Session, actor: Actor, user_id: UUID, reason: str) -> list[UUID]:
         until = to_ms(clock(session)) + hours * HOUR_MS if hours else None
         return sanctions.suspend(session, actor, user_id, until, reason)
 
-    _act(settings, email, reason, use_case)
+    _act(settings, user, reason, use_case)
 
 
-def ban(settings: Settings, email: str, reason: str) -> None:
+def ban(settings: Settings, user: str, reason: str) -> None:
     """End a user's sessions and refuse new ones."""
-    _act(settings, email, reason, sanctions.ban)
+    _act(settings, user, reason, sanctions.ban)
 
 
-def lift_ban(settings: Settings, email: str, reason: str) -> None:
+def lift_ban(settings: Settings, user: str, reason: str) -> None:
     """Let a banned user log in again."""
-    _act(settings, email, reason, sanctions.lift_ban)
+    _act(settings, user, reason, sanctions.lift_ban)
 
 
-def revoke_sessions(settings: Settings, email: str, reason: str) -> None:
+def revoke_sessions(settings: Settings, user: str, reason: str) -> None:
     """End a user's sessions."""
-    _act(settings, email, reason, sanctions.revoke_sessions)
+    _act(settings, user, reason, sanctions.revoke_sessions)
 
 
-def set_role(settings: Settings, email: str, role: Role, reason: str) -> None:
+def set_role(settings: Settings, user: str, role: Role, reason: str) -> None:
     """Let a user be a `role`."""
     _act(
         settings,
-        email,
+        user,
         reason,
         lambda session, actor, user_id, reason: sanctions.set_role(session, actor, user_id, role, reason),
     )
 
 
-def entries(settings: Settings, email: str | None, limit: int) -> list[AuditView]:
-    """The last entries of the audit log, about this user or about all, the newest first. Raises Failure for an unknown
-    address."""
-    with _transaction(settings) as session:
-        subject = None if email is None else str(_user_id(session, email))
-        return audit.page(session, None, subject, None, None, limit).items
+def hide(settings: Settings, auction_id: UUID, hidden: bool, reason: str) -> None:
+    """Hide an auction from all but those who take part, or show it again."""
+    _check_reason(reason)
+    _use(settings, moderation.hide_auction, operator(), auction_id, hidden, reason)
+
+
+def cancel(settings: Settings, auction_id: UUID, reason: str) -> None:
+    """Cancel an auction that is not settled yet, whatever was bid: nobody wins, and every hold goes back. The `reason`
+    is for everybody to read. Raises Failure also when Redis, which decides about a live one, is away."""
+    _check_reason(reason)
+
+    async def command(database: Database, hot: Hot) -> None:
+        outcome = await database.use(moderation.cancel_auction, operator(), auction_id, reason)
+        try:
+            await cancelling.complete(hot, outcome)
+        except RedisError as error:
+            raise Failure(
+                "Redis is away, so the auction is cancelled or not. Do this again when it is back."
+            ) from error
+        except Refusal as refusal:
+            if refusal.code != Code.CLOSED:
+                raise
+            raise Failure(
+                "The hammer fell first. Do this again in a second: until it is settled, a sale is called off."
+            ) from refusal
+
+    _run(settings, command)
+
+
+def extend(
+    settings: Settings, action: UUID, began_at: int, ended_at: int, by_ms: int, reason: str
+) -> Extended:
+    """Extend by `by_ms` all that ran at any time of an outage (ms) and has not ended: once for each `action`, also if
+    that is asked again."""
+    _check_reason(reason)
+    return _run(
+        settings,
+        lambda database, hot: extending.extend_touched(
+            database, hot, operator(), action, began_at, ended_at, by_ms, reason
+        ),
+    )
+
+
+def read_switches(settings: Settings) -> Switches:
+    """What is switched on."""
+    return _use(settings, platform.get, Switches).value
+
+
+def set_switch(settings: Settings, name: str, on: bool, reason: str) -> None:
+    """Switch one function of the platform on or off, in every process. Raises Failure for a name that is none."""
+    _check_reason(reason)
+    if name not in Switches.__struct_fields__:
+        raise Failure(f"There is no switch {name!r}: choose one of {', '.join(Switches.__struct_fields__)}.")
+
+    def use_case(session: Session) -> Setting[Switches]:
+        before = platform.get(session, Switches)
+        value = msgspec.structs.replace(before.value, **{name: on})
+        return platform.put(session, operator(), value, before.version, reason)
+
+    async def command(database: Database, hot: Hot) -> None:
+        changed = await database.use(use_case)
+        try:
+            await hot.run(switches.put(changed.version, changed.value))
+        except RedisError as error:
+            raise Failure("It is done. Redis is away; live auctions obey when it is back.") from error
+
+    _run(settings, command)
+
+
+def open_reports(settings: Settings, limit: int) -> list[OpenReports]:
+    """What users have reported and nobody has looked at, the longest waiting first."""
+    return _use(settings, reports.queue, None, limit).items
+
+
+def open_signals(settings: Settings, limit: int) -> list[SignalView]:
+    """What looks like fraud and nobody has looked at, the last found first."""
+    return _use(settings, signals.page, False, None, None, limit).items
+
+
+def dead_deliveries(settings: Settings, limit: int) -> list[DeadDelivery]:
+    """Notifications that could not be sent and are not tried any more, the newest first."""
+    return _use(settings, deliveries.dead, None, limit).items
+
+
+def entries(settings: Settings, about: str | None, limit: int) -> list[AuditView]:
+    """The last entries of the audit log, all or about a user (by e-mail address) or something else (by id or name), the
+    newest first. Raises Failure for an unknown address."""
+
+    def use_case(session: Session) -> Page[AuditView]:
+        subject = str(_user_id(session, about)) if about is not None and "@" in about else about
+        return audit.page(session, None, subject, None, None, limit)
+
+    return _use(settings, use_case).items
 
 
 def operator() -> Actor:
@@ -129,39 +237,56 @@ def operator() -> Actor:
 
 def _act(
     settings: Settings,
-    email: str,
+    user: str,
     reason: str,
     use_case: Callable[[Session, Actor, UUID, str], list[UUID] | None],
 ) -> None:
-    """Act on a user as the operator; the open sockets of sessions that end close at once. Raises Failure for an unknown
-    address, a reason that is none, and what is refused."""
-    _check(reason, Reason, "The reason must have 1 to 500 characters on one line.")
-    with _transaction(settings) as session:
-        revoked = use_case(session, operator(), _user_id(session, email), reason)
-    if not revoked:
-        return
-    hot = SyncHot.connect(settings.redis_url)
-    try:
-        revocations.publish_from_task(hot, revoked)
-    except RedisError as error:
-        raise Failure("It is done. Redis is away; the sockets will close when it is back.") from error
-    finally:
-        hot.client.close()
-    with _transaction(settings) as session:
-        sessions.told(session, revoked)
+    """Act on a user, by e-mail address or id, as the operator; the open sockets of sessions that end close at once.
+    Raises Failure for an unknown user, a reason that is none, and what is refused."""
+    _check_reason(reason)
+
+    async def command(database: Database, hot: Hot) -> None:
+        revoked = await database.use(
+            lambda session: use_case(session, operator(), _user_id(session, user), reason)
+        )
+        if not revoked:
+            return
+        try:
+            await revocations.publish(hot, revoked)
+        except RedisError as error:
+            raise Failure("It is done. Redis is away; the sockets will close when it is back.") from error
+        await database.use(sessions.told, revoked)
+
+    _run(settings, command)
 
 
-@contextmanager
-def _transaction(settings: Settings) -> Iterator[Session]:
-    """Refusals become Failures."""
-    database = SyncDatabase(settings.database_url)
+def _use(
+    settings: Settings, use_case: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """`_run` a use-case alone."""
+    return _run(settings, lambda database, _: database.use(use_case, *args, **kwargs))
+
+
+def _run(settings: Settings, command: Callable[[Database, Hot], Coroutine[Any, Any, T]]) -> T:
+    """Run it with connections of its own. Raises Failure for what is refused, and for a server that is away."""
+
+    async def connected() -> T:
+        hot = Hot.connect(settings.redis_url)
+        database = Database(settings.database_url, hot)
+        try:
+            return await command(database, hot)
+        finally:
+            await database.dispose()
+            await hot.close()
+
     try:
-        with database.transaction() as session:
-            yield session
+        return asyncio.run(connected())
     except Refusal as refusal:
         raise Failure(refusal.detail) from refusal
-    finally:
-        database.dispose()
+    except AWAY as error:
+        raise Failure(
+            "A server is away: `./neighborbid status` says which. Then look whether it was done, and try again."
+        ) from error
 
 
 def _ask_password() -> str:
@@ -175,11 +300,18 @@ def _ask_password() -> str:
     return password
 
 
-def _user_id(session: Session, email: str) -> UUID:
-    found = accounts.login_data(session, email)
+def _user_id(session: Session, user: str) -> UUID:
+    """Whose e-mail address it is; an id stays what it is."""
+    with suppress(ValueError):
+        return UUID(user)
+    found = accounts.login_data(session, user)
     if found is None:
         raise Failure("Nobody has this e-mail address.")
     return found[0]
+
+
+def _check_reason(reason: str) -> None:
+    _check(reason, Reason, "The reason must have 1 to 500 characters on one line.")
 
 
 def _check(value: str, kind: object, problem: str) -> None:

@@ -6,6 +6,9 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
+
+import structlog
 
 from server import settings, testing
 from server.control import Supervisor
@@ -54,7 +57,9 @@ def main() -> int:
                 account = "the account that was there, with its password" if existed else "a new account"
                 say(f"{arguments.email} is an administrator now: {account}.")
             case "admin":
-                administer(loaded, arguments)
+                from server import admin_commands
+
+                admin_commands.administer(loaded, arguments, say)
             case "load-regions":
                 from server.regions import SHIPPED, load
 
@@ -98,9 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     admin.add_argument("email", help="what the administrator logs in with")
     _add_actions(
-        commands.add_parser(
-            "admin", help="act on a user as an administrator; the audit log keeps who, what and why"
-        )
+        commands.add_parser("admin", help="act as an administrator; the audit log keeps who, what and why")
     )
     commands.add_parser(
         "demo",
@@ -124,53 +127,64 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
         "role": "give a user a role, or take it",
     }.items():
         action = actions.add_parser(name, help=what)
-        action.add_argument("email", help="what the user logs in with")
+        action.add_argument("user", help="the e-mail address, or the id")
         if name == "suspend":
             action.add_argument("hours", type=int, help="0 ends it")
         elif name == "role":
             action.add_argument("role", choices=["user", "moderator", "admin"])
-        action.add_argument("reason", help="why, for the audit log")
-    log = actions.add_parser("audit", help="show the latest entries of the audit log")
-    log.add_argument("email", nargs="?", help="only those about this user")
-    log.add_argument("-n", dest="limit", type=int, default=20, help="how many at most (20; up to 100)")
+        _add_reason(action)
+    for name, what in {
+        "hide": "hide an auction from all but those who take part; it runs on",
+        "unhide": "show an auction again",
+        "cancel": "cancel an auction whatever was bid; every hold goes back, and everybody reads the reason",
+    }.items():
+        action = actions.add_parser(name, help=what)
+        action.add_argument("auction", type=UUID, help="its id")
+        _add_reason(action)
+    extend = actions.add_parser("extend", help="let all that an outage touched end later")
+    extend.add_argument(
+        "began_at", type=_time, help="when it began, such as 2026-05-31T23:05; UTC unless it says"
+    )
+    extend.add_argument("ended_at", type=_time, help="when it ended")
+    extend.add_argument("minutes", type=int, help="how much later; to 1440")
+    _add_reason(extend)
+    extend.add_argument(
+        "--action",
+        dest="order",
+        type=UUID,
+        metavar="ID",
+        help="go on with this one, which extends nothing twice",
+    )
+    actions.add_parser("switches", help="show what is switched on")
+    switch = actions.add_parser(
+        "switch", help="switch a function of the platform on or off, everywhere at once"
+    )
+    switch.add_argument("name", help="one of `switches`")
+    switch.add_argument("position", choices=["on", "off"])
+    _add_reason(switch)
+    for name, what in {
+        "reports": "show what users have reported and nobody has looked at, the longest waiting first",
+        "signals": "show what looks like fraud and nobody has looked at, the last found first",
+        "dead-deliveries": "show the notifications that were given up, the newest first",
+        "audit": "show the latest entries of the audit log",
+    }.items():
+        action = actions.add_parser(name, help=what)
+        if name == "audit":
+            action.add_argument("about", nargs="?", help="only those about this e-mail address, id or name")
+        action.add_argument("-n", dest="limit", type=int, default=20, help="how many at most (20; up to 100)")
 
 
-def administer(settings: Settings, arguments: argparse.Namespace) -> None:
-    """Does what `admin` is asked for. Raises Failure."""
-    from server import admin
-    from store.models import Role
+def _add_reason(action: argparse.ArgumentParser) -> None:
+    action.add_argument("reason", help="why, for the audit log")
 
-    email = arguments.email
-    match arguments.action:
-        case "warn":
-            admin.warn(settings, email, arguments.reason)
-            say(f"{email} is warned.")
-        case "suspend":
-            admin.suspend(settings, email, arguments.hours, arguments.reason)
-            until = (
-                f"for {arguments.hours} hours; all sessions have ended" if arguments.hours else "no longer"
-            )
-            say(f"{email} is suspended {until}.")
-        case "ban":
-            admin.ban(settings, email, arguments.reason)
-            say(f"{email} is banned; all sessions have ended.")
-        case "unban":
-            admin.lift_ban(settings, email, arguments.reason)
-            say(f"{email} may log in again.")
-        case "revoke-sessions":
-            admin.revoke_sessions(settings, email, arguments.reason)
-            say(f"All sessions of {email} have ended.")
-        case "role":
-            admin.set_role(settings, email, Role(arguments.role), arguments.reason)
-            say(f"{email} has the role {arguments.role} now.")
-        case "audit":
-            for entry in admin.entries(settings, email, arguments.limit):
-                at = datetime.fromtimestamp(entry.at / 1000, UTC).isoformat(" ", "seconds")
-                who = entry.operator or f"{entry.actor_name} ({entry.actor_id})"
-                changed = "" if entry.after is None else f" {entry.before} -> {entry.after}"
-                say(
-                    f"{at} {who}: {entry.action} {entry.subject_kind} {entry.subject_id}: {entry.reason}{changed}"
-                )
+
+def _time(text: str) -> datetime:
+    """ISO 8601; UTC unless it names another zone."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 2026-05-31T23:05") from error
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def status(settings: Settings) -> int:
@@ -204,4 +218,6 @@ def check_config(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
+    # What a command shows may be read by another one: warnings go beside it.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     sys.exit(main())

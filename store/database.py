@@ -4,19 +4,24 @@ Every connection here acts as the role `neighborbid_app`, which may not change o
 delete an auction that was published. Migrations connect as the owner instead.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 import psycopg
+import structlog
 from sqlalchemy import URL, CollectionAggregate, Uuid, any_, cast, create_engine, event, make_url
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction, sessionmaker
 
 from store.hot import Hot, SyncHot
 from store.pushes import Told, publish, publish_sync
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 APP_ROLE = "neighborbid_app"
 
@@ -31,6 +36,8 @@ IDLE_TIMEOUT_MS = 15_000
 write-back of all."""
 CONTENTION = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 """Why PostgreSQL breaks a transaction off that may well succeed when tried again."""
+MAX_TRIES = 4
+"""Of such a transaction."""
 
 _DEAD_PEER = {
     "keepalives_idle": 10,
@@ -39,6 +46,8 @@ _DEAD_PEER = {
     "tcp_user_timeout": 20_000,
 }
 """A server that is gone without a word is noticed within half a minute."""
+
+log = structlog.get_logger()
 
 
 def psycopg_url(url: str) -> URL:
@@ -111,6 +120,24 @@ class Database:
             yield session
         if self._hot is not None:
             await publish(self._hot, told_after_commit(session))
+
+    async def use(
+        self, use_case: Callable[Concatenate[Session, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Run a use-case in a transaction of its own, committed on return.
+
+        One that PostgreSQL has broken off for another one's sake, which changes nothing, is tried again.
+        """
+        tries = 1
+        while True:
+            try:
+                async with self.transaction() as session:
+                    return await session.run_sync(use_case, *args, **kwargs)
+            except OperationalError as error:
+                if tries == MAX_TRIES or not isinstance(error.orig, CONTENTION):
+                    raise
+                log.warning("transaction_tried_again", error=type(error.orig).__name__)
+                tries += 1
 
     async def dispose(self) -> None:
         """Close every connection."""

@@ -35,7 +35,7 @@ class AdminCancelHandler(AdminHandler):
     @operation("wrong_state", "closed", "unavailable", "balance_too_large", role=Role.MODERATOR)
     async def post(self, auction_id: UUID, body: Reasoned) -> Cancelled:
         outcome = await self.use(moderation.cancel_auction, self.actor, auction_id, body.reason)
-        return await cancelling.complete(self, outcome)
+        return await cancelling.complete(self.services.hot, outcome)
 
 
 class OutagesHandler(AdminHandler):
@@ -44,8 +44,9 @@ class OutagesHandler(AdminHandler):
     @operation("invalid_time", role=Role.ADMIN)
     async def post(self, body: Outage) -> Extended:
         times = (body.began_at, body.ended_at, body.by_ms)
-        await self.use(moderation.order_extension, self.actor, body.action, *times, body.reason)
-        return await extending.extend_touched(self, body.action, *times)
+        return await extending.extend_touched(
+            self.services.database, self.services.hot, self.actor, body.action, *times, body.reason
+        )
 
 
 routes = [

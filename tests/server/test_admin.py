@@ -3,29 +3,29 @@
 import io
 import os
 import pwd
-from dataclasses import dataclass, replace
-from uuid import UUID
+import re
+from dataclasses import replace
 
+import msgspec
 import pytest
 import redis
 from argon2 import PasswordHasher
 
 from market import accounts, sessions
 from market.errors import Refusal
-from market.sessions import Lifetime, RefreshToken
-from server import admin, cli
+from server import admin
 from server.errors import Failure
-from server.settings import Settings
+from server.settings import REPO, Settings
 from store.database import SyncDatabase
+from store.hot import SyncHot
 from store.ids import new_id
 from store.models import Role
-from store.vault import Vault
+from store.pushes import channel_of
 from tests.database import NO_PASSWORD, make_user
+from tests.server.conftest import WHY, Night
 
 PASSWORD = "correct horse"
-WHY = "A reason"
-LIFETIME = Lifetime(60, 60)
-VAULT = Vault({"test": bytes(32)})
+OPERATIONS = (REPO / "docs" / "operations.md").read_text()
 
 
 def create(
@@ -103,51 +103,6 @@ def test_what_nobody_could_log_in_with_is_refused(
         create(settings, database_url, monkeypatch, email, password)
 
 
-@dataclass(frozen=True)
-class Night:
-    """An operator at the machine, and a user."""
-
-    settings: Settings
-    database: SyncDatabase
-    user_id: UUID
-    email: str
-
-    def noted(self) -> list[tuple[str, str | None, str]]:
-        """What the audit log says of the user: action, operator and reason, the newest first."""
-        return [
-            (entry.action, entry.operator, entry.reason)
-            for entry in admin.entries(self.settings, self.email, 100)
-        ]
-
-    def open_session(self) -> UUID:
-        with self.database.transaction() as session:
-            return sessions.open_session(session, self.user_id, RefreshToken.new(), LIFETIME)
-
-    def log_in(self) -> None:
-        with self.database.transaction() as session:
-            sessions.log_in(session, VAULT, self.user_id, NO_PASSWORD, None, RefreshToken.new(), LIFETIME)
-
-    def is_open(self, session_id: UUID) -> bool:
-        with self.database.transaction() as session:
-            return sessions.authenticate(session, session_id, self.user_id) is not None
-
-
-@pytest.fixture
-def night(
-    settings: Settings,
-    database_url: str,
-    redis_url: str,
-    sync_database: SyncDatabase,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Night:
-    monkeypatch.setenv("SUDO_USER", "olga")
-    with sync_database.transaction() as session:
-        user_id = make_user(session)
-        email = accounts.profile(session, user_id).email
-    here = replace(settings, database_url=database_url, redis_url=redis_url)
-    return Night(here, sync_database, user_id, email)
-
-
 def test_a_ban_ends_all_sessions_tells_the_sockets_and_can_be_lifted(night: Night, redis_url: str) -> None:
     gone = night.open_session()
     for _ in range(2):
@@ -187,6 +142,17 @@ def test_roles_warnings_and_sessions_are_the_operators_too(night: Night) -> None
     with night.database.transaction() as session:
         assert accounts.profile(session, night.user_id).role is Role.MODERATOR
     assert [action for action, *_ in night.noted()] == ["revoke_sessions", "warn", "set_role"]
+
+
+def test_who_is_warned_hears_it_on_open_sockets(night: Night, sync_hot: SyncHot) -> None:
+    pubsub = sync_hot.client.pubsub()
+    pubsub.ssubscribe(channel_of(night.user_id))
+    assert pubsub.get_message(timeout=5)
+    admin.warn(night.settings, night.email, WHY)
+    message = pubsub.get_message(timeout=5)
+    pubsub.close()
+    assert message is not None
+    assert msgspec.json.decode(message["data"])["event"] == "warning"
 
 
 def test_what_the_operator_gets_wrong_is_said_and_changes_nothing(night: Night) -> None:
@@ -234,15 +200,7 @@ def test_an_administrator_who_is_made_is_in_the_audit_log(
     assert (again.before, again.after) == ({"role": "admin"}, {"role": "admin"})
 
 
-def test_the_commands_say_what_was_done(
-    night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("server.settings.load_or_exit", lambda: night.settings)
-
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr("sys.argv", ["neighborbid", "admin", *arguments])
-        return cli.main()
-
+def test_the_commands_say_what_was_done(night: Night) -> None:
     commands = [
         ("warn",),
         ("suspend", "2"),
@@ -253,12 +211,31 @@ def test_the_commands_say_what_was_done(
         ("role", "moderator"),
     ]
     for name, *options in commands:
-        assert run(name, night.email, *options, WHY) == 0
-        assert night.email in capsys.readouterr().out
-    assert run("audit", night.email, "-n", "2") == 0
-    newest, older = capsys.readouterr().out.splitlines()
+        assert night.email in night.said(name, night.email, *options, WHY)
+    newest, older = night.said("audit", night.email, "-n", "2").splitlines()
     assert "olga: set_role user" in newest
     assert "{'role': 'user'} -> {'role': 'moderator'}" in newest
     assert "olga: revoke_sessions user" in older
-    assert run("ban", "nobody@example.org", WHY) == 1
-    assert "Nobody has this e-mail address." in capsys.readouterr().err
+    assert "Nobody has this e-mail address." in night.failed("ban", "nobody@example.org", WHY)
+
+
+def test_every_action_is_documented_and_nothing_else(night: Night) -> None:
+    with pytest.raises(SystemExit):
+        night.said("--help")
+    offered = re.findall(r"^    ([a-z-]+)", night.capsys.readouterr().out, re.MULTILINE)
+    [table] = re.findall(r"^\| `\./neighborbid admin …` .*\n((?:\|.*\n)+)", OPERATIONS, re.MULTILINE)
+    cells = [row.replace(r"\|", "/").split("|")[1] for row in table.splitlines()[1:]]
+    documented = [name for cell in cells for name in re.findall(r"`([a-z-]+)[ `]", cell)]
+    assert sorted(documented) == sorted(offered)
+
+
+def test_a_user_may_be_named_by_the_id_that_the_lists_show(night: Night) -> None:
+    night.said("warn", str(night.user_id), WHY)
+    assert night.noted() == night.noted(night.user_id) == [("warn", "olga", WHY)]
+    assert "There is no such user." in night.failed("warn", str(new_id()), WHY)
+
+
+def test_while_postgresql_is_away_one_sentence_says_so(night: Night) -> None:
+    away = replace(night.settings, database_url="postgresql://127.0.0.1:1/nothing")
+    with pytest.raises(Failure, match="A server is away: "):
+        admin.warn(away, night.email, WHY)

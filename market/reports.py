@@ -1,11 +1,12 @@
 """What users want moderators to look at, and what moderators say to it."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from market import audit, orders
 from market.audit import Actor, Subject
@@ -174,9 +175,11 @@ def about(session: Session, report_id: UUID, cursor: str | None, limit: int) -> 
 def resolve(session: Session, actor: Actor, report_id: UUID, outcome: ReportOutcome, reason: str) -> Resolved:
     """Say what becomes of all open reports about the thing that this one is about.
 
-    Refuses with `not_found`, or `wrong_state` if none is open (any more).
+    Refuses with `not_found`, `forbidden` (the thing is the actor's own), or `wrong_state` if none is open (any more).
     """
     report = _found(session, report_id)
+    thing, owner = _OWNERS[ReportKind(report.kind)]
+    audit.require_impartial(actor, session.scalar(select(owner).where(thing == report.subject_id)))
     resolved = session.scalars(
         update(Report)
         .where(
@@ -194,6 +197,15 @@ def resolve(session: Session, actor: Actor, report_id: UUID, outcome: ReportOutc
     subject = Subject(report.kind, report.subject_id)
     audit.record(session, actor, "resolve_reports", subject, reason, None, changed)
     return Resolved(report_id, outcome, len(resolved))
+
+
+_OWNERS: Mapping[ReportKind, tuple[InstrumentedAttribute[UUID], InstrumentedAttribute[UUID]]] = {
+    ReportKind.AUCTION: (Auction.id, Auction.seller_id),
+    ReportKind.MESSAGE: (ChatMessage.id, ChatMessage.sender_id),
+    ReportKind.QUESTION: (Question.id, Question.asker_id),
+    ReportKind.USER: (User.id, User.id),
+}
+"""The id of what is reported, and whose it is."""
 
 
 def _found(session: Session, report_id: UUID) -> Report:

@@ -112,11 +112,12 @@ def page(
 
 
 def review(session: Session, actor: Actor, signal_id: UUID, reason: str) -> SignalView:
-    """Note that somebody has looked at it, and what came of it. Refuses with `not_found`, or with `wrong_state` if
-    somebody has before."""
+    """Note that somebody has looked at it, and what came of it. Refuses with `not_found`, with `forbidden` whoever it
+    is about, or with `wrong_state` if somebody has before."""
     signal = session.get(Signal, signal_id, populate_existing=True, with_for_update={"key_share": True})
     if signal is None:
         raise Refusal("not_found", "There is no such signal.")
+    audit.require_impartial(actor, signal.user_id, signal.other_id)
     if signal.reviewed_at is not None:
         raise Refusal("wrong_state", "Somebody has reviewed this before.")
     signal.reviewed_at = clock(session)

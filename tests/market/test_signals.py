@@ -194,6 +194,9 @@ def test_a_signal_is_reviewed_once_and_does_not_come_back(db_session: Session) -
     )
     assert (first.reviewed_at, first.reviewer_id, first.auction_id) == (None, None, None)
 
+    for involved in (bidder, seller):
+        with pytest.raises(Refusal, match="forbidden"):
+            signals.review(db_session, Actor(involved, Role.ADMIN), first.id, "Nothing")
     reviewed = signals.review(db_session, moderator, first.id, "A fan")
 
     assert reviewed.reviewed_at is not None

@@ -122,7 +122,7 @@ class Realtime:
     async def _share_figures(self) -> None:
         live = self._live
         late, live.late_rejections = live.late_rejections, 0
-        await figures.share(live.hot, self._process_name, len(live.hub.viewers), late, live.clock.now())
+        await figures.share(live.hot, self._process_name, live.hub.watching, late, live.clock.now())
 
     async def _watch_write_back(self) -> None:
         """Nobody else would notice that accepted bids do not reach PostgreSQL any more."""

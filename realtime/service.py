@@ -116,7 +116,7 @@ class Realtime:
         self._live.hub.sweep()
 
     async def _read_switches(self) -> None:
-        """While Redis does not know them, what was known last holds."""
+        """While Redis does not know them, what was known last holds; a process that never knew takes no bids."""
         self._live.switches = await switches.read(self._live.hot) or self._live.switches
 
     async def _share_figures(self) -> None:

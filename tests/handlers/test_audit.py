@@ -12,7 +12,17 @@ from market.audit import Actor
 from market.categories import OTHER
 from market.times import clock, to_ms
 from store.database import SyncDatabase
-from store.models import Category, Direction, Region, ReportKind, ReportReason, Review, Role, Signal, SignalKind
+from store.models import (
+    Category,
+    Direction,
+    Region,
+    ReportKind,
+    ReportReason,
+    Review,
+    Role,
+    Signal,
+    SignalKind,
+)
 from tests.database import make_neighbourhood_auction, make_order, make_user
 from tests.handlers.conftest import People
 from tests.handlers.test_admin import OPERATIONS

@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from market import paddles, signals
@@ -25,6 +25,7 @@ from store.models import (
     User,
 )
 from tests.database import make_funded_user, make_order, make_published_auction, make_user
+from tests.market.test_search_plans import Plans, nodes
 
 LIMIT = 1_000
 MINUTE = timedelta(minutes=1)
@@ -239,6 +240,14 @@ def test_a_signal_is_reviewed_once_and_does_not_come_back(db_session: Session) -
         signals.page(db_session, False, None, "no cursor", 10)
     [entry] = db_session.scalars(select(AuditEntry).where(AuditEntry.actor_id == moderator.user_id))
     assert (entry.action, entry.subject_id, entry.reason) == ("review_signal", str(first.id), "A fan")
+
+
+def test_signals_are_looked_for_by_indexes(db_session: Session) -> None:
+    db_session.execute(text("SET LOCAL enable_seqscan = off"))
+    with Plans(db_session) as explained:
+        signals.find(db_session)
+    used = {node.get("Index Name") for plan in explained.plans for node in nodes(plan)}
+    assert {"ix_paddles_updated_at", "ix_log_in_traces_device_hash_user_id"} <= used
 
 
 def test_what_was_reviewed_takes_no_others_place(

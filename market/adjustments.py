@@ -2,6 +2,9 @@
 
 The other side is the payment provider's account, the world outside. An adjustment that nobody confirms expires. Nobody
 proposes or confirms one of the own wallet. All of it is in the audit log, as actions upon the user.
+
+An admin can make admins of accounts of the own. So the two must not have their role from each other or from the same
+admin: each from the operator, or from admins who have theirs from the operator.
 """
 
 from datetime import datetime
@@ -66,8 +69,8 @@ def confirm(session: Session, admin_id: UUID, adjustment_id: UUID, reason: str) 
     if adjustment.state == AdjustmentState.CONFIRMED:
         return _get(session, adjustment_id)
     _require_pending(session, adjustment)
-    if adjustment.proposer_id == admin_id:
-        raise Refusal("own_proposal", "Another admin must confirm it.")
+    if _line(session, adjustment.proposer_id) & _line(session, admin_id):
+        raise Refusal("own_proposal", "Another admin must confirm it, whose role is not from the same one.")
     _require_anothers(adjustment.user_id, admin_id)
     _keep(session, adjustment.user_id)
     _decide(session, admin_id, adjustment, AdjustmentState.CONFIRMED, "confirm_adjustment", reason)
@@ -107,6 +110,16 @@ def _keep(session: Session, user_id: UUID) -> None:
 def _require_anothers(user_id: UUID, admin_id: UUID) -> None:
     if user_id == admin_id:
         raise Refusal("forbidden", "Nobody moves the own money.")
+
+
+def _line(session: Session, admin_id: UUID) -> set[UUID]:
+    """An admin, who has made that one an admin, who has made that one, and so on."""
+    line: set[UUID] = set()
+    next_id: UUID | None = admin_id
+    while next_id is not None and next_id not in line:
+        line.add(next_id)
+        next_id = audit.giver_of_role(session, next_id, Role.ADMIN)
+    return line
 
 
 def _locked(session: Session, adjustment_id: UUID) -> Adjustment:

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from market.errors import Refusal
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
 from store.models import AuditEntry, Role, User
@@ -43,6 +44,12 @@ class AuditView(msgspec.Struct, frozen=True):
     at: int
 
 
+def require_impartial(actor: Actor, *involved: UUID | None) -> None:
+    """Refuses with `forbidden` whoever would act in an own matter."""
+    if actor.user_id is not None and actor.user_id in involved:
+        raise Refusal("forbidden", "Somebody else must do this: you are involved.")
+
+
 def record(
     session: Session,
     actor: Actor,
@@ -67,6 +74,21 @@ def record(
         )
     )
     session.flush()
+
+
+def giver_of_role(session: Session, user_id: UUID, role: Role) -> UUID | None:
+    """Who has made the user this last; None if it was the operator."""
+    return session.scalar(
+        select(AuditEntry.actor_id)
+        .where(
+            AuditEntry.subject_id == str(user_id),
+            AuditEntry.action == "set_role",
+            AuditEntry.after["role"].astext == role,
+            AuditEntry.before["role"].astext.is_distinct_from(role),
+        )
+        .order_by(AuditEntry.id.desc())
+        .limit(1)
+    )
 
 
 def page(

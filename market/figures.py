@@ -17,7 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from market import ledger
 from market.errors import Refusal
 from market.times import clock, from_ms, to_ms
-from store.models import Auction, Bid, Figure, Mail, NotificationDelivery, Order
+from store.models import Auction, AuctionStatus, Bid, Figure, Mail, NotificationDelivery, Order
 
 KEEP = timedelta(days=30)
 """How long samples are kept."""
@@ -25,6 +25,10 @@ MAX_POINTS = 1_500
 """Of a series."""
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
+FRESH = 3 * MINUTE
+"""An older sample is not what is now: nobody measures any more."""
+OVERDUE = timedelta(seconds=10)
+"""What is not sealed so long after its end is late. The seal of a live auction comes here a second later."""
 
 
 class Name(StrEnum):
@@ -40,8 +44,8 @@ class Name(StrEnum):
     """Accepted bids."""
     LATENESS = "lateness"
     """The longest time from the end of an auction to its seal, in ms."""
-    SOCKETS = "sockets"
-    """Open live sockets, at the most."""
+    VIEWERS = "viewers"
+    """Live sockets that watch an auction, at the most."""
     WRITE_BACK_LAG = "write_back_lag"
     """The longest time since a successful write-back, in ms."""
     LATE_REJECTIONS = "late_rejections"
@@ -74,7 +78,7 @@ _COUNTED: Mapping[Name, tuple[InstrumentedAttribute[Any], ColumnElement[Any]]] =
 """What tables know: of when, and what of it."""
 
 _SAMPLED: Mapping[Name, Function[Any]] = {
-    Name.SOCKETS: func.max(Figure.value),
+    Name.VIEWERS: func.max(Figure.value),
     Name.WRITE_BACK_LAG: func.max(Figure.value),
     Name.LATE_REJECTIONS: func.sum(Figure.value),
     Name.NOTIFICATION_BACKLOG: func.max(Figure.value),
@@ -84,9 +88,9 @@ _SAMPLED: Mapping[Name, Function[Any]] = {
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """The figures at `at` (ms), as in `Name`: of the last 24 hours; `bids_per_minute` of the last minute; `sockets`,
-    `write_back_lag` and `notification_backlog` of the last sample, None without one in the last 24 hours. `conversion`
-    is None when nothing has ended, `lateness` too."""
+    """The figures at `at` (ms), as in `Name`: of the last 24 hours; `bids_per_minute` of the last minute; `viewers`,
+    `write_back_lag` and `notification_backlog` of the last sample, None unless that is `FRESH`. `conversion` is None
+    when nothing has ended, `lateness` too; auctions that are `OVERDUE` count for that as if they ended now."""
 
     at: int
     sales: int
@@ -95,7 +99,7 @@ class Figures(msgspec.Struct, frozen=True):
     lateness: int | None
     bids_per_minute: int
     late_rejections: int
-    sockets: int | None
+    viewers: int | None
     write_back_lag: int | None
     notification_backlog: int | None
     ledger_sum: int
@@ -123,11 +127,18 @@ def now(session: Session) -> Figures:
     last = dict(
         session.execute(
             select(Figure.name, Figure.value)
-            .where(Figure.at > at - DAY)
+            .where(Figure.at > at - FRESH)
             .ext(distinct_on(Figure.name))
             .order_by(Figure.name, Figure.at.desc())
         ).all()
     )
+    overdue = select(func.min(Auction.ends_at)).where(
+        Auction.status == AuctionStatus.PUBLISHED, Auction.ends_at < at - OVERDUE
+    )
+    longest_overdue = session.scalar(overdue)
+    lateness = day[Name.LATENESS]
+    if longest_overdue is not None:
+        lateness = max(lateness or 0, to_ms(at) - to_ms(longest_overdue))
     late = select(_whole(_SAMPLED[Name.LATE_REJECTIONS])).where(
         Figure.name == Name.LATE_REJECTIONS, Figure.at > at - DAY
     )
@@ -136,10 +147,10 @@ def now(session: Session) -> Figures:
         sales=day[Name.SALES] or 0,
         sales_amount=day[Name.SALES_AMOUNT] or 0,
         conversion=day[Name.CONVERSION],
-        lateness=day[Name.LATENESS],
+        lateness=lateness,
         bids_per_minute=session.scalar(_counted(Name.BIDS).where(Bid.at > at - MINUTE)) or 0,
         late_rejections=session.scalar(late) or 0,
-        sockets=last.get(Name.SOCKETS),
+        viewers=last.get(Name.VIEWERS),
         write_back_lag=last.get(Name.WRITE_BACK_LAG),
         notification_backlog=last.get(Name.NOTIFICATION_BACKLOG),
         ledger_sum=ledger.trial_balance(session),
@@ -169,8 +180,9 @@ def series(session: Session, name: Name, since: int, until: int, step: Step) -> 
     return Series(name, step, [Point(to_ms(begin), value) for begin, value in rows])
 
 
-def sample(session: Session, sockets: int, write_back_lag: int, late_rejections: int) -> None:
-    """Keep what was measured at this moment, together with what PostgreSQL knows of it."""
+def sample(session: Session, viewers: int, write_back_lag: int | None, late_rejections: int) -> None:
+    """Keep what was measured at this moment, together with what PostgreSQL knows of it. Nothing is kept of what is
+    None, unknown."""
     waiting = [
         session.scalars(
             select(func.count()).where(
@@ -180,7 +192,7 @@ def sample(session: Session, sockets: int, write_back_lag: int, late_rejections:
         for table in (Mail, NotificationDelivery)
     ]
     values = {
-        Name.SOCKETS: sockets,
+        Name.VIEWERS: viewers,
         Name.WRITE_BACK_LAG: write_back_lag,
         Name.LATE_REJECTIONS: late_rejections,
         Name.NOTIFICATION_BACKLOG: sum(waiting),
@@ -188,7 +200,8 @@ def sample(session: Session, sockets: int, write_back_lag: int, late_rejections:
     }
     at = clock(session)
     session.execute(
-        insert(Figure), [{"name": name, "at": at, "value": value} for name, value in values.items()]
+        insert(Figure),
+        [{"name": name, "at": at, "value": value} for name, value in values.items() if value is not None],
     )
 
 

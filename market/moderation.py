@@ -1,9 +1,13 @@
 """What moderators hide and show again: auctions, reviews, messages, questions. Nothing is deleted. And what those with
-a role do to auctions that run: cancel one, give back the time that an outage took."""
+a role do to auctions that run: cancel one, give back the time that an outage took.
+
+Nobody does so in an own matter: where the actor is involved, all of it but the last refuses with `forbidden`.
+"""
 
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from market import audit, cancelling, outages, trust
@@ -13,7 +17,7 @@ from market.cancelling import Cancelling
 from market.errors import Refusal
 from market.outages import Touched
 from market.times import clock, to_ms
-from store.models import Auction, AuctionStatus, ChatMessage, Question, Review
+from store.models import Auction, AuctionStatus, ChatMessage, Order, Paddle, Question, Review
 
 
 class Visibility(msgspec.Struct, frozen=True):
@@ -31,6 +35,7 @@ def hide_auction(session: Session, actor: Actor, auction_id: UUID, hidden: bool,
     auction = locked(session, auction_id)
     if auction.status == AuctionStatus.DRAFT:
         raise not_found()
+    _require_outsider(session, actor, auction)
     return _set(session, actor, auction, hidden, reason)
 
 
@@ -39,6 +44,7 @@ def hide_review(session: Session, actor: Actor, review_id: UUID, hidden: bool, r
     review = session.get(Review, review_id, populate_existing=True, with_for_update={"key_share": True})
     if review is None:
         raise _not_found()
+    audit.require_impartial(actor, review.author_id, review.subject_id)
     if hidden and review.counted:
         # Shown again, the sweep counts it again.
         review.counted = False
@@ -49,9 +55,13 @@ def hide_review(session: Session, actor: Actor, review_id: UUID, hidden: bool, r
 
 def hide_message(session: Session, actor: Actor, message_id: UUID, hidden: bool, reason: str) -> Visibility:
     """Hide what somebody wrote to the other side of an order, or show it again. Refuses with `not_found`."""
-    message = session.get(ChatMessage, message_id, populate_existing=True)
+    message = session.get(
+        ChatMessage, message_id, populate_existing=True, with_for_update={"key_share": True}
+    )
     if message is None:
         raise _not_found()
+    order = session.get_one(Order, message.order_id)
+    audit.require_impartial(actor, order.buyer_id, order.seller_id)
     return _set(session, actor, message, hidden, reason)
 
 
@@ -60,16 +70,28 @@ def hide_question(session: Session, actor: Actor, question_id: UUID, hidden: boo
     question = session.get(Question, question_id, populate_existing=True, with_for_update={"key_share": True})
     if question is None:
         raise _not_found()
+    audit.require_impartial(actor, question.asker_id, question.seller_id)
     return _set(session, actor, question, hidden, reason)
 
 
 def cancel_auction(session: Session, actor: Actor, auction_id: UUID, reason: str) -> Cancelling:
     """`cancelling.forced`, with its refusals: any auction that is not settled yet, whatever was bid. The `reason` is
-    for everybody to read. That of a running live auction is noted before Redis decides."""
+    for everybody to read. What is cancelled already is not noted again, and a running live auction without an `after`,
+    because Redis decides later."""
+    auction = locked(session, auction_id)
+    _require_outsider(session, actor, auction)
+    before = {"status": auction.status}
     outcome = cancelling.forced(session, auction_id, reason)
-    after = {"cancelled_at": outcome.cancelled_at}
-    audit.record(session, actor, "cancel", Subject("auction", auction_id), reason, None, after)
+    after = None if outcome.cancelled_at is None else {"status": auction.status}
+    if after != before:
+        audit.record(session, actor, "cancel", Subject("auction", auction_id), reason, before, after)
     return outcome
+
+
+def _require_outsider(session: Session, actor: Actor, auction: Auction) -> None:
+    """Refuses with `forbidden` whoever sells it or has ever had a paddle in it."""
+    own = select(Paddle.bidder_id).where(Paddle.auction_id == auction.id, Paddle.bidder_id == actor.user_id)
+    audit.require_impartial(actor, auction.seller_id, *session.scalars(own))
 
 
 def order_extension(

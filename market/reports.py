@@ -181,9 +181,11 @@ def about(session: Session, report_id: UUID, cursor: str | None, limit: int) -> 
 def resolve(session: Session, actor: Actor, report_id: UUID, outcome: ReportOutcome, reason: str) -> Resolved:
     """Say what becomes of all open reports about the thing that this one is about.
 
-    Refuses with `not_found`, or `wrong_state` if none is open (any more).
+    Refuses with `not_found`, `forbidden` (the thing is the actor's own), or `wrong_state` if none is open (any more).
     """
     report = _found(session, report_id)
+    owner, _ = _SUBJECTS[ReportKind(report.kind)]
+    audit.require_impartial(actor, session.scalar(select(owner).where(owner.class_.id == report.subject_id)))
     resolved = session.scalars(
         update(Report)
         .where(

@@ -6,11 +6,11 @@ stands for one kind and those whom it is about; once reviewed it does not come b
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Row, Select, Uuid, and_, case, delete, exists, func, or_, select
+from sqlalchemy import Integer, Row, Select, Uuid, and_, cast, delete, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session, aliased
 
@@ -40,6 +40,8 @@ LOOK_BACK = timedelta(days=30)
 """Paddles that were taken or changed in this time count."""
 MAX_USERS = 10
 """An address of more users is that of a network, and says nothing."""
+MAX_DEVICE_USERS = 3
+"""Likewise a device: all that is known of one is what the browser calls itself and its languages."""
 MIN_AUCTIONS = 5
 """In so many auctions of one seller, and in no others."""
 MIN_RETURNED = 10
@@ -50,6 +52,7 @@ NEAR_CLOSE = timedelta(minutes=10)
 """Before the end."""
 BATCH = 1_000
 """How many of a kind are found at a time."""
+_SUBJECTS = ("user_id", "other_id", "auction_id")
 
 
 class SignalView(msgspec.Struct, frozen=True):
@@ -93,7 +96,8 @@ def forget_traces(session: Session) -> None:
 def find(session: Session) -> int:
     """Look for all kinds, note what is new and bring the numbers of open ones up to date; how many were found."""
     return sum(
-        _note(session, kind, session.execute(query.limit(BATCH)).all()) for kind, query in _queries().items()
+        _note(session, kind, session.execute(_unreviewed(kind, query).limit(BATCH)).all())
+        for kind, query in _queries().items()
     )
 
 
@@ -112,11 +116,12 @@ def page(
 
 
 def review(session: Session, actor: Actor, signal_id: UUID, reason: str) -> SignalView:
-    """Note that somebody has looked at it, and what came of it. Refuses with `not_found`, or with `wrong_state` if
-    somebody has before."""
+    """Note that somebody has looked at it, and what came of it. Refuses with `not_found`, with `forbidden` whoever it
+    is about, or with `wrong_state` if somebody has before."""
     signal = session.get(Signal, signal_id, populate_existing=True, with_for_update={"key_share": True})
     if signal is None:
         raise Refusal("not_found", "There is no such signal.")
+    audit.require_impartial(actor, signal.user_id, signal.other_id)
     if signal.reviewed_at is not None:
         raise Refusal("wrong_state", "Somebody has reviewed this before.")
     signal.reviewed_at = clock(session)
@@ -130,14 +135,23 @@ def review(session: Session, actor: Actor, signal_id: UUID, reason: str) -> Sign
 def _queries() -> dict[SignalKind, Select[*tuple[Any, ...]]]:
     """What finds each kind. The columns `user_id`, `other_id`, `auction_id` say whom it is about, all others why."""
     return {
-        SignalKind.SHARED_ADDRESS: _shared_addresses(),
+        SignalKind.SHARED_ADDRESS: _shared("address_hash", MAX_USERS),
+        SignalKind.SHARED_DEVICE: _shared("device_hash", MAX_DEVICE_USERS),
         SignalKind.ONE_SELLER: _one_seller(),
         SignalKind.HOLD_HOARDING: _hold_hoarding(),
         SignalKind.NEW_ACCOUNT: _new_accounts(),
     }
 
 
-def _shared_addresses() -> Select[*tuple[Any, ...]]:
+def _unreviewed(kind: SignalKind, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """What the query finds and nobody has looked at: what was reviewed must not take the place of others."""
+    found = query.subquery()
+    same = [getattr(Signal, name) == found.c[name] for name in _SUBJECTS if name in found.c]
+    return select(found).where(~exists().where(Signal.kind == kind, Signal.reviewed_at.is_not(None), *same))
+
+
+def _shared(trait: Literal["address_hash", "device_hash"], max_users: int) -> Select[*tuple[Any, ...]]:
+    """Bidders who have logged in from where, or with what, the seller has, unless more than `max_users` have."""
     pairs = (
         select(Paddle.bidder_id, Auction.seller_id, func.count().label("auctions"))
         .join(Auction, Auction.id == Paddle.auction_id)
@@ -146,25 +160,26 @@ def _shared_addresses() -> Select[*tuple[Any, ...]]:
         .subquery()
     )
     bidder, seller, anybody = aliased(LogInTrace), aliased(LogInTrace), aliased(LogInTrace)
+    shared = getattr(bidder, trait)
     users = (
         select(func.count(anybody.user_id.distinct()))
-        .where(anybody.address_hash == bidder.address_hash)
+        .where(getattr(anybody, trait) == shared)
         .scalar_subquery()
     )
+    same_address = bidder.address_hash == seller.address_hash
+    same_device = bidder.device_hash == seller.device_hash
     return (
         select(
             pairs.c.bidder_id.label("user_id"),
             pairs.c.seller_id.label("other_id"),
             pairs.c.auctions,
-            func.count(bidder.address_hash.distinct()).label("addresses"),
-            func.max(case((bidder.device_hash == seller.device_hash, 1), else_=0)).label("same_device"),
+            func.count(shared.distinct()).label("shared"),
+            func.max(users).label("users"),
+            func.max(cast(same_address & same_device, Integer)).label("same_both"),
         )
         .join(bidder, bidder.user_id == pairs.c.bidder_id)
-        .join(
-            seller,
-            and_(seller.user_id == pairs.c.seller_id, seller.address_hash == bidder.address_hash),
-        )
-        .where(users <= MAX_USERS)
+        .join(seller, and_(seller.user_id == pairs.c.seller_id, getattr(seller, trait) == shared))
+        .where(users <= max_users)
         .group_by(pairs.c.bidder_id, pairs.c.seller_id, pairs.c.auctions)
     )
 
@@ -238,7 +253,7 @@ def _note(session: Session, kind: SignalKind, rows: Sequence[Row[*tuple[Any, ...
 
 
 def _columns(found: dict[str, Any]) -> dict[str, Any]:
-    subjects = {name: found.pop(name, None) for name in ("user_id", "other_id", "auction_id")}
+    subjects = {name: found.pop(name, None) for name in _SUBJECTS}
     return subjects | {"why": {name: int(value) for name, value in found.items()}}
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -55,8 +55,8 @@ class Live:
     limits: Limits
     allowed_origins: frozenset[str]
     draining: bool = False
-    switches: Switches = field(default_factory=Switches)
-    """As Redis knew them a moment ago."""
+    switches: Switches | None = None
+    """As Redis knew them a moment ago; None until it has known them."""
     late_rejections: int = 0
     """Bids that came after the end, since Redis was last told how many."""
 
@@ -117,6 +117,11 @@ def _bid(live: Live, viewer: Viewer, request: Bid | BuyNow) -> None:
     if account is None:
         detail = "hand in a ticket before bidding"
         viewer.send(Error(ref=request.ref, code=ErrorCode.AUTHENTICATION_REQUIRED, detail=detail))
+        return
+    if live.switches is None:
+        BIDS.labels("unavailable").inc()
+        detail = "it is not known yet whether bidding is on; the bid was not placed"
+        viewer.send(Error(ref=request.ref, code=ErrorCode.UNAVAILABLE, detail=detail))
         return
     if not live.switches.live_bidding:
         BIDS.labels("switched_off").inc()

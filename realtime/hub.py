@@ -75,6 +75,11 @@ class Hub:
         """How many auctions are followed."""
         return len(self._rooms)
 
+    @property
+    def watching(self) -> int:
+        """How many sockets follow one or more."""
+        return sum(bool(viewer.rooms) for viewer in self.viewers)
+
     async def stop(self) -> None:
         """Stop hearing."""
         await self.subscriber.stop()

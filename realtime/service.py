@@ -116,13 +116,13 @@ class Realtime:
         self._live.hub.sweep()
 
     async def _read_switches(self) -> None:
-        """While Redis does not know them, what was known last holds."""
+        """While Redis does not know them, what was known last holds; a process that never knew takes no bids."""
         self._live.switches = await switches.read(self._live.hot) or self._live.switches
 
     async def _share_figures(self) -> None:
         live = self._live
         late, live.late_rejections = live.late_rejections, 0
-        await figures.share(live.hot, self._process_name, len(live.hub.viewers), late, live.clock.now())
+        await figures.share(live.hot, self._process_name, live.hub.watching, late, live.clock.now())
 
     async def _watch_write_back(self) -> None:
         """Nobody else would notice that accepted bids do not reach PostgreSQL any more."""

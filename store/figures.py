@@ -5,27 +5,27 @@ from dataclasses import dataclass
 from store.hot import WRITE_BACK_AT, Hot, SyncHot, ms
 from store.live import fresh_count
 
-_SOCKETS = "figures:sockets"
+_VIEWERS = "figures:viewers"
 _LATE_REJECTIONS = "figures:late_rejections"
 _TTL_S = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Open sockets of all processes, bids that came after the end since the last time, and ms since the last successful
-    write-back (0 if there never was one)."""
+    """Sockets of all processes that watch an auction, bids that came after the end since the last time, and ms since
+    the last successful write-back (None if Redis knows of none)."""
 
-    sockets: int
+    viewers: int
     late_rejections: int
-    write_back_lag_ms: int
+    write_back_lag_ms: int | None
 
 
-async def share(hot: Hot, process: str, sockets: int, late_rejections: int, now: int) -> None:
-    """Tell what this process has: its open sockets, and the late bids since it told last. `now` in ms, by Redis's
-    clock. Raises `redis.RedisError`."""
+async def share(hot: Hot, process: str, viewers: int, late_rejections: int, now: int) -> None:
+    """Tell what this process has: its sockets that watch an auction, and the late bids since it told last. `now` in ms,
+    by Redis's clock. Raises `redis.RedisError`."""
     pipe = hot.client.pipeline(transaction=False)
-    pipe.hset(_SOCKETS, process, f"{sockets}:{now}")
-    pipe.expire(_SOCKETS, _TTL_S)
+    pipe.hset(_VIEWERS, process, f"{viewers}:{now}")
+    pipe.expire(_VIEWERS, _TTL_S)
     pipe.incrby(_LATE_REJECTIONS, late_rejections)
     await pipe.execute()
 
@@ -34,13 +34,13 @@ def take(hot: SyncHot) -> Measured:
     """What all processes have told; late rejections are counted anew from here on."""
     pipe = hot.client.pipeline(transaction=False)
     pipe.time()
-    pipe.hvals(_SOCKETS)
+    pipe.hvals(_VIEWERS)
     pipe.getdel(_LATE_REJECTIONS)
     pipe.get(WRITE_BACK_AT)
-    time, sockets, late_rejections, write_back_at = pipe.execute()
+    time, viewers, late_rejections, write_back_at = pipe.execute()
     now = ms(time)
     return Measured(
-        sockets=sum(fresh_count(value, now) for value in sockets),
+        viewers=sum(fresh_count(value, now) for value in viewers),
         late_rejections=int(late_rejections or 0),
-        write_back_lag_ms=max(0, now - int(write_back_at)) if write_back_at else 0,
+        write_back_lag_ms=max(0, now - int(write_back_at)) if write_back_at else None,
     )

@@ -12,7 +12,7 @@ def sample_figures(resources: Resources) -> None:
     with resources.database.transaction() as session:
         kept.sample(
             session,
-            sockets=measured.sockets,
+            viewers=measured.viewers,
             write_back_lag=measured.write_back_lag_ms,
             late_rejections=measured.late_rejections,
         )

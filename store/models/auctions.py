@@ -241,6 +241,7 @@ class Paddle(Base):
             postgresql_where=text("status = 'returning' OR (status = 'active' AND synced_version < version)"),
         ),
         Index("ix_paddles_bidder_id_id", "bidder_id", "id"),
+        Index("ix_paddles_updated_at", "updated_at"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)

@@ -131,7 +131,7 @@ class ChatMessage(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"))
     number: Mapped[int]
-    sender_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    sender_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
     text: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     hidden_at: Mapped[datetime | None]

@@ -67,6 +67,7 @@ class Report(Base):
         one_of("reason", ReportReason),
         one_of("outcome", ReportOutcome),
         CheckConstraint("(resolved_at IS NULL) = (outcome IS NULL)", name="resolved"),
+        Index("ix_reports_kind_subject_id_id", "kind", "subject_id", "id"),
         Index("ix_reports_open", "kind", "subject_id", "id", postgresql_where=text("resolved_at IS NULL")),
     )
 

@@ -16,7 +16,10 @@ class LogInTrace(Base):
     """From where, and with what, somebody has logged in: keyed hashes, which tell only whether two are the same."""
 
     __tablename__ = "log_in_traces"
-    __table_args__ = (Index("ix_log_in_traces_address_hash_user_id", "address_hash", "user_id"),)
+    __table_args__ = (
+        Index("ix_log_in_traces_address_hash_user_id", "address_hash", "user_id"),
+        Index("ix_log_in_traces_device_hash_user_id", "device_hash", "user_id"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
@@ -30,6 +33,8 @@ class SignalKind(StrEnum):
 
     SHARED_ADDRESS = "shared_address"
     """A bidder and the seller log in from one address."""
+    SHARED_DEVICE = "shared_device"
+    """A bidder and the seller log in with the same device, as far as one can tell."""
     ONE_SELLER = "one_seller"
     """A bidder takes part in the auctions of one seller only."""
     HOLD_HOARDING = "hold_hoarding"

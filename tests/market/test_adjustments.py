@@ -11,8 +11,9 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from market import adjustments, audit, ledger, paddles, wallet
+from market import adjustments, audit, ledger, paddles, sanctions, wallet
 from market.adjustments import AdjustmentView
+from market.audit import Actor
 from market.errors import Refusal
 from market.rules import MAX_AMOUNT
 from market.wallet import Wallet
@@ -48,8 +49,10 @@ class Office:
             self.do(use_case, *args, **kwargs)
         return refused.value
 
-    def propose(self, amount: int = 300, direction: Direction = Direction.CREDIT) -> AdjustmentView:
-        return self.do(adjustments.propose, self.ann, self.user, direction, amount, WHY)
+    def propose(
+        self, amount: int = 300, direction: Direction = Direction.CREDIT, by: UUID | None = None
+    ) -> AdjustmentView:
+        return self.do(adjustments.propose, by or self.ann, self.user, direction, amount, WHY)
 
     def transfers(self, adjustment_id: UUID) -> int:
         return self.do(
@@ -137,6 +140,33 @@ def test_nobody_confirms_the_own_proposal_or_moves_the_own_money(office: Office)
     assert office.refused(adjustments.confirm, office.ben, for_ben.id, WHY).code == "forbidden"
     own = (office.ann, office.ann, Direction.CREDIT, 1, WHY)
     assert office.refused(adjustments.propose, *own).code == "forbidden"
+
+
+def test_nobody_confirms_with_an_account_that_was_made_an_admin_for_it(office: Office) -> None:
+    """Whether it was made so by the proposer, made the proposer so, or was made so by a third one of the same."""
+    operator = Actor(None, Role.ADMIN, "root")
+
+    def made_by(giver: UUID | None) -> UUID:
+        actor = operator if giver is None else Actor(giver, Role.ADMIN)
+        with office.database.transaction() as session:
+            made = make_user(session)
+            sanctions.set_role(session, actor, made, Role.ADMIN, WHY)
+            return made
+
+    second, sibling = made_by(office.ann), made_by(office.ann)
+    third, other = made_by(second), made_by(None)
+    friend = made_by(other)
+    for proposer, confirmer in ((office.ann, third), (third, office.ann), (second, sibling)):
+        proposed = office.propose(by=proposer)
+        assert office.refused(adjustments.confirm, confirmer, proposed.id, WHY).code == "own_proposal"
+        assert office.do(adjustments.confirm, friend, proposed.id, WHY).state == "confirmed"
+    # What is given to somebody who has it changes nothing, and nobody gets another line by a detour.
+    office.do(sanctions.set_role, Actor(office.ann, Role.ADMIN), friend, Role.ADMIN, WHY)
+    for role in (Role.USER, Role.ADMIN):
+        office.do(sanctions.set_role, Actor(second, Role.ADMIN), office.ann, role, WHY)
+    proposed = office.propose()
+    assert office.refused(adjustments.confirm, second, proposed.id, WHY).code == "own_proposal"
+    assert office.do(adjustments.confirm, friend, proposed.id, WHY).state == "confirmed"
 
 
 def test_what_is_rejected_never_moves(office: Office) -> None:

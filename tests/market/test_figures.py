@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from market import figures
 from market.errors import Refusal
 from market.figures import Name, Point, Step
-from market.times import to_ms
+from market.times import clock, to_ms
 from store.models import Auction, AuctionStatus, Event, Figure, NotificationDelivery
 from tests.database import make_notification, make_order, make_published_auction, make_user
 
@@ -51,10 +51,10 @@ def test_conversion_and_lateness_are_those_of_the_auctions_that_ended(db_session
 
 def test_samples_of_a_step_make_one_point(db_session: Session) -> None:
     for minutes, value in ((0, 3), (1, 9), (2, 5), (70, -4)):
-        for name in (Name.SOCKETS, Name.LATE_REJECTIONS, Name.LEDGER_SUM):
+        for name in (Name.VIEWERS, Name.LATE_REJECTIONS, Name.LEDGER_SUM):
             at = THEN + timedelta(minutes=minutes)
             db_session.execute(insert(Figure).values(name=name, at=at, value=value))
-    assert points(db_session, Name.SOCKETS) == [(0, 9), (1, -4)]
+    assert points(db_session, Name.VIEWERS) == [(0, 9), (1, -4)]
     assert points(db_session, Name.LATE_REJECTIONS) == [(0, 17), (1, -4)]
     assert points(db_session, Name.LEDGER_SUM) == [(0, 9), (1, 4)]
 
@@ -71,34 +71,50 @@ def test_a_series_has_some_points_and_not_too_many(db_session: Session, span_ms:
 
 
 def test_the_figures_of_now_follow_what_happens(db_session: Session) -> None:
-    figures.sample(db_session, sockets=0, write_back_lag=0, late_rejections=0)
+    figures.sample(db_session, viewers=0, write_back_lag=0, late_rejections=0)
     before = figures.now(db_session)
     told = make_notification(db_session, make_user(db_session), Event.WON)
     waiting = NotificationDelivery.notification_id == told
     db_session.execute(update(NotificationDelivery).where(waiting).values(due_at=func.now()))
     make_order(db_session, hammer_price=1_500)
-    figures.sample(db_session, sockets=7, write_back_lag=900, late_rejections=2)
-    figures.sample(db_session, sockets=5, write_back_lag=800, late_rejections=1)
+    figures.sample(db_session, viewers=7, write_back_lag=900, late_rejections=2)
+    figures.sample(db_session, viewers=5, write_back_lag=800, late_rejections=1)
     after = figures.now(db_session)
     assert (after.sales - before.sales, after.sales_amount - before.sales_amount) == (1, 1_500)
-    assert (after.sockets, after.write_back_lag) == (5, 800)
+    assert (after.viewers, after.write_back_lag) == (5, 800)
     assert (after.notification_backlog or 0) - (before.notification_backlog or 0) == 1
     assert after.late_rejections - before.late_rejections == 3
     assert after.ledger_sum == 0
     at = after.at
-    [*_, last] = figures.series(db_session, Name.SOCKETS, at - 60_000, at + 60_000, Step.DAY).items
+    [*_, last] = figures.series(db_session, Name.VIEWERS, at - 60_000, at + 60_000, Step.DAY).items
     assert isinstance(last, Point)
     assert last.value == 7
+
+
+def test_a_sample_of_long_ago_is_not_what_is_now(db_session: Session) -> None:
+    db_session.execute(delete(Figure))
+    for age, known in ((figures.FRESH, None), (figures.MINUTE, 5)):
+        at = clock(db_session) - age
+        db_session.execute(insert(Figure).values(name=Name.WRITE_BACK_LAG, at=at, value=5))
+        assert figures.now(db_session).write_back_lag == known
+
+
+def test_an_auction_that_nobody_seals_is_late(db_session: Session) -> None:
+    auction = db_session.get_one(Auction, make_published_auction(db_session).id)
+    auction.opens_at = auction.ends_at = auction.latest_end = THEN
+    db_session.flush()
+    now = figures.now(db_session)
+    assert now.lateness == now.at - to_ms(THEN)
 
 
 def test_without_anything_there_are_still_figures(db_session: Session) -> None:
     db_session.execute(delete(Figure))
     found = figures.now(db_session)
-    assert (found.sockets, found.write_back_lag, found.notification_backlog) == (None, None, None)
+    assert (found.viewers, found.write_back_lag, found.notification_backlog) == (None, None, None)
 
 
 def test_old_samples_are_deleted(db_session: Session) -> None:
-    db_session.execute(insert(Figure).values(name=Name.SOCKETS, at=THEN, value=1))
+    db_session.execute(insert(Figure).values(name=Name.VIEWERS, at=THEN, value=1))
     figures.sample(db_session, 1, 1, 1)
     figures.forget_old(db_session)
     assert db_session.scalar(select(func.min(Figure.at))) != THEN

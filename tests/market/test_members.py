@@ -22,6 +22,7 @@ from tests.database import (
     make_published_auction,
     make_user,
 )
+from tests.market.test_search_plans import Plans, nodes
 
 
 def register(session: Session, email: str, name: str) -> UUID:
@@ -76,6 +77,15 @@ def test_the_search_uses_indexes(db_session: Session) -> None:
     )
     assert "ix_users_email_prefix" in plan
     assert "ix_users_name_prefix" in plan
+
+
+def test_a_user_is_shown_by_indexes(db_session: Session) -> None:
+    user = make_user(db_session)
+    db_session.execute(text("SET LOCAL enable_seqscan = off"))
+    with Plans(db_session) as explained:
+        members.get(db_session, user)
+    used = {node.get("Index Name") for plan in explained.plans for node in nodes(plan)}
+    assert {"ix_chat_messages_sender_id", "ix_reports_kind_subject_id_id"} <= used
 
 
 def test_a_user_is_shown_with_standing_money_sessions_and_what_happened(db_session: Session) -> None:

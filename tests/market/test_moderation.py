@@ -1,6 +1,7 @@
 """Reports are resolved, and what is hidden is seen by nobody who should not."""
 
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -8,6 +9,7 @@ from sqlalchemy import select
 
 from market import (
     auctions,
+    audit,
     bid_history,
     bidding,
     chats,
@@ -32,6 +34,7 @@ from tests.database import (
     make_published_auction,
     make_user,
 )
+from tests.market.parallel import at_once
 from tests.market.trade import Trade
 
 
@@ -221,3 +224,71 @@ def test_reports_wait_by_what_they_are_about_and_are_resolved_together(
     assert trade.refused(reports.about, new_id(), None, 5) == "not_found"
     assert trade.refused(reports.queue, "no cursor", 5) == "invalid_cursor"
     assert noted(trade, moderator) == [("resolve_reports", str(auction.id))]
+
+
+def test_nobody_moderates_in_an_own_matter(trade: Trade) -> None:
+    """Neither what is one's own, nor what one is a side of, nor an auction in which one wants to win."""
+    trade.ship()
+    message = trade.do(chats.send, trade.seller, trade.order_id, "Hello.")
+    trade.do(orders.confirm, trade.buyer, trade.order_id)
+    review = trade.do(reviews.write, trade.buyer, trade.order_id, 1, "A thief!")
+    with trade.database.transaction() as session:
+        auction = make_published_auction(session, trade.seller).id
+        bidder, asker = make_funded_user(session), make_user(session)
+        paddles.take(session, bidder, auction, 2_000)
+        question = questions.ask(session, asker, auction, "Is it still there?")
+        reporter = make_user(session)
+
+    def report(kind: ReportKind, subject_id: UUID) -> UUID:
+        return trade.do(reports.make, reporter, kind, subject_id, ReportReason.SPAM, "").id
+
+    message_report = trade.do(
+        reports.make, trade.buyer, ReportKind.MESSAGE, message.id, ReportReason.SPAM, ""
+    ).id
+    seller, buyer, trader, curious = (
+        Actor(user_id, Role.ADMIN) for user_id in (trade.seller, trade.buyer, bidder, asker)
+    )
+    for actor in (seller, buyer):
+        assert trade.refused(moderation.hide_review, actor, review.id, True, "x") == "forbidden"
+        assert trade.refused(moderation.hide_message, actor, message.id, True, "x") == "forbidden"
+    for actor in (seller, curious):
+        assert trade.refused(moderation.hide_question, actor, question.id, True, "x") == "forbidden"
+    for actor in (seller, trader):
+        assert trade.refused(moderation.hide_auction, actor, auction, True, "x") == "forbidden"
+        assert trade.refused(moderation.cancel_auction, actor, auction, "x") == "forbidden"
+    for actor, report_id in (
+        (seller, report(ReportKind.AUCTION, auction)),
+        (seller, report(ReportKind.USER, trade.seller)),
+        (seller, message_report),
+        (curious, report(ReportKind.QUESTION, question.id)),
+    ):
+        dismissed = ReportOutcome.DISMISSED
+        assert trade.refused(reports.resolve, actor, report_id, dismissed, "x") == "forbidden"
+        trade.do(reports.resolve, trader, report_id, dismissed, "x")
+    trade.do(moderation.hide_auction, curious, auction, True, "Fake")
+    for actor in (seller, buyer):
+        assert noted(trade, actor) == []
+
+
+def test_a_message_is_hidden_once_by_many_at_once(trade: Trade) -> None:
+    message = trade.do(chats.send, trade.seller, trade.order_id, "Pay me elsewhere.")
+    with trade.database.transaction() as session:
+        moderators = [Actor(make_user(session, role=Role.MODERATOR), Role.MODERATOR) for _ in range(8)]
+    at_once(
+        [partial(trade.do, moderation.hide_message, actor, message.id, True, "x") for actor in moderators]
+    )
+    assert sum(len(noted(trade, actor)) for actor in moderators) == 1
+
+
+@pytest.mark.usefixtures("some_regions")
+def test_what_a_cancelling_has_changed_is_noted(trade: Trade, moderator: Actor) -> None:
+    with trade.database.transaction() as session:
+        local, live = make_neighbourhood_auction(session).id, make_published_auction(session).id
+    for auction_id in (local, local, live):
+        trade.do(moderation.cancel_auction, moderator, auction_id, "Fake")
+    with trade.database.transaction() as session:
+        entries = audit.page(session, moderator.user_id, None, "cancel", None, 10).items
+    assert [(entry.subject_id, entry.before, entry.after) for entry in entries] == [
+        (str(live), {"status": "published"}, None),
+        (str(local), {"status": "published"}, {"status": "cancelled"}),
+    ]

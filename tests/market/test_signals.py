@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from market import paddles, signals
@@ -25,6 +25,7 @@ from store.models import (
     User,
 )
 from tests.database import make_funded_user, make_order, make_published_auction, make_user
+from tests.market.test_search_plans import Plans, nodes
 
 LIMIT = 1_000
 MINUTE = timedelta(minutes=1)
@@ -62,10 +63,36 @@ def test_a_bidder_at_the_address_of_the_seller(db_session: Session) -> None:
     assert found(db_session, kind, bidder) == []
     take(db_session, bidder, seller)
     take(db_session, bidder, other)
-    assert found(db_session, kind, bidder) == [(seller, {"auctions": 1, "addresses": 1, "same_device": 0})]
+    assert found(db_session, kind, bidder) == [
+        (seller, {"auctions": 1, "shared": 1, "users": 2, "same_both": 0})
+    ]
     take(db_session, bidder, seller)
     log_in(db_session, seller, home)
-    assert found(db_session, kind, bidder) == [(seller, {"auctions": 2, "addresses": 1, "same_device": 1})]
+    assert found(db_session, kind, bidder) == [
+        (seller, {"auctions": 2, "shared": 1, "users": 2, "same_both": 1})
+    ]
+
+
+def test_a_bidder_with_the_device_of_the_seller(db_session: Session) -> None:
+    bidder, seller, kind = make_funded_user(db_session), make_user(db_session), SignalKind.SHARED_DEVICE
+    rare = new_id().bytes
+    for user in (bidder, seller):
+        log_in(db_session, user, new_id().bytes, rare)
+    assert found(db_session, kind, bidder) == []
+    take(db_session, bidder, seller)
+    assert found(db_session, kind, bidder) == [
+        (seller, {"auctions": 1, "shared": 1, "users": 2, "same_both": 0})
+    ]
+    assert found(db_session, SignalKind.SHARED_ADDRESS, bidder) == []
+
+
+def test_a_browser_that_many_have_says_nothing(db_session: Session) -> None:
+    bidder, seller, common = make_funded_user(db_session), make_user(db_session), new_id().bytes
+    others = (make_user(db_session) for _ in range(signals.MAX_DEVICE_USERS - 1))
+    for user in (bidder, seller, *others):
+        log_in(db_session, user, new_id().bytes, common)
+    take(db_session, bidder, seller)
+    assert found(db_session, SignalKind.SHARED_DEVICE, bidder) == []
 
 
 def test_the_address_of_a_network_says_nothing(db_session: Session) -> None:
@@ -194,6 +221,9 @@ def test_a_signal_is_reviewed_once_and_does_not_come_back(db_session: Session) -
     )
     assert (first.reviewed_at, first.reviewer_id, first.auction_id) == (None, None, None)
 
+    for involved in (bidder, seller):
+        with pytest.raises(Refusal, match="forbidden"):
+            signals.review(db_session, Actor(involved, Role.ADMIN), first.id, "Nothing")
     reviewed = signals.review(db_session, moderator, first.id, "A fan")
 
     assert reviewed.reviewed_at is not None
@@ -210,6 +240,32 @@ def test_a_signal_is_reviewed_once_and_does_not_come_back(db_session: Session) -
         signals.page(db_session, False, None, "no cursor", 10)
     [entry] = db_session.scalars(select(AuditEntry).where(AuditEntry.actor_id == moderator.user_id))
     assert (entry.action, entry.subject_id, entry.reason) == ("review_signal", str(first.id), "A fan")
+
+
+def test_signals_are_looked_for_by_indexes(db_session: Session) -> None:
+    db_session.execute(text("SET LOCAL enable_seqscan = off"))
+    with Plans(db_session) as explained:
+        signals.find(db_session)
+    used = {node.get("Index Name") for plan in explained.plans for node in nodes(plan)}
+    assert {"ix_paddles_updated_at", "ix_log_in_traces_device_hash_user_id"} <= used
+
+
+def test_what_was_reviewed_takes_no_others_place(
+    db_session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moderator = Actor(make_user(db_session, role=Role.MODERATOR), Role.MODERATOR)
+    bidders, kind = {make_funded_user(db_session) for _ in range(3)}, SignalKind.ONE_SELLER
+    for bidder in bidders:
+        seller = make_user(db_session)
+        for _ in range(signals.MIN_AUCTIONS):
+            take(db_session, bidder, seller)
+    monkeypatch.setattr(signals, "BATCH", 1)
+    reviewed: set[UUID] = set()
+    while signals.find(db_session) and (items := signals.page(db_session, False, kind, None, 100).items):
+        for item in items:
+            signals.review(db_session, moderator, item.id, "A fan")
+            reviewed.add(item.user_id)
+    assert bidders <= reviewed
 
 
 def test_old_traces_are_deleted(db_session: Session) -> None:

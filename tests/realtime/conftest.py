@@ -11,7 +11,9 @@ from tornado.web import Application
 
 from realtime.limits import Limits
 from realtime.service import Realtime
+from store import switches
 from store.hot import Hot
+from store.switches import Switches
 from tests.realtime.clients import Client
 
 Connect = Callable[..., Awaitable[Client]]
@@ -44,6 +46,13 @@ async def stop(process: Process) -> None:
     process.server.stop()
     await process.realtime.drain(1)
     await process.server.close_all_connections()
+
+
+@pytest.fixture(autouse=True)
+async def switched_on(hot: Hot) -> None:
+    """Redis knows the switches, as it does while a worker runs."""
+    await hot.client.delete(switches.KEY)
+    await hot.run(switches.put(0, Switches()))
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ import pytest
 
 from realtime.limits import Limits
 from realtime.replica import Replica
-from store import figures
+from store import figures, switches
 from store.hot import Hot, SyncHot, buy_now, cancel_auction, extend_auction, place_bid, seal_auction
 from store.ids import new_id
 from store.records import BidRecord, ExtensionRecord
+from store.switches import Switches
 from tests.realtime.clients import LIMIT, Client, load, repeat_last_bid, unload
-from tests.realtime.conftest import Connect, Process
+from tests.realtime.conftest import Connect, Launch, Process
 from tests.waiting import until
 
 Processes = tuple[Process, Process]
@@ -503,12 +504,14 @@ async def test_drain_tells_every_socket_and_closes_it_for_restart(
     assert await until(lambda: processes[1].realtime.status()["ready"])
 
 
-async def test_bids_after_the_end_and_open_sockets_are_counted(
+async def test_bids_after_the_end_and_sockets_that_watch_are_counted(
     hot: Hot, sync_hot: SyncHot, processes: Processes, connect: Connect
 ) -> None:
     anna, now = new_id(), await hot.now_ms()
     auction = (await load(hot, [anna], opens_at=now - 2_000, ends_at=now - 1_000)).auction_id
     bidder = await connect(processes[0].url, anna)
+    for process in processes:
+        await (await connect(process.url)).request("subscribe", auction=str(auction))
     figures.take(sync_hot)
     for maximum in (2_000, 3_000):
         reply = await bidder.request("bid", auction=str(auction), maximum=maximum)
@@ -519,6 +522,29 @@ async def test_bids_after_the_end_and_open_sockets_are_counted(
         nonlocal late
         measured = figures.take(sync_hot)
         late += measured.late_rejections
-        return late == 2 and measured.sockets >= 1
+        return late == 2 and measured.viewers == 2
 
     await until(counted)
+
+
+async def test_a_process_that_never_knew_the_switches_takes_no_bids(
+    hot: Hot, launch: Launch, connect: Connect
+) -> None:
+    """Nobody knows whether bidding is off: Redis has lost its copy, and no worker brings it."""
+    anna = new_id()
+    auction = (await load(hot, [anna])).auction_id
+    await hot.client.delete(switches.KEY)
+    process = await launch("new", Limits())
+    bidder = await connect(process.url, anna)
+    reply = await bidder.request("bid", auction=str(auction), maximum=2_000)
+    assert (reply["type"], reply["code"]) == ("error", "unavailable")
+    await hot.run(switches.put(0, Switches()))
+
+    async def accepted() -> bool:
+        return bool((await bidder.request("bid", auction=str(auction), maximum=2_000))["type"] == "accepted")
+
+    await until(accepted)
+    # Whoever knew them bids on.
+    await hot.client.delete(switches.KEY)
+    await process.realtime._read_switches()
+    assert (await bidder.request("bid", auction=str(auction), maximum=3_000))["type"] == "accepted"

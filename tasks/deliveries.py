@@ -14,7 +14,7 @@ from market.deliveries import SUPERSEDED_BY, Claim
 from market.notices import push_message
 from market.notifications import SECURITY
 from store.models import Channel, Event
-from tasks.app import Resources, periodic
+from tasks.app import POST, Resources, periodic
 from tasks.turns import RUN_S, alone
 from tasks.web_push import Answer, Message
 
@@ -29,7 +29,7 @@ URGENT = SECURITY | {Event.OUTBID, Event.ENDING_SOON, Event.WON}
 """What wakes a device that saves its battery."""
 
 
-@periodic(every_s=1)
+@periodic(every_s=1, queue=POST)
 def push_due(resources: Resources) -> None:
     """Send all Web Push that is due. What cannot be sent is tried again, or given up, and keeps no other waiting."""
     with alone(resources.hot, RUNNING) as is_alone:

@@ -8,7 +8,7 @@ import structlog
 from market import deliveries, mails
 from market.mails import Claim
 from store.models import Channel
-from tasks.app import Resources, periodic
+from tasks.app import POST, Resources, periodic
 from tasks.deliveries import note_failure
 from tasks.turns import RUN_S, alone
 
@@ -21,7 +21,7 @@ PERMANENT = 500
 """Answers of a mail server from here on stay the same (RFC 5321)."""
 
 
-@periodic(every_s=1)
+@periodic(every_s=1, queue=POST)
 def send_due(resources: Resources) -> None:
     """Send every mail that is due. What cannot be sent is tried again, or given up, and keeps no other waiting."""
     with alone(resources.hot, RUNNING) as is_alone:

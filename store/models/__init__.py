@@ -24,6 +24,7 @@ from store.models.notifications import (
     NotificationDelivery,
     NotificationPreferences,
     PushSubscription,
+    Telling,
 )
 from store.models.orders import ChatMessage, Delivery, Handover, Order, OrderEvent, OrderState, Review
 from store.models.people import (
@@ -108,6 +109,7 @@ __all__ = [
     "Session",
     "Signal",
     "SignalKind",
+    "Telling",
     "Transfer",
     "TransferKind",
     "User",

@@ -1,51 +1,41 @@
-"""Telling everybody what admins announce, in their lists and by the channels that they want, once.
-
-They are many, so each transaction tells some of them. After a crash it begins anew: who was told is not told again.
-"""
+"""Telling everybody what admins announce, in their lists and by the channels that they want, once."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from market import notifications
 from market.notifications import News
+from market.tellings import reachable, tell_next
 from store.models import Announcement, Event, Language, User
-
-BATCH = 1_000
-"""Users in a transaction."""
 
 
 def due(session: Session) -> Sequence[UUID]:
     """The announcements of this moment, by PostgreSQL's clock, of which not everybody was told."""
+    return session.scalars(select(Announcement.id).where(_is_due()).order_by(Announcement.starts_at)).all()
+
+
+def _is_due() -> ColumnElement[bool]:
     current = (Announcement.starts_at <= func.now()) & (Announcement.ends_at > func.now())
-    return session.scalars(
-        select(Announcement.id)
-        .where(current, Announcement.told_at.is_(None))
-        .order_by(Announcement.starts_at)
-    ).all()
+    return current & Announcement.told_at.is_(None)
 
 
-def announce(session: Session, announcement_id: UUID, after: UUID | None) -> UUID | None:
-    """Tell the next users, in the order of their ids behind `after`, each in the own language. The last of them; None,
-    and the announcement is noted as told, when there are no more."""
-    announcement = session.get_one(Announcement, announcement_id)
-    query = select(User.id, User.language).where(User.deleted_at.is_(None)).order_by(User.id).limit(BATCH)
-    users = [
-        (user_id, Language(language))
-        for user_id, language in session.execute(query if after is None else query.where(User.id > after))
-    ]
+def announce(session: Session, announcement_id: UUID) -> bool:
+    """Tell the next users, each in the own language, unless the announcement was ended. Whether there are more; when
+    not, it is noted as told."""
+    announcement = session.scalar(select(Announcement).where(Announcement.id == announcement_id, _is_due()))
+    if announcement is None:
+        return False
     texts = {Language.KOREAN: announcement.text_ko, Language.ENGLISH: announcement.text_en}
-    notifications.notify(
+    cause = str(announcement_id)
+    more = tell_next(
         session,
-        [
-            News(user_id, Event.ANNOUNCEMENT, str(announcement_id), {"title": texts[language]})
-            for user_id, language in users
-        ],
+        f"{Event.ANNOUNCEMENT}:{cause}",
+        select(User.id, User.language).where(reachable()),
+        lambda row: News(row.id, Event.ANNOUNCEMENT, cause, {"title": texts[Language(row.language)]}),
     )
-    if len(users) == BATCH:
-        return users[-1][0]
-    announcement.told_at = func.now()
-    session.flush()
-    return None
+    if not more:
+        announcement.told_at = func.now()
+        session.flush()
+    return more

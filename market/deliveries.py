@@ -34,10 +34,10 @@ from store.models import (
 LEASE = timedelta(minutes=3)
 """Longer than a task may run: nobody else claims what is being sent. After a crash it is sent again."""
 
-MAX_ATTEMPTS = 10
+MAX_ATTEMPTS = 30
 FIRST_DELAY = timedelta(seconds=15)
 LONGEST_DELAY = timedelta(hours=1)
-"""The delay doubles with each failure; after two hours of them a delivery is dead."""
+"""The delay doubles with each failure; after 22 hours of them a delivery is dead."""
 
 TOGETHER = 500
 """At most so many deliveries go together."""
@@ -68,8 +68,8 @@ class Browser:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Deliveries to one user by one channel, to be sent together now. `notices` has the newest first; `address` is that
-    of e-mails, and `browsers` are those of Web Push."""
+    """Deliveries to one user by one channel, to be sent together now; maybe of none. `notices` has the newest first;
+    `address` is that of e-mails, and `browsers` are those of Web Push."""
 
     ids: tuple[UUID, ...]
     user_id: UUID
@@ -93,9 +93,11 @@ class DeadDelivery(msgspec.Struct, frozen=True):
 
 
 def claim(session: Session, channel: Channel, now: datetime | None = None) -> Claim | None:
-    """What is to be sent next by this channel, or None. Commit, send, then say `sent` or `failed`.
+    """What is to be sent next by this channel, or None if nothing is due. Commit, send, then say `sent` or `failed`.
 
-    What has become pointless is deleted on the way; what falls into quiet hours that were chosen meanwhile waits.
+    What has become pointless is deleted on the way, what falls into quiet hours that were chosen meanwhile waits, and
+    what processes died of too often is given up. If nothing else was due to the user, the claim is empty: commit, and
+    ask again. So no transaction has to go through all that is pointless.
     """
     now = now or clock(session)
     waiting = (
@@ -103,37 +105,36 @@ def claim(session: Session, channel: Channel, now: datetime | None = None) -> Cl
         & NotificationDelivery.sent_at.is_(None)
         & NotificationDelivery.dead_at.is_(None)
     )
-    first = (
+    first = session.execute(
         select(NotificationDelivery.user_id, Notification.event)
         .join(Notification, Notification.id == NotificationDelivery.notification_id)
         .where(waiting, NotificationDelivery.due_at <= now)
         .order_by(NotificationDelivery.due_at)
         .limit(1)
         .with_for_update(of=NotificationDelivery, skip_locked=True)
-    )
-    while (found := session.execute(first).one_or_none()) is not None:
-        user_id, event = found
-        # Only what was never tried is taken before its time: the rest is being sent, or was asked to wait.
-        soon = and_(NotificationDelivery.attempts == 0, NotificationDelivery.due_at <= now + GATHERED)
-        secure = Notification.event.in_(SECURITY)
-        together = session.execute(
-            select(NotificationDelivery, Notification)
-            .join(Notification, Notification.id == NotificationDelivery.notification_id)
-            .where(
-                waiting,
-                NotificationDelivery.user_id == user_id,
-                or_(NotificationDelivery.due_at <= now, soon),
-                secure if event in SECURITY else ~secure,
-            )
-            .order_by(NotificationDelivery.due_at)
-            .limit(TOGETHER)
-            .with_for_update(of=NotificationDelivery, skip_locked=True)
-        ).all()
-        made = _claim(session, channel, user_id, [(row[0], row[1]) for row in together], now)
-        session.flush()
-        if made is not None:
-            return made
-    return None
+    ).one_or_none()
+    if first is None:
+        return None
+    user_id, event = first
+    # Only what was never tried is taken before its time: the rest is being sent, or was asked to wait.
+    soon = and_(NotificationDelivery.attempts == 0, NotificationDelivery.due_at <= now + GATHERED)
+    secure = Notification.event.in_(SECURITY)
+    together = session.execute(
+        select(NotificationDelivery, Notification)
+        .join(Notification, Notification.id == NotificationDelivery.notification_id)
+        .where(
+            waiting,
+            NotificationDelivery.user_id == user_id,
+            or_(NotificationDelivery.due_at <= now, soon),
+            secure if event in SECURITY else ~secure,
+        )
+        .order_by(NotificationDelivery.due_at)
+        .limit(TOGETHER)
+        .with_for_update(of=NotificationDelivery, skip_locked=True)
+    ).all()
+    claimed = _claim(session, channel, user_id, [(row[0], row[1]) for row in together], now)
+    session.flush()
+    return claimed
 
 
 def _claim(
@@ -142,8 +143,8 @@ def _claim(
     user_id: UUID,
     together: Sequence[tuple[NotificationDelivery, Notification]],
     now: datetime,
-) -> Claim | None:
-    """Those of a user's deliveries that are still to be sent; None if it is none of them."""
+) -> Claim:
+    """Those of a user's deliveries that are still to be sent."""
     user = session.get_one(User, user_id)
     browsers = _browsers(session, user_id) if channel == Channel.PUSH else ()
     reader = _reader(session.get(NotificationPreferences, user_id), user, has_browser=bool(browsers))
@@ -156,19 +157,19 @@ def _claim(
             session.delete(delivery)
         elif quiet_until > now:
             delivery.due_at = quiet_until
+        elif delivery.attempts >= MAX_ATTEMPTS:
+            delivery.dead_at, delivery.last_error = now, "interrupted"
         else:
             delivery.attempts += 1
             delivery.due_at = now + LEASE
             kept.append((delivery, notification))
-    if not kept:
-        return None
     kept.sort(key=lambda pair: (pair[1].created_at, pair[1].id), reverse=True)
     return Claim(
         tuple(delivery.id for delivery, _ in kept),
         user_id,
         tuple(_notice(notification) for _, notification in kept),
         reader.locale,
-        max(delivery.attempts for delivery, _ in kept),
+        max((delivery.attempts for delivery, _ in kept), default=0),
         user.email,
         browsers,
     )
@@ -254,13 +255,15 @@ def failed(
     claim: Claim,
     error: str,
     wait: timedelta = timedelta(0),
+    final: bool = False,
     now: datetime | None = None,
 ) -> int:
-    """Note that it could not be sent, and try again later, after `wait` at least. How many are given up instead."""
+    """Note that it could not be sent, and try again later, after `wait` at least, unless that is `final`. How many are
+    given up instead."""
     now = now or clock(session)
     dead = session.scalars(
         update(NotificationDelivery)
-        .where(_of(claim), NotificationDelivery.attempts >= MAX_ATTEMPTS)
+        .where(_of(claim), NotificationDelivery.attempts >= (0 if final else MAX_ATTEMPTS))
         .values(dead_at=now, last_error=error)
         .returning(NotificationDelivery.id),
         execution_options={"synchronize_session": False},

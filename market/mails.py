@@ -19,10 +19,10 @@ from store.models import Language, Mail, MailKind, MailToken, Purpose, User
 LEASE_S = 180
 """Longer than a task may run: nobody else claims a mail that is being sent. After a crash it is sent again."""
 
-MAX_ATTEMPTS = 10
+MAX_ATTEMPTS = 30
 FIRST_DELAY_S = 15
 LONGEST_DELAY_S = 3600
-"""The delay doubles with each failure; after two hours of them a mail is dead."""
+"""The delay doubles with each failure; after 22 hours of them a mail is dead."""
 
 HOURLY = 5
 """So many mails an hour that anybody can cause go to one address; those above are dropped, unless they report what
@@ -49,37 +49,46 @@ class Claim:
     token: str | None
 
 
+class Dropped:
+    """A mail that need not be sent, or could not be, and waits no more."""
+
+
 def write(session: Session, kind: MailKind, address: str) -> None:
     """Have a mail sent, once this transaction is committed, if the address is a user's."""
     session.execute(insert(Mail).values(kind=kind, address=address.lower()))
 
 
-def claim(session: Session) -> Claim | None:
+def claim(session: Session) -> Claim | Dropped | None:
     """The next mail to be sent, or None. Commit, send, then say `sent` or `failed`.
 
-    What is for nobody, not needed any more or too much for its address is deleted on the way.
+    One that is for nobody, not needed any more or too much for its address is deleted, and one that processes died of
+    too often is given up: `Dropped`, to be committed before the next is asked for. So no transaction has to go through
+    all of these.
     """
     due = (Mail.due_at <= func.now()) & Mail.sent_at.is_(None) & Mail.dead_at.is_(None)
     first = select(Mail).where(due).order_by(Mail.due_at).limit(1).with_for_update(skip_locked=True)
-    while (mail := session.scalar(first)) is not None:
-        # A user who is locked is being deleted, together with this mail: to wait would be a deadlock.
-        user = session.execute(
-            select(User.id, User.language, User.email_verified_at)
-            .where(User.email == mail.address)
-            .with_for_update(read=True, key_share=True, skip_locked=True)
-        ).one_or_none()
-        verified = user is not None and user.email_verified_at is not None
-        if user is None or (mail.kind == MailKind.VERIFY and verified) or _is_too_much(session, mail):
-            session.delete(mail)
-            session.flush()
-            continue
-        mail.attempts += 1
-        mail.due_at = func.now() + timedelta(seconds=LEASE_S)
-        kind = MailKind(mail.kind)
-        token = _new_token(session, user.id, _PURPOSES[kind]) if kind in _PURPOSES else None
-        language = Language(user.language)
-        return Claim(mail.id, mail.address, kind, language, mail.created_at, mail.attempts, token)
-    return None
+    mail = session.scalar(first)
+    if mail is None:
+        return None
+    # A user who is locked is being deleted, together with this mail: to wait would be a deadlock.
+    user = session.execute(
+        select(User.id, User.language, User.email_verified_at)
+        .where(User.email == mail.address)
+        .with_for_update(read=True, key_share=True, skip_locked=True)
+    ).one_or_none()
+    verified = user is not None and user.email_verified_at is not None
+    if user is None or (mail.kind == MailKind.VERIFY and verified) or _is_too_much(session, mail):
+        session.delete(mail)
+        return Dropped()
+    if mail.attempts >= MAX_ATTEMPTS:
+        mail.dead_at, mail.last_error = func.now(), "interrupted"
+        return Dropped()
+    mail.attempts += 1
+    mail.due_at = func.now() + timedelta(seconds=LEASE_S)
+    kind = MailKind(mail.kind)
+    token = _new_token(session, user.id, _PURPOSES[kind]) if kind in _PURPOSES else None
+    language = Language(user.language)
+    return Claim(mail.id, mail.address, kind, language, mail.created_at, mail.attempts, token)
 
 
 def _is_too_much(session: Session, mail: Mail) -> bool:
@@ -116,9 +125,10 @@ def sent(session: Session, claim: Claim) -> None:
     session.execute(mail.values(sent_at=func.now()))
 
 
-def failed(session: Session, claim: Claim, error: str) -> bool:
-    """Note that the mail could not be sent, and try again later. Whether it is given up instead."""
-    gone = claim.attempt >= MAX_ATTEMPTS
+def failed(session: Session, claim: Claim, error: str, final: bool = False) -> bool:
+    """Note that the mail could not be sent, and try again later unless that is `final`. Whether it is given up
+    instead."""
+    gone = final or claim.attempt >= MAX_ATTEMPTS
     delay_s = min(FIRST_DELAY_S * 2 ** (claim.attempt - 1), LONGEST_DELAY_S)
     end = {"dead_at": func.now()} if gone else {"due_at": func.now() + timedelta(seconds=delay_s)}
     session.execute(update(Mail).where(Mail.id == claim.id).values(last_error=error, **end))

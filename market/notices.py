@@ -22,7 +22,7 @@ from store.models import SECURITY, Event, Language
 
 LONGEST_LINE = 80
 LONGEST_TEXT = 1_000
-"""Characters of what a user, or one of us, has written."""
+"""Characters of what a user, or one of us, has written: in a subject, and anywhere else."""
 
 LONGEST_PUSH = 400
 """Characters of the body of a message of Web Push: with the rest it must fit into some 4,000 bytes."""
@@ -326,14 +326,23 @@ FACTS: dict[str, tuple[dict[Language, str], Callable[[object, Locale], str]]] = 
 def shown(said: Said, locale: Locale) -> Shown:
     """A notification in words. Data that is missing is left out."""
     text = TEXTS[said.event][locale.language]
-    name = _line(said.data.get("title") or "")
-    title = f"“{name}”" if name else WITHOUT_TITLE[locale.language]
+    written = said.data.get("title") or ""
+
+    def title(longest: int) -> str:
+        name = _line(written, longest)
+        return f"“{name}”" if name else WITHOUT_TITLE[locale.language]
+
     facts = [
         (label[locale.language], value)
         for key, (label, write) in FACTS.items()
         if said.data.get(key) is not None and (value := write(said.data[key], locale))
     ]
-    return Shown(text.subject.format(title=title), text.line.format(title=title), facts, _link(said))
+    return Shown(
+        text.subject.format(title=title(LONGEST_LINE)),
+        text.line.format(title=title(LONGEST_TEXT)),
+        facts,
+        _link(said),
+    )
 
 
 def _link(said: Said) -> str:

@@ -73,6 +73,9 @@ MAX_UNREAD = 1_000
 
 KEEP_DAYS = 90
 
+FORGOTTEN = 5_000
+"""So many notifications are deleted in a transaction: a million, that were told at once, would take too long."""
+
 
 class News(msgspec.Struct, frozen=True, gc=False):
     """Something to tell a user. `cause` names, for this event, what it came from: the same cause is told once.
@@ -474,12 +477,15 @@ def forget_user(session: Session, user_id: UUID) -> None:
         )
 
 
-def forget_old(session: Session) -> None:
-    """Delete what was told long ago, read or not."""
-    session.execute(
-        delete(Notification).where(Notification.created_at < func.now() - timedelta(days=KEEP_DAYS)),
+def forget_old(session: Session) -> bool:
+    """Delete what was told long ago, read or not, `FORGOTTEN` at a time. Whether there may be more."""
+    old = Notification.created_at < func.now() - timedelta(days=KEEP_DAYS)
+    oldest = select(Notification.id).where(old).order_by(Notification.created_at).limit(FORGOTTEN)
+    deleted = session.execute(
+        delete(Notification).where(Notification.id.in_(oldest)).returning(Notification.id),
         execution_options={"synchronize_session": False},
-    )
+    ).all()
+    return len(deleted) == FORGOTTEN
 
 
 def _invalid(field: str, detail: str) -> Refusal:

@@ -2,8 +2,7 @@
 
 An action is a UUID that whoever orders it has made. What fails half-way is asked again under the same one: what it has
 extended is not extended twice. A neighbourhood auction is extended by `bidding.extend`, a live one by the script of
-`store.hot.extend_auction`; its record is the truth, and write-back follows it. A task then tells whoever had bid: they
-may be many, so each transaction tells some of them. After a crash it begins anew: who was told is not told again.
+`store.hot.extend_auction`; its record is the truth, and write-back follows it. A task then tells whoever had bid.
 """
 
 from collections.abc import Sequence
@@ -13,16 +12,16 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from market import notifications
 from market.errors import Refusal
 from market.notifications import News, Value
+from market.tellings import reachable, tell_next
 from market.times import clock, from_ms, to_ms
-from store.models import Auction, AuctionKind, AuctionStatus, Bid, Event, Extension
+from store.models import Auction, AuctionKind, AuctionStatus, Bid, Event, Extension, User
 
 MAX_EXTENSION_MS = 24 * 3600 * 1000
 
 BATCH = 1_000
-"""Extensions in a run, and users in a transaction."""
+"""Extensions in a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +72,11 @@ def untold(session: Session) -> list[Moved]:
     return [Moved(*row) for row in session.execute(waiting.order_by(Extension.at).limit(BATCH))]
 
 
-def tell(session: Session, moved: Moved, after: UUID | None) -> UUID | None:
-    """Tell the next who had bid before the extension, in the order of their ids behind `after`. The last of them; None,
-    and the extension is noted as told, when there are no more."""
+def tell(session: Session, moved: Moved) -> bool:
+    """Tell the next who had bid before the extension. Whether there are more; when not, it is noted as told."""
     auction_id = moved.auction_id
     extension = session.get_one(Extension, (auction_id, moved.action_id))
-    had_bid = (Bid.auction_id == auction_id) & (Bid.seq < extension.seq)
-    query = select(Bid.bidder_id).distinct().where(had_bid).order_by(Bid.bidder_id).limit(BATCH)
-    users = session.scalars(query if after is None else query.where(Bid.bidder_id > after)).all()
+    had_bid = select(Bid.bidder_id).where(Bid.auction_id == auction_id, Bid.seq < extension.seq)
     data: dict[str, Value] = {
         "title": session.scalars(select(Auction.title).where(Auction.id == auction_id)).one(),
         "epoch": extension.epoch,
@@ -89,9 +85,13 @@ def tell(session: Session, moved: Moved, after: UUID | None) -> UUID | None:
         "outage": True,
     }
     cause = f"{auction_id}:{moved.action_id}"
-    notifications.notify(session, [News(user, Event.EXTENDED, cause, data, auction_id) for user in users])
-    if len(users) == BATCH:
-        return users[-1]
-    extension.told_at = func.now()
-    session.flush()
-    return None
+    more = tell_next(
+        session,
+        f"{Event.EXTENDED}:{cause}",
+        select(User.id).where(User.id.in_(had_bid), reachable()),
+        lambda row: News(row.id, Event.EXTENDED, cause, data, auction_id),
+    )
+    if not more:
+        extension.told_at = func.now()
+        session.flush()
+    return more

@@ -34,8 +34,11 @@ class PushSubscriptionView(msgspec.Struct, frozen=True):
 def is_public(address: str) -> bool:
     """Whether an IP address is somewhere in the internet, and not in our own network. Raises ValueError for a name."""
     parsed = ip_address(address)
-    if isinstance(parsed, IPv6Address) and (parsed.ipv4_mapped is not None or parsed in NAT64):
-        parsed = IPv4Address(int(parsed) & 0xFFFFFFFF)
+    if isinstance(parsed, IPv6Address):
+        if parsed in NAT64:
+            parsed = IPv4Address(int(parsed) & 0xFFFFFFFF)
+        else:
+            parsed = parsed.ipv4_mapped or parsed.sixtofour or parsed
     return parsed.is_global and not parsed.is_multicast
 
 

@@ -179,7 +179,7 @@ def first_unready(settings: Settings, supervisor: Supervisor) -> tuple[str, Path
         if _get(gateway.hostname, gateway.port, path, tls=tls) not in expected:
             return f"{path} cannot be reached through Nginx.", settings.log_dir / "nginx.log"
     workers = _celery_workers()
-    for name in ("writer", "photos", "worker"):
+    for name in ("writer", "photos", "post", "worker"):
         if name not in workers:
             return f"{name} does not answer.", settings.log_dir / f"{name}.log"
     return None

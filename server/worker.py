@@ -29,7 +29,7 @@ configure(
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _configure_logs(**_: object) -> None:
     """Connecting to this signal also keeps Celery from setting up its own logging."""
-    names = {"beat": "beat", "write_back": "writer", "photos": "photos"}
+    names = {"beat": "beat", "write_back": "writer", "photos": "photos", "post": "post"}
     name = next((name for word, name in names.items() if word in sys.argv), "worker")
     logs.configure(name, _settings.log_level)
     if _settings.log_level != "debug":

@@ -33,6 +33,9 @@ WRITE_BACK = "write_back"
 PHOTOS = "photos"
 """Likewise: pictures take seconds of computing, and auctions must close meanwhile."""
 
+POST = "post"
+"""Likewise: mail servers and push services may take as long as they like to answer."""
+
 TIME_LIMIT_S = 120
 """A task that takes longer is killed with its process. Long runs stop by themselves much earlier."""
 

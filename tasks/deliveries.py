@@ -13,7 +13,7 @@ from market import deliveries
 from market.deliveries import SUPERSEDED_BY, Claim
 from market.notices import push_message
 from store.models import SECURITY, Channel, Event
-from tasks.app import Resources, periodic
+from tasks.app import POST, Resources, periodic
 from tasks.turns import RUN_S, alone
 from tasks.web_push import Answer, Message
 
@@ -28,7 +28,7 @@ URGENT = SECURITY | {Event.OUTBID, Event.ENDING_SOON, Event.WON}
 """What wakes a device that saves its battery."""
 
 
-@periodic(every_s=1)
+@periodic(every_s=1, queue=POST)
 def push_due(resources: Resources) -> None:
     """Send all Web Push that is due. What cannot be sent is tried again, or given up, and keeps no other waiting."""
     with alone(resources.hot, RUNNING) as is_alone:
@@ -41,13 +41,18 @@ def push_next(resources: Resources) -> bool:
     """Send what is due to the next `AT_ONCE` users; whether there was anything."""
     with resources.database.transaction() as session:
         claims = list(islice(iter(lambda: deliveries.claim(session, Channel.PUSH), None), AT_ONCE))
-    if not claims:
-        return False
-    messages = [message for claim in claims for message in _messages(claim, resources.post.url)]
-    answers = iter(resources.web_push.send(messages))
+    written: list[tuple[Claim, list[Message]]] = []
     for claim in claims:
-        _note(resources, claim, {browser.id: next(answers) for browser in claim.browsers})
-    return True
+        try:
+            written.append((claim, _messages(claim, resources.post.url) if claim.notices else []))
+        # Whatever is wrong with one, the others must get their turn.
+        except Exception as error:
+            note_failure(resources, claim, type(error).__name__)
+    answers = iter(resources.web_push.send([message for _, messages in written for message in messages]))
+    for claim, messages in written:
+        if messages:
+            _note(resources, claim, {browser.id: next(answers) for browser in claim.browsers})
+    return bool(claims)
 
 
 def _messages(claim: Claim, url: str) -> list[Message]:
@@ -76,14 +81,17 @@ def _note(resources: Resources, claim: Claim, answers: dict[UUID, Answer]) -> No
         if by_outcome["reached"]:
             deliveries.sent(session, claim)
             return
-        # The next claim deletes what has no browser left.
-        wait = timedelta(seconds=max((answer.retry_after_s for answer in failures), default=0))
-        dead = deliveries.failed(session, claim, reason or "gone", wait)
-    note_failure(claim, reason or "gone", dead)
+    # The next claim deletes what has no browser left.
+    wait = timedelta(seconds=max((answer.retry_after_s for answer in failures), default=0))
+    note_failure(resources, claim, reason or "gone", wait)
 
 
-def note_failure(claim: Claim, reason: str, dead: int) -> None:
-    """Log that notifications could not be sent, `dead` of which are given up."""
+def note_failure(
+    resources: Resources, claim: Claim, reason: str, wait: timedelta = timedelta(0), final: bool = False
+) -> None:
+    """Have what could not be sent tried again, after `wait` at least, or if that is `final` given up; and log it."""
+    with resources.database.transaction() as session:
+        dead = deliveries.failed(session, claim, reason, wait, final)
     if dead:
         log.error("notifications_given_up", user=str(claim.user_id), count=dead, reason=reason)
     else:

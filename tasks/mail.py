@@ -8,7 +8,7 @@ import structlog
 from market import deliveries, mails
 from market.mails import Claim
 from store.models import Channel
-from tasks.app import Resources, periodic
+from tasks.app import POST, Resources, periodic
 from tasks.deliveries import note_failure
 from tasks.turns import RUN_S, alone
 
@@ -17,8 +17,11 @@ log = structlog.get_logger()
 RUNNING = "mail:running"
 """The key in Redis that a run holds: a second one would only wait for the same server."""
 
+PERMANENT = 500
+"""Answers of a mail server from here on stay the same (RFC 5321)."""
 
-@periodic(every_s=1)
+
+@periodic(every_s=1, queue=POST)
 def send_due(resources: Resources) -> None:
     """Send every mail that is due. What cannot be sent is tried again, or given up, and keeps no other waiting."""
     with alone(resources.hot, RUNNING) as is_alone:
@@ -32,8 +35,8 @@ def send_next(resources: Resources) -> bool:
     """Send the next mail that is due; whether there was one. Its token is committed before it leaves."""
     with resources.database.transaction() as session:
         claim = mails.claim(session)
-    if claim is None:
-        return False
+    if not isinstance(claim, Claim):
+        return claim is not None
     try:
         resources.post.send(claim)
     # Whatever is wrong with this mail, the next must get its turn.
@@ -46,19 +49,16 @@ def send_next(resources: Resources) -> bool:
 
 
 def send_next_notices(resources: Resources) -> bool:
-    """Send the next e-mail of notifications that is due; whether there was one."""
+    """Send the next e-mail of notifications that is due; whether there was anything."""
     with resources.database.transaction() as session:
         claim = deliveries.claim(session, Channel.EMAIL)
-    if claim is None:
-        return False
+    if claim is None or not claim.notices:
+        return claim is not None
     try:
         resources.post.send_notices(claim)
     # As above.
     except Exception as error:
-        reason = _reason(error)
-        with resources.database.transaction() as session:
-            dead = deliveries.failed(session, claim, reason)
-        note_failure(claim, reason, dead)
+        note_failure(resources, claim, _reason(error), final=_is_final(error))
         return True
     with resources.database.transaction() as session:
         deliveries.sent(session, claim)
@@ -67,14 +67,27 @@ def send_next_notices(resources: Resources) -> bool:
 
 def _reason(error: Exception) -> str:
     """Not what the server said: it may repeat addresses, or the mail."""
-    code = f" {error.smtp_code}" if isinstance(error, smtplib.SMTPResponseException) else ""
-    return type(error).__name__ + code
+    return " ".join([type(error).__name__, *map(str, sorted(_codes(error)))])
+
+
+def _codes(error: Exception) -> set[int]:
+    """What a mail server answered."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return {code for code, _ in error.recipients.values()}
+    return {error.smtp_code} if isinstance(error, smtplib.SMTPResponseException) else set()
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether the server wants neither this recipient nor this mail, however often it is asked. Any other refusal, such
+    as of our password, is about us."""
+    about_this = isinstance(error, (smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError))
+    return about_this and min(_codes(error), default=0) >= PERMANENT
 
 
 def _note_failure(resources: Resources, claim: Claim, error: Exception) -> None:
     reason = _reason(error)
     with resources.database.transaction() as session:
-        dead = mails.failed(session, claim, reason)
+        dead = mails.failed(session, claim, reason, _is_final(error))
     if dead:
         log.error("mail_given_up", mail=str(claim.id), kind=claim.kind, reason=reason)
     else:

@@ -3,7 +3,7 @@
 import os
 import smtplib
 import ssl
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.message import EmailMessage
@@ -57,12 +57,15 @@ class Smtp:
         """One connection, one mail: what goes wrong with one is no other's matter."""
         tls = ssl.create_default_context(cafile=self.trusted)
         connect = partial(smtplib.SMTP_SSL, context=tls) if self.security == "tls" else smtplib.SMTP
-        with connect(self.host, self.port, timeout=TIMEOUT_S) as server:
+        # Left without QUIT: the server has taken the mail, and what it answers then must not have it sent again.
+        with closing(connect(self.host, self.port, timeout=TIMEOUT_S)) as server:
             if self.security == "starttls":
                 server.starttls(context=tls)
             if self.user:
                 server.login(self.user, self.password)
             server.send_message(message)
+            with suppress(smtplib.SMTPException):
+                server.quit()
 
 
 @dataclass(frozen=True, slots=True)

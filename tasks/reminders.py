@@ -1,9 +1,10 @@
 """Telling those who are interested that an auction has opened, ends soon, or was extended after an outage, and
 everybody what is announced."""
 
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
-from uuid import UUID
 
 import structlog
 from sqlalchemy.orm import Session
@@ -12,7 +13,7 @@ from market import announcing, outages, reminders
 from market.reminders import Reminder
 from store.models import Event
 from tasks.app import Resources, periodic
-from tasks.turns import alone
+from tasks.turns import RUN_S, alone
 
 T = TypeVar("T")
 
@@ -44,35 +45,32 @@ def tell_announced(resources: Resources) -> None:
 
 
 def _remind(resources: Resources, event: Reminder) -> None:
-    _tell(
-        resources,
-        event,
-        lambda session: reminders.due(session, event),
-        lambda session, auction_id, after: reminders.remind(session, auction_id, event, after),
-    )
+    _tell(resources, event, partial(reminders.due, event=event), partial(reminders.remind, event=event))
 
 
 def _tell(
     resources: Resources,
     event: Event,
     due: Callable[[Session], Sequence[T]],
-    tell_some: Callable[[Session, T, UUID | None], UUID | None],
+    tell_next: Callable[[Session, T], bool],
 ) -> None:
-    """Tell of all that is `due`. `tell_some` tells the next users behind one, and says who was the last, or None."""
+    """Tell what is due, one after the other, each in as many transactions as it takes; the next run goes on where this
+    one had to stop."""
     with alone(resources.hot, f"reminders:{event}") as is_alone:
         if not is_alone:
             return
+        end = time.monotonic() + RUN_S
         with resources.database.transaction() as session:
-            subjects = due(session)
-        for subject in subjects:
+            found = due(session)
+        for subject in found:
             try:
-                last = None
-                while True:
+                more = True
+                while more:
+                    if time.monotonic() > end:
+                        return
                     with resources.database.transaction() as session:
-                        last = tell_some(session, subject, last)
-                    if last is None:
-                        break
-                log.info("reminded", about=event, subject=str(subject))
+                        more = tell_next(session, subject)
+                log.info("many_told", about=event, subject=str(subject))
             except Exception:
                 # One that fails keeps no other from it.
-                log.exception("reminder_failed", about=event, subject=str(subject))
+                log.exception("telling_failed", about=event, subject=str(subject))

@@ -1,7 +1,10 @@
 """Deleting what has served its time."""
 
+import time
+
 from market import idempotency, mails, notifications
 from tasks.app import Resources, periodic
+from tasks.turns import RUN_S
 
 
 @periodic(every_s=600)
@@ -18,8 +21,10 @@ def forget_mails(resources: Resources) -> None:
         mails.forget_old(session)
 
 
-@periodic(every_s=3600)
+@periodic(every_s=600)
 def forget_notifications(resources: Resources) -> None:
     """Delete what users were told long ago."""
-    with resources.database.transaction() as session:
-        notifications.forget_old(session)
+    end, more = time.monotonic() + RUN_S, True
+    while more and time.monotonic() < end:
+        with resources.database.transaction() as session:
+            more = notifications.forget_old(session)

@@ -149,12 +149,11 @@ class WebPush:
             if not self.private_allowed and urlsplit(message.endpoint).scheme != "https":
                 raise PrivateAddress
             response = await client.fetch(self._request(message), raise_error=False)
+            error = "" if response.code < 300 else str(response.code)
+            return Answer(response.code, _retry_after_s(response), error)
         # Whatever is wrong with this one, the others must get their turn.
-        except Exception as error:
-            return Answer(0, error=type(error).__name__)
-        return Answer(
-            response.code, _retry_after_s(response), "" if response.code < 300 else str(response.code)
-        )
+        except Exception as failure:
+            return Answer(0, error=type(failure).__name__)
 
     def _request(self, message: Message) -> HTTPRequest:
         parts = urlsplit(message.endpoint)
@@ -220,6 +219,6 @@ def _retry_after_s(response: HTTPResponse) -> int:
     text = response.headers.get("Retry-After", "")
     try:
         wait_s = int(text) if text.isdigit() else parsedate_to_datetime(text).timestamp() - time.time()
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0
     return max(0, min(int(wait_s), MAX_WAIT_S))

@@ -25,6 +25,7 @@ from store.models.notifications import (
     NotificationDelivery,
     NotificationPreferences,
     PushSubscription,
+    Telling,
 )
 from store.models.orders import ChatMessage, Delivery, Handover, Order, OrderEvent, OrderState, Review
 from store.models.people import (
@@ -110,6 +111,7 @@ __all__ = [
     "Session",
     "Signal",
     "SignalKind",
+    "Telling",
     "Transfer",
     "TransferKind",
     "User",

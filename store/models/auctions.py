@@ -71,7 +71,8 @@ class Auction(Base):
     kind of seal it was; `cancel_reason` means nothing unless it was. `fee_*` are the seller's fee as it was when the
     auction was published. Since `hidden_at` only those who take part and moderators find it.
 
-    `opened_told` and `ending_told`: who is interested was told that it has opened, and that it ends soon.
+    `opened_told`: who is interested was told that it has opened; `ending_told_for` is the end that they were told is
+    near.
 
     `version` counts the seller's edits, and nothing else. `addenda` are {"at": ms, "text"}, oldest first. An auction
     that was listed again after this one has its id as `relisted_from`.
@@ -180,7 +181,7 @@ class Auction(Base):
     cancelled: Mapped[bool] = mapped_column(server_default="false")
     cancel_reason: Mapped[str | None]
     opened_told: Mapped[bool] = mapped_column(server_default="false")
-    ending_told: Mapped[bool] = mapped_column(server_default="false")
+    ending_told_for: Mapped[datetime | None]
 
 
 class Category(Base):

@@ -93,6 +93,15 @@ class Notification(Base):
     read_at: Mapped[datetime | None]
 
 
+class Telling(Base):
+    """How far telling many something has come: to the user `last`, in the order of ids. It is there only meanwhile."""
+
+    __tablename__ = "tellings"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    last: Mapped[UUID]
+
+
 class Channel(StrEnum):
     """How a notification leaves the house."""
 

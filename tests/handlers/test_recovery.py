@@ -55,7 +55,7 @@ class Ann:
                 {"email": self.email},
             )
             claim = mails.claim(session)
-            assert claim is not None
+            assert isinstance(claim, mails.Claim)
             assert claim.address == self.email
             mails.sent(session, claim)
         return claim

@@ -76,6 +76,13 @@ def tell(
     return notification.id
 
 
+def claim_next(session: Session, channel: Channel, now: datetime) -> Claim | None:
+    """The next that has something to send."""
+    while (claim := deliveries.claim(session, channel, now)) is not None and not claim.notices:
+        pass
+    return claim
+
+
 def told(claim: Claim | None) -> list[UUID]:
     """The notifications of a claim."""
     return [] if claim is None else [notice.id for notice in claim.notices]
@@ -109,33 +116,67 @@ def a_browser(session: Session, user_id: UUID, failures: int = 0) -> UUID:
 def test_what_is_due_is_claimed_once_and_sent_once(db_session: Session) -> None:
     ann = make_user(db_session)
     won = tell(db_session, ann, title="Bicycle")
-    assert deliveries.claim(db_session, EMAIL, NOON - SECOND) is None
-    claim = deliveries.claim(db_session, EMAIL, NOON)
+    assert claim_next(db_session, EMAIL, NOON - SECOND) is None
+    claim = claim_next(db_session, EMAIL, NOON)
     assert claim is not None
     assert (claim.user_id, claim.attempt, told(claim)) == (ann, 1, [won])
     assert claim.address == db_session.get_one(User, ann).email
     assert claim.notices[0].data == {"title": "Bicycle"}
-    assert deliveries.claim(db_session, EMAIL, NOON + LEASE - SECOND) is None
+    assert claim_next(db_session, EMAIL, NOON + LEASE - SECOND) is None
     deliveries.sent(db_session, claim, NOON + SECOND)
-    assert deliveries.claim(db_session, EMAIL, NOON + 9 * HOUR) is None
+    assert claim_next(db_session, EMAIL, NOON + 9 * HOUR) is None
     [row] = waiting(db_session, ann)
     assert row.sent_at == NOON + SECOND
 
 
 def test_what_a_process_died_with_is_claimed_again(db_session: Session) -> None:
     won = tell(db_session, make_user(db_session))
-    deliveries.claim(db_session, EMAIL, NOON)
-    again = deliveries.claim(db_session, EMAIL, NOON + LEASE)
+    claim_next(db_session, EMAIL, NOON)
+    again = claim_next(db_session, EMAIL, NOON + LEASE)
     assert again is not None
     assert (again.attempt, told(again)) == (2, [won])
+
+
+def test_what_processes_die_of_is_given_up(db_session: Session) -> None:
+    ann = make_user(db_session)
+    tell(db_session, ann)
+    for n in range(MAX_ATTEMPTS):
+        claim = deliveries.claim(db_session, EMAIL, NOON + n * LEASE)
+        assert claim is not None
+        assert claim.attempt == n + 1
+    assert claim_next(db_session, EMAIL, NOON + MAX_ATTEMPTS * LEASE) is None
+    [row] = waiting(db_session, ann)
+    assert (row.dead_at, row.last_error) == (NOON + MAX_ATTEMPTS * LEASE, "interrupted")
+
+
+def test_no_transaction_goes_through_all_that_is_pointless(db_session: Session) -> None:
+    users = [make_user(db_session) for _ in range(3)]
+    for user_id in users:
+        tell(db_session, user_id)
+    db_session.execute(update(Notification).where(Notification.user_id.in_(users)).values(read_at=NOON))
+    for left in (2, 1, 0):
+        claim = deliveries.claim(db_session, EMAIL, NOON)
+        assert claim is not None
+        assert claim.notices == ()
+        assert sum(len(waiting(db_session, user_id)) for user_id in users) == left
+    assert deliveries.claim(db_session, EMAIL, NOON) is None
+
+
+def test_what_will_never_be_taken_is_given_up_at_once(db_session: Session) -> None:
+    ann = make_user(db_session)
+    tell(db_session, ann)
+    claim = deliveries.claim(db_session, EMAIL, NOON)
+    assert claim is not None
+    assert deliveries.failed(db_session, claim, "550", final=True, now=NOON) == 1
+    assert [row.dead_at for row in waiting(db_session, ann)] == [NOON]
 
 
 def test_a_channel_is_claimed_for_itself(db_session: Session) -> None:
     ann = make_user(db_session)
     browser = a_browser(db_session, ann)
     pushed = tell(db_session, ann, channel=PUSH)
-    assert deliveries.claim(db_session, EMAIL, NOON) is None
-    claim = deliveries.claim(db_session, PUSH, NOON)
+    assert claim_next(db_session, EMAIL, NOON) is None
+    claim = claim_next(db_session, PUSH, NOON)
     assert claim is not None
     assert told(claim) == [pushed]
     assert [(found.id, found.p256dh, found.auth) for found in claim.browsers] == [
@@ -147,20 +188,20 @@ def test_fifty_outbids_in_a_minute_are_one_e_mail(db_session: Session) -> None:
     ann, ben = make_user(db_session), make_user(db_session)
     outbids = [tell(db_session, ann, Event.OUTBID, NOON + n * SECOND) for n in range(50)]
     other = tell(db_session, ben, Event.OUTBID, NOON + SECOND)
-    assert deliveries.claim(db_session, EMAIL, NOON + GATHERED - SECOND) is None
-    claim = deliveries.claim(db_session, EMAIL, NOON + GATHERED)
+    assert claim_next(db_session, EMAIL, NOON + GATHERED - SECOND) is None
+    claim = claim_next(db_session, EMAIL, NOON + GATHERED)
     assert told(claim) == outbids[::-1], "the newest first"
-    assert deliveries.claim(db_session, EMAIL, NOON + GATHERED) is None
-    assert told(deliveries.claim(db_session, EMAIL, NOON + GATHERED + SECOND)) == [other]
-    assert deliveries.claim(db_session, EMAIL, NOON + GATHERED + LEASE - SECOND) is None
+    assert claim_next(db_session, EMAIL, NOON + GATHERED) is None
+    assert told(claim_next(db_session, EMAIL, NOON + GATHERED + SECOND)) == [other]
+    assert claim_next(db_session, EMAIL, NOON + GATHERED + LEASE - SECOND) is None
 
 
 def test_what_comes_while_an_e_mail_is_on_its_way_waits_for_the_next(db_session: Session) -> None:
     ann = make_user(db_session)
     tell(db_session, ann, Event.OUTBID)
-    first = deliveries.claim(db_session, EMAIL, NOON + GATHERED)
+    first = claim_next(db_session, EMAIL, NOON + GATHERED)
     late = tell(db_session, ann, Event.OUTBID, NOON + GATHERED + SECOND)
-    second = deliveries.claim(db_session, EMAIL, NOON + 2 * GATHERED + SECOND)
+    second = claim_next(db_session, EMAIL, NOON + 2 * GATHERED + SECOND)
     assert first is not None
     assert told(second) == [late]
 
@@ -169,7 +210,7 @@ def test_what_is_urgent_takes_along_what_waits(db_session: Session) -> None:
     ann = make_user(db_session)
     outbid = tell(db_session, ann, Event.OUTBID)
     won = tell(db_session, ann, Event.WON, NOON + SECOND)
-    assert told(deliveries.claim(db_session, EMAIL, NOON + SECOND)) == [won, outbid]
+    assert told(claim_next(db_session, EMAIL, NOON + SECOND)) == [won, outbid]
 
 
 @pytest.mark.parametrize("first", [Event.WON, Event.LOGIN])
@@ -178,7 +219,7 @@ def test_security_goes_alone(db_session: Session, first: Event) -> None:
     events = [first, *{Event.WON, Event.LOGIN} - {first}, Event.SECOND_FACTOR_CHANGED, Event.SOLD]
     for n, event in enumerate(events):
         tell(db_session, ann, event, NOON + n * SECOND)
-    claims = [deliveries.claim(db_session, EMAIL, NOON + MINUTE) for _ in range(2)]
+    claims = [claim_next(db_session, EMAIL, NOON + MINUTE) for _ in range(2)]
     groups = [{notice.event for notice in claim.notices} for claim in claims if claim is not None]
     secure, other = {Event.LOGIN, Event.SECOND_FACTOR_CHANGED}, {Event.WON, Event.SOLD}
     assert groups == ([secure, other] if first in SECURITY else [other, secure])
@@ -195,21 +236,21 @@ def test_what_is_overtaken_does_not_leave(db_session: Session, event: Event, lat
     tell(db_session, ann, event, auction_id=here)
     kept = tell(db_session, ann, event, auction_id=there)
     newer = tell(db_session, ann, later, NOON + SECOND, here)
-    assert set(told(deliveries.claim(db_session, EMAIL, NOON + GATHERED))) == {kept, newer}
+    assert set(told(claim_next(db_session, EMAIL, NOON + GATHERED))) == {kept, newer}
     assert len(waiting(db_session, ann)) == 2, "what is pointless is gone"
 
 
 def test_what_was_written_at_the_same_time_overtakes_nothing(db_session: Session) -> None:
     ann, auction = make_user(db_session), make_published_auction(db_session).id
     both = {tell(db_session, ann, event, auction_id=auction) for event in (Event.OUTBID, Event.OUTBID)}
-    assert set(told(deliveries.claim(db_session, EMAIL, NOON + GATHERED))) == both
+    assert set(told(claim_next(db_session, EMAIL, NOON + GATHERED))) == both
 
 
 @pytest.mark.parametrize("event", [Event.WON, Event.LOGIN])
 def test_what_was_read_does_not_leave_unless_it_is_about_security(db_session: Session, event: Event) -> None:
     id = tell(db_session, make_user(db_session), event)
     db_session.get_one(Notification, id).read_at = NOON
-    assert told(deliveries.claim(db_session, EMAIL, NOON)) == ([id] if event in SECURITY else [])
+    assert told(claim_next(db_session, EMAIL, NOON)) == ([id] if event in SECURITY else [])
 
 
 def test_what_is_not_wanted_any_more_does_not_leave(db_session: Session) -> None:
@@ -218,7 +259,7 @@ def test_what_is_not_wanted_any_more_does_not_leave(db_session: Session) -> None
     tell(db_session, ann, Event.LOGIN)
     sold = tell(db_session, ann, Event.SOLD)
     prefer(db_session, ann, channels={"won": {"email": False}, "login": {"email": False}})
-    assert [deliveries.claim(db_session, EMAIL, NOON) is None for _ in range(3)] == [False, False, True]
+    assert [claim_next(db_session, EMAIL, NOON) is None for _ in range(3)] == [False, False, True]
     assert {row.notification_id for row in waiting(db_session, ann)} >= {sold}
     assert len(waiting(db_session, ann)) == 2
 
@@ -228,13 +269,13 @@ def test_quiet_hours_that_were_chosen_meanwhile_are_kept(db_session: Session) ->
     won = tell(db_session, ann, Event.WON)
     login = tell(db_session, ann, Event.LOGIN, NOON + SECOND)
     prefer(db_session, ann, quiet_from=11 * 60, quiet_until=13 * 60)
-    claim = deliveries.claim(db_session, EMAIL, NOON + MINUTE)
+    claim = claim_next(db_session, EMAIL, NOON + MINUTE)
     assert claim is not None
     assert told(claim) == [login]
     deliveries.sent(db_session, claim)
-    assert deliveries.claim(db_session, EMAIL, NOON + HOUR - SECOND) is None
+    assert claim_next(db_session, EMAIL, NOON + HOUR - SECOND) is None
     assert [row.attempts for row in waiting(db_session, ann) if row.notification_id == won] == [0]
-    assert told(deliveries.claim(db_session, EMAIL, NOON + HOUR)) == [won]
+    assert told(claim_next(db_session, EMAIL, NOON + HOUR)) == [won]
 
 
 def test_quiet_hours_hold_for_web_push_too(db_session: Session) -> None:
@@ -243,8 +284,8 @@ def test_quiet_hours_hold_for_web_push_too(db_session: Session) -> None:
     prefer(db_session, ann, quiet_from=22 * 60, quiet_until=8 * 60, time_zone="Europe/Berlin")
     # Noon in Seoul is four in the morning there.
     outbid = tell(db_session, ann, Event.OUTBID, channel=PUSH)
-    assert deliveries.claim(db_session, PUSH, NOON + 4 * HOUR - SECOND) is None
-    assert told(deliveries.claim(db_session, PUSH, NOON + 4 * HOUR)) == [outbid]
+    assert claim_next(db_session, PUSH, NOON + 4 * HOUR - SECOND) is None
+    assert told(claim_next(db_session, PUSH, NOON + 4 * HOUR)) == [outbid]
 
 
 def test_a_digest_is_one_e_mail_a_day(db_session: Session) -> None:
@@ -253,18 +294,18 @@ def test_a_digest_is_one_e_mail_a_day(db_session: Session) -> None:
     of_a_day = [tell(db_session, ann, Event.OUTBID, NOON + n * HOUR) for n in range(20)]
     nine = NOON + 21 * HOUR
     won = tell(db_session, ann, Event.WON, NOON + HOUR)
-    urgent = deliveries.claim(db_session, EMAIL, NOON + HOUR)
+    urgent = claim_next(db_session, EMAIL, NOON + HOUR)
     assert urgent is not None
     assert told(urgent) == [won]
     deliveries.sent(db_session, urgent)
-    assert deliveries.claim(db_session, EMAIL, NOON + HOUR) is None
+    assert claim_next(db_session, EMAIL, NOON + HOUR) is None
     after = tell(db_session, ann, Event.OUTBID, nine + SECOND)
-    claim = deliveries.claim(db_session, EMAIL, nine)
+    claim = claim_next(db_session, EMAIL, nine)
     assert claim is not None
     assert told(claim) == of_a_day[::-1]
     deliveries.sent(db_session, claim)
-    assert deliveries.claim(db_session, EMAIL, nine + 23 * HOUR) is None
-    assert told(deliveries.claim(db_session, EMAIL, nine + 24 * HOUR)) == [after]
+    assert claim_next(db_session, EMAIL, nine + 23 * HOUR) is None
+    assert told(claim_next(db_session, EMAIL, nine + 24 * HOUR)) == [after]
 
 
 def test_the_waits_double_and_at_last_a_delivery_is_dead(db_session: Session) -> None:
@@ -272,7 +313,7 @@ def test_the_waits_double_and_at_last_a_delivery_is_dead(db_session: Session) ->
     won = tell(db_session, ann)
     now, waits = NOON, []
     for attempt in range(1, MAX_ATTEMPTS + 1):
-        claim = deliveries.claim(db_session, EMAIL, now)
+        claim = claim_next(db_session, EMAIL, now)
         assert claim is not None
         assert claim.attempt == attempt
         dead = deliveries.failed(db_session, claim, "OSError", now=now)
@@ -282,7 +323,7 @@ def test_the_waits_double_and_at_last_a_delivery_is_dead(db_session: Session) ->
         now = row.due_at
     assert waits[:4] == [FIRST_DELAY, 2 * FIRST_DELAY, 4 * FIRST_DELAY, 8 * FIRST_DELAY]
     assert max(waits[:-1]) == LONGEST_DELAY
-    assert deliveries.claim(db_session, EMAIL, now + 99 * HOUR) is None
+    assert claim_next(db_session, EMAIL, now + 99 * HOUR) is None
     assert row.dead_at is not None
     assert (row.sent_at, row.last_error) == (None, "OSError")
     [shown] = [item for item in deliveries.dead(db_session, None, 100).items if item.user_id == ann]
@@ -296,11 +337,11 @@ def test_what_joins_one_that_dies_does_not_die_with_it(db_session: Session) -> N
     tell(db_session, ann)
     db_session.execute(update(NotificationDelivery).values(attempts=MAX_ATTEMPTS - 1))
     young = tell(db_session, ann, Event.SOLD)
-    claim = deliveries.claim(db_session, EMAIL, NOON)
+    claim = claim_next(db_session, EMAIL, NOON)
     assert claim is not None
     assert len(told(claim)) == 2
     assert deliveries.failed(db_session, claim, "OSError", now=NOON) == 1
-    again = deliveries.claim(db_session, EMAIL, NOON + LONGEST_DELAY)
+    again = claim_next(db_session, EMAIL, NOON + LONGEST_DELAY)
     assert told(again) == [young]
 
 
@@ -308,11 +349,11 @@ def test_a_service_that_asks_to_wait_is_left_alone(db_session: Session) -> None:
     ann = make_user(db_session)
     a_browser(db_session, ann)
     tell(db_session, ann, channel=PUSH)
-    claim = deliveries.claim(db_session, PUSH, NOON)
+    claim = claim_next(db_session, PUSH, NOON)
     assert claim is not None
     deliveries.failed(db_session, claim, "429", wait=7 * HOUR, now=NOON)
-    assert deliveries.claim(db_session, PUSH, NOON + 7 * HOUR - SECOND) is None
-    assert deliveries.claim(db_session, PUSH, NOON + 7 * HOUR) is not None
+    assert claim_next(db_session, PUSH, NOON + 7 * HOUR - SECOND) is None
+    assert claim_next(db_session, PUSH, NOON + 7 * HOUR) is not None
 
 
 def test_the_list_of_the_dead_has_pages(db_session: Session) -> None:
@@ -344,7 +385,7 @@ def test_nothing_leaves_for_whoever_cannot_be_reached_any_more(
     tell(db_session, ann)
     tell(db_session, ann, Event.LOGIN)
     db_session.execute(update(User).where(User.id == ann).values(**gone))
-    assert deliveries.claim(db_session, EMAIL, NOON) is None
+    assert claim_next(db_session, EMAIL, NOON) is None
     assert waiting(db_session, ann) == []
 
 
@@ -353,7 +394,7 @@ def test_nothing_is_pushed_without_a_browser(db_session: Session) -> None:
     browser = a_browser(db_session, ann)
     tell(db_session, ann, channel=PUSH)
     db_session.execute(delete(PushSubscription).where(PushSubscription.id == browser))
-    assert deliveries.claim(db_session, PUSH, NOON) is None
+    assert claim_next(db_session, PUSH, NOON) is None
     assert waiting(db_session, ann) == []
 
 

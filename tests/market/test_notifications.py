@@ -317,6 +317,19 @@ def test_what_is_old_is_forgotten_with_its_deliveries(db_session: Session) -> No
     assert len(deliveries(db_session, ann)) == 1
 
 
+def test_a_transaction_forgets_some_at_a_time(db_session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifications, "FORGOTTEN", 2)
+    ann = make_user(db_session)
+    for _ in range(3):
+        make_notification(db_session, ann)
+    old = func.now() - timedelta(days=10 * notifications.KEEP_DAYS)
+    db_session.execute(update(Notification).where(Notification.user_id == ann).values(created_at=old))
+    assert notifications.forget_old(db_session)
+    assert len(stored(db_session, ann)) == 1
+    assert not notifications.forget_old(db_session)
+    assert stored(db_session, ann) == []
+
+
 def test_unread_are_counted_up_to_a_limit(db_session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notifications, "MAX_UNREAD", 3)
     ann = make_user(db_session)

@@ -118,7 +118,7 @@ def test_who_had_bid_among_neighbours_is_told_once(db_session: Session) -> None:
     moved = [moved for moved in outages.untold(db_session) if moved.auction_id == auction.id]
     assert moved == [outages.Moved(auction.id, action)]
     for _ in range(2):
-        assert outages.tell(db_session, moved[0], None) is None
+        assert not outages.tell(db_session, moved[0])
     assert moved[0] not in outages.untold(db_session)
     told = db_session.execute(
         select(Notification.user_id, Notification.data["ends_at"].astext).where(

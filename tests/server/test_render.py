@@ -110,6 +110,7 @@ def test_supervisord_accepts_the_process_list(
         "redis": ["redis"],
         "writer": ["writer"],
         "photos": ["photos"],
+        "post": ["post"],
         "worker": ["worker"],
         "nginx": ["nginx"],
         "rest": ["8101", "8102"],
@@ -118,7 +119,7 @@ def test_supervisord_accepts_the_process_list(
     }
     # Dictionaries keep their order: this is the starting order, and backwards the stopping order.
     assert list(processes) == [
-        *("postgresql", "redis", "writer", "photos", "worker", "nginx", "rest", "realtime", "beat"),
+        *("postgresql", "redis", "writer", "photos", "post", "worker", "nginx", "rest", "realtime", "beat"),
     ]
 
 

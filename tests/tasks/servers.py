@@ -31,17 +31,20 @@ StartServer = Callable[..., int]
 
 @dataclass
 class Mailbox:
-    """What a server has accepted. It refuses recipients in `refused`, with what a hostile server might say."""
+    """What a server has accepted. It refuses recipients in `refused` with the code `refusal`, and with what a hostile
+    server might say; `goodbye` is its answer to QUIT."""
 
     received: list[EmailMessage] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
+    refusal: int = 450
+    goodbye: str = "221 Bye"
     logins: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     async def handle_RCPT(  # noqa: N802
         self, _server: object, _session: object, envelope: Envelope, address: str, _options: object
     ) -> str:
         if address in self.refused:
-            return f"550 no such user {address}"
+            return f"{self.refusal} no such user {address}"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
@@ -52,11 +55,14 @@ class Mailbox:
         self.received.append(message)
         return "250 OK"
 
+    async def handle_QUIT(self, _server: object, _session: object, _envelope: Envelope) -> str:  # noqa: N802
+        return self.goodbye
+
     def authenticate(self, *args: Any) -> AuthResult:
         credentials = args[4]
         assert isinstance(credentials, LoginPassword)
         self.logins.append((credentials.login, credentials.password))
-        return AuthResult(success=credentials.password == PASSWORD.encode())
+        return AuthResult(success=credentials.password == PASSWORD.encode(), handled=False)
 
 
 @dataclass(frozen=True)

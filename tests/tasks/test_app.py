@@ -11,7 +11,7 @@ import pytest
 from market import mails
 from store.hot import WRITE_BACK_AT
 from store.models import AuctionStatus, MailKind, User
-from tasks.app import DEFAULT, PHOTOS, WRITE_BACK, app
+from tasks.app import DEFAULT, PHOTOS, POST, WRITE_BACK, app
 from tests.database import make_user
 from tests.tasks.stage import Stage
 from tests.waiting import until
@@ -23,11 +23,11 @@ REPO = Path(__file__).resolve().parent.parent.parent
 def _worker(
     stage: Stage, database_url: str, redis_url: str, tmp_path: Path, mail_dir: Path
 ) -> Iterator[None]:
-    """Beat and a worker of both queues, with two children."""
+    """Beat and a worker of three queues, with two children."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "celery", "-A", "tests.tasks.worker", "worker", "--beat"),
-            *("--queues", f"{DEFAULT},{WRITE_BACK}", "--concurrency", "2", "--loglevel", "warning"),
+            *("--queues", f"{DEFAULT},{WRITE_BACK},{POST}", "--concurrency", "2", "--loglevel", "warning"),
             *("--without-mingle", "--without-gossip", "--schedule", str(tmp_path / "schedule")),
         ],
         cwd=REPO,
@@ -157,15 +157,15 @@ def test_every_periodic_task_exists_and_does_not_pile_up() -> None:
         assert entry["options"]["expires"] <= max(entry["schedule"], 10)
 
 
-def test_write_back_and_photos_have_queues_of_their_own() -> None:
+def test_write_back_photos_and_post_have_queues_of_their_own() -> None:
     app.loader.import_default_modules()
 
     schedule = app.conf.beat_schedule
     modules = {
         queue: {name.split(".")[1] for name, entry in schedule.items() if entry["options"]["queue"] == queue}
-        for queue in (WRITE_BACK, PHOTOS)
+        for queue in (WRITE_BACK, PHOTOS, POST)
     }
-    assert modules == {WRITE_BACK: {"write_back"}, PHOTOS: {"photos"}}
+    assert modules == {WRITE_BACK: {"write_back"}, PHOTOS: {"photos"}, POST: {"mail", "deliveries"}}
 
 
 def test_a_worker_without_a_list_of_queues_leaves_write_back_alone() -> None:

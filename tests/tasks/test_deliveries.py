@@ -262,7 +262,7 @@ def test_one_that_is_refused_waits_and_keeps_no_other_waiting(by_smtp: Resources
     assert (entry["event"], entry["user"]) == ("notifications_not_sent", str(bad))
     assert "@" not in str(logs)
     [row] = stored(by_smtp, bad)
-    assert (row.attempts, row.last_error, row.sent_at) == (1, "SMTPRecipientsRefused", None)
+    assert (row.attempts, row.last_error, row.sent_at) == (1, "SMTPRecipientsRefused 450", None)
     mailbox.refused.clear()
     send_due(by_smtp)
     assert len(mailbox.received) == 1, "not before its time"
@@ -284,7 +284,7 @@ def test_what_is_refused_too_often_is_dead(by_smtp: Resources, mailbox: Mailbox)
     assert (logs[-1]["log_level"], logs[-1]["count"]) == ("error", 1)
     with by_smtp.database.transaction() as session:
         [dead] = deliveries.dead(session, None, 10).items
-    assert (dead.user_id, dead.event, dead.error) == (ann, Event.WON, "SMTPRecipientsRefused")
+    assert (dead.user_id, dead.event, dead.error) == (ann, Event.WON, "SMTPRecipientsRefused 450")
 
 
 def test_after_a_crash_it_is_sent_again(
@@ -454,6 +454,22 @@ def test_one_browser_that_cannot_be_reached_keeps_nobody_waiting(
     pass_time(resources)
     push_due(resources)
     assert push_service.requests == 3, "what one browser has got is not sent again"
+
+
+def test_a_message_that_cannot_be_written_keeps_nobody_waiting(
+    resources: Resources, push_service: PushService
+) -> None:
+    ann, ben = a_reader(resources), a_reader(resources)
+    for user_id in (ann, ben):
+        subscribe(resources, push_service, user_id)
+    tell(resources, ann, Event.ENDING_SOON, ends_at=10**30)
+    tell(resources, ben, Event.WON)
+    with capture_logs() as logs:
+        push_due(resources)
+    assert [pushed.body["event"] for pushed in push_service.received] == ["won"]
+    assert [(entry["event"], entry["reason"]) for entry in logs] == [
+        ("notifications_not_sent", "OverflowError")
+    ]
 
 
 def test_only_one_run_pushes_at_a_time(resources: Resources, push_service: PushService) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 from structlog.testing import capture_logs
 
 from market import confirmations, mails
@@ -149,7 +149,7 @@ def test_a_mail_that_is_refused_waits_and_keeps_no_other_waiting(
     assert [entry["event"] for entry in logs] == ["mail_failed"]
     assert bad not in str(logs)
     waiting = stored(by_smtp.database, bad)
-    assert (waiting.attempts, waiting.last_error) == (1, "SMTPRecipientsRefused")
+    assert (waiting.attempts, waiting.last_error) == (1, "SMTPRecipientsRefused 450")
     mailbox.refused.clear()
     send_due(by_smtp)
     assert len(mailbox.received) == 1, "not before its time"
@@ -181,6 +181,58 @@ def test_the_waits_double_and_at_last_a_mail_is_dead(by_smtp: Resources, mailbox
     make_due(by_smtp.database)
     send_due(by_smtp)
     assert mailbox.received == []
+
+
+def test_a_mail_that_is_refused_for_good_is_not_sent_again(by_smtp: Resources, mailbox: Mailbox) -> None:
+    address = a_reader(by_smtp.database)
+    mailbox.refused.add(address)
+    mailbox.refusal = 550
+    write(by_smtp.database, address, MailKind.RESET)
+    with capture_logs() as logs:
+        send_due(by_smtp)
+    assert [entry["event"] for entry in logs] == ["mail_given_up"]
+    mail = stored(by_smtp.database, address)
+    assert (mail.dead_at is not None, mail.last_error) == (True, "SMTPRecipientsRefused 550")
+
+
+def test_a_server_that_does_not_take_our_password_loses_no_mail(
+    resources: Resources, start_server: StartServer, mailbox: Mailbox
+) -> None:
+    port = start_server(authenticator=mailbox.authenticate, auth_require_tls=False)
+    server = Smtp("localhost", port, "none", USER, "another password")
+    address = a_reader(resources.database)
+    write(resources.database, address, MailKind.RESET)
+    send_due(replace(resources, post=replace(resources.post, transport=server)))
+    mail = stored(resources.database, address)
+    assert (mail.dead_at, mail.last_error) == (None, "SMTPAuthenticationError 535")
+
+
+def test_what_a_server_says_at_the_end_has_no_mail_sent_again(by_smtp: Resources, mailbox: Mailbox) -> None:
+    mailbox.goodbye = "421 I am tired"
+    address = a_reader(by_smtp.database)
+    write(by_smtp.database, address, MailKind.RESET)
+    send_due(by_smtp)
+    assert len(mailbox.received) == 1
+    assert stored(by_smtp.database, address).sent_at is not None
+
+
+def test_what_processes_die_of_is_given_up(by_smtp: Resources, mailbox: Mailbox) -> None:
+    address = a_reader(by_smtp.database)
+    write(by_smtp.database, address, MailKind.RESET)
+    with by_smtp.database.transaction() as session:
+        session.execute(update(Mail).where(Mail.address == address).values(attempts=mails.MAX_ATTEMPTS))
+    send_due(by_smtp)
+    assert mailbox.received == []
+    mail = stored(by_smtp.database, address)
+    assert (mail.dead_at is not None, mail.last_error) == (True, "interrupted")
+
+
+def test_no_transaction_goes_through_all_mails_for_nobody(resources: Resources) -> None:
+    write(resources.database, f"{new_id()}@example.org", *[MailKind.RESET] * 3)
+    for left in (2, 1, 0):
+        with resources.database.transaction() as session:
+            assert isinstance(mails.claim(session), mails.Dropped)
+            assert session.scalar(select(func.count()).select_from(Mail)) == left
 
 
 @dataclass(frozen=True)

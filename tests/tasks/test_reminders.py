@@ -1,12 +1,16 @@
 """Who watches an auction, or has a paddle in it, hears that it has opened and that it ends soon, once; and everybody
 what is announced."""
 
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
 
-from market import announcing, paddles, platform, reminders, watches
+from market import announcing, paddles, platform, reminders, tellings, watches
 from market.audit import Actor
 from store.models import (
     Announcement,
@@ -17,12 +21,13 @@ from store.models import (
     Notification,
     PaddleStatus,
     Role,
+    Telling,
     User,
 )
+from tasks import reminders as tasks_reminders
 from tasks.app import Resources
 from tasks.reminders import tell_announced, tell_ending, tell_opened
 from tests.database import MINUTE_MS, make_funded_user, make_published_auction, make_user
-from tests.tasks.stage import Stage
 
 
 def told(resources: Resources, *users: UUID) -> list[list[str]]:
@@ -78,27 +83,89 @@ def test_the_opening_is_told_and_ten_minutes_before_the_end_that(resources: Reso
     assert told(resources, *users) == [["opened", "ending_soon"], ["opened", "ending_soon"], []]
 
 
-def test_what_is_over_is_not_announced(stage: Stage) -> None:
-    auction = stage.auction()
-    with stage.resources.database.transaction() as session:
-        watcher = make_user(session)
-        watches.put(session, watcher, auction)
-        row = session.get_one(Auction, auction)
-        row.status = AuctionStatus.UNSOLD
-    sweep(stage.resources)
-    assert told(stage.resources, watcher) == [[]]
+def change(resources: Resources, auction: UUID, **values: Any) -> None:
+    with resources.database.transaction() as session:
+        session.execute(update(Auction).where(Auction.id == auction).values(**values))
 
 
-def test_many_are_told_in_batches_and_after_a_crash_nobody_twice(
+@pytest.mark.parametrize(
+    "over", [{"status": AuctionStatus.UNSOLD}, {"ends_at": func.now()}], ids=["settled", "not yet settled"]
+)
+def test_what_is_over_is_not_announced(resources: Resources, over: dict[str, Any]) -> None:
+    auction, users = make(resources, -2 * MINUTE_MS, 9 * MINUTE_MS)
+    change(resources, auction, **over)
+    sweep(resources)
+    assert told(resources, *users) == [[], [], []]
+
+
+def test_what_is_over_before_all_were_told_is_told_to_no_more(
     resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reminders, "BATCH", 3)
-    auction, users = make(resources, -MINUTE_MS, 60 * MINUTE_MS, watchers=7)
+    monkeypatch.setattr(tellings, "BATCH", 3)
+    auction, users = make(resources, -MINUTE_MS, 9 * MINUTE_MS, watchers=7)
     with resources.database.transaction() as session:
-        assert reminders.remind(session, auction, Event.OPENED, None) is not None
-    while auction in due_now(resources):
-        tell_opened(resources)
-    assert told(resources, *users) == [["opened"]] * 8 + [[]]
+        assert reminders.remind(session, auction, Event.ENDING_SOON)
+    change(resources, auction, status=AuctionStatus.UNSOLD)
+    with resources.database.transaction() as session:
+        assert not reminders.remind(session, auction, Event.ENDING_SOON)
+    assert sorted(told(resources, *users)) == [[]] * 6 + [["ending_soon"]] * 3
+
+
+def test_of_what_is_hidden_only_those_hear_who_take_part(resources: Resources) -> None:
+    auction, users = make(resources, -MINUTE_MS, 60 * MINUTE_MS)
+    change(resources, auction, hidden_at=func.now())
+    sweep(resources)
+    assert told(resources, *users) == [[], ["opened"], []]
+
+
+def test_an_end_that_an_outage_has_moved_is_told_again_and_one_that_late_bids_have_is_not(
+    resources: Resources,
+) -> None:
+    auction, users = make(resources, -MINUTE_MS, 9 * MINUTE_MS)
+    change(resources, auction, opened_told=True, latest_end=func.now() + timedelta(days=1))
+    for later, times in ((timedelta(minutes=1), 1), (timedelta(hours=2), 2), (timedelta(0), 2)):
+        sweep(resources)
+        change(resources, auction, ends_at=Auction.ends_at + later)
+        # The time passes until then.
+        ago = func.now() + reminders.BEFORE_END - timedelta(minutes=1) - Auction.ends_at
+        moved = {name: getattr(Auction, name) + ago for name in ("opens_at", "ends_at", "ending_told_for")}
+        change(resources, auction, **moved)
+        sweep(resources)
+        assert told(resources, *users) == [["ending_soon"] * times] * 2 + [[]]
+
+
+def test_nobody_who_is_banned_is_told(resources: Resources) -> None:
+    _, users = make(resources, -MINUTE_MS, 60 * MINUTE_MS)
+    with resources.database.transaction() as session:
+        session.execute(update(User).where(User.id == users[0]).values(banned_at=func.now()))
+    sweep(resources)
+    assert told(resources, *users) == [[], ["opened"], []]
+
+
+def test_many_are_told_in_batches_and_the_next_run_goes_on_where_one_had_to_stop(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tellings, "BATCH", 3)
+    auction, users = make(resources, -MINUTE_MS, 60 * MINUTE_MS, watchers=7)
+    for so_far in (3, 6):
+        with resources.database.transaction() as session:
+            assert reminders.remind(session, auction, Event.OPENED)
+        assert told(resources, *sorted(users)).count(["opened"]) == so_far
+    # As if there had been a crash right after the last transaction of all.
+    for _ in range(2):
+        while auction in due_now(resources):
+            tell_opened(resources)
+        assert told(resources, *users) == [["opened"]] * 8 + [[]]
+        change(resources, auction, opened_told=False)
+    with resources.database.transaction() as session:
+        assert session.scalars(select(Telling.key).where(Telling.key.contains(str(auction)))).all() == []
+
+
+def test_a_run_that_takes_too_long_stops(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, users = make(resources, -MINUTE_MS, 60 * MINUTE_MS)
+    monkeypatch.setattr(tasks_reminders, "RUN_S", -1)
+    sweep(resources)
+    assert told(resources, *users) == [[], [], []]
 
 
 def due_now(resources: Resources) -> list[UUID]:
@@ -117,7 +184,7 @@ def test_everybody_hears_what_is_announced_once_in_the_own_language(
         for text, starts_in, ends_in in (("now", -2, 60), ("later", 50, 60), ("over", -2, -1)):
             times = now + starts_in * MINUTE_MS, now + ends_in * MINUTE_MS
             platform.announce(session, Actor(ann, Role.ADMIN), f"{text}, 공지", text, *times, "A test")
-    monkeypatch.setattr(announcing, "BATCH", users // 3 + 1)
+    monkeypatch.setattr(tellings, "BATCH", users // 3 + 1)
     for _ in range(2):
         tell_announced(resources)
         assert announced(resources, ann) == ["now"]
@@ -125,6 +192,43 @@ def test_everybody_hears_what_is_announced_once_in_the_own_language(
         # As after a crash before the last transaction.
         with resources.database.transaction() as session:
             session.execute(update(Announcement).where(Announcement.text_en == "now").values(told_at=None))
+
+
+def test_what_is_ended_is_announced_to_no_more_and_what_fails_keeps_no_other_from_it(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = resources.hot.now_ms()
+    with resources.database.transaction() as session:
+        admin = Actor(make_user(session), Role.ADMIN)
+        times = now - MINUTE_MS, now + MINUTE_MS
+        ended, failing, good = (
+            platform.announce(session, admin, text, text, *times, "A test").id
+            for text in ("over", "failing", "now")
+        )
+        users = session.scalars(select(func.count()).select_from(User)).one()
+        monkeypatch.setattr(tellings, "BATCH", users // 2 + 1)
+        assert announcing.announce(session, ended)
+        platform.end_announcement(session, admin, ended, "A test")
+        assert not announcing.announce(session, ended)
+        last = make_user(session)
+    announce = announcing.announce
+
+    def fail(session: Session, announcement_id: UUID) -> bool:
+        if announcement_id == failing:
+            raise RuntimeError
+        return announce(session, announcement_id)
+
+    monkeypatch.setattr(announcing, "announce", fail)
+    with capture_logs() as logs:
+        tell_announced(resources)
+    with resources.database.transaction() as session:
+        causes = session.scalars(select(Notification.key).where(Notification.user_id == last)).all()
+    assert f"announcement:{good}" in causes
+    assert not {f"announcement:{ended}", f"announcement:{failing}"} & set(causes)
+    assert [entry["subject"] for entry in logs if entry["event"] == "telling_failed"] == [str(failing)]
+    with resources.database.transaction() as session:
+        session.execute(update(Announcement).where(Announcement.id == failing).values(told_at=func.now()))
+        assert session.get_one(Announcement, good).told_at is not None
 
 
 def announced(resources: Resources, user: UUID) -> list[str]:

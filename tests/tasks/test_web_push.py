@@ -89,6 +89,8 @@ def test_what_a_service_says_is_told(web_push: WebPush, push_service: PushServic
         ("-5", 0, 0),
         ("soon", 0, 0),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0, 0),
+        ("Thu, 01 Jan 1970 00:00:00 +99999999999999", 0, 0),
+        ("Thu, 01 Jan 99999999999999999999 00:00:00 GMT", 0, 0),
     ):
         push_service.answer(browser, 429, Retry_After=text)
         [answer] = web_push.send([to(browser)])
@@ -212,7 +214,7 @@ def test_in_production_nothing_inside_is_connected_to(
     [
         *("10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "127.8.8.8"),
         *("224.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fe80::1%eth0", "fd00::1", "ff02::1"),
-        *("::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "2001:db8::1"),
+        *("::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "2001:db8::1", "2002:a00:1::1", "2002:7f00:1::"),
     ],
 )
 def test_an_address_inside_is_not_public(address: str) -> None:

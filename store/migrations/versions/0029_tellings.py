@@ -1,0 +1,29 @@
+"""How far telling many has come, which end of an auction was told, and by which log-in a browser was subscribed."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0029"
+down_revision = "0026"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "tellings",
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("last", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_tellings")),
+    )
+    op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON tellings TO neighborbid_app")
+    op.add_column("auctions", sa.Column("ending_told_for", sa.DateTime(timezone=True), nullable=True))
+    op.execute("UPDATE auctions SET ending_told_for = ends_at WHERE ending_told")
+    op.drop_column("auctions", "ending_told")
+
+
+def downgrade() -> None:
+    op.add_column("auctions", sa.Column("ending_told", sa.Boolean(), server_default="false", nullable=False))
+    op.execute("UPDATE auctions SET ending_told = true WHERE ending_told_for IS NOT NULL")
+    op.drop_column("auctions", "ending_told_for")
+    op.drop_table("tellings")

@@ -51,7 +51,7 @@ class NewBid(Body, frozen=True, kw_only=True):
 
 class Placed(msgspec.Struct, frozen=True):
     """An accepted bid or purchase as its bidder sees it, and the auction after it. Amounts in minor units, times in ms.
-    `buy_now` is 0 when that is not on offer any more."""
+    `buy_now` is what it costs to buy at once; null when that is not on offer, or not any more."""
 
     auction_id: UUID
     seq: int
@@ -66,7 +66,7 @@ class Placed(msgspec.Struct, frozen=True):
     extended: bool
     bids: int
     reserve_met: bool
-    buy_now: int
+    buy_now: int | None
 
 
 class _PlacingHandler(ApiHandler):
@@ -97,6 +97,7 @@ class _PlacingHandler(ApiHandler):
             "auction_id": auction_id,
             "own_maximum": record.maximum,
             "leading": record.leader == bidder,
+            "buy_now": record.buy_now or None,
         }
         return msgspec.convert(known | own, Placed)
 

@@ -13,9 +13,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 Amount = Annotated[int, msgspec.Meta(ge=1, le=MAX_AMOUNT)]
 """Minor units of the currency. A JSON integer: neither 1.0 nor "1" nor true is one."""
 
-Email = Annotated[
-    str, msgspec.Meta(max_length=254, pattern=r"\A[!-?A-~]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+\Z")
-]
+EMAIL = r"\A[!-?A-~]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+\Z"
+Email = Annotated[str, msgspec.Meta(max_length=254, pattern=EMAIL)]
 """ASCII only: no two addresses that look the same are different."""
 
 Password = Annotated[str, msgspec.Meta(max_length=128)]
@@ -34,6 +33,13 @@ DisplayName = Annotated[str, msgspec.Meta(max_length=50, pattern=ONE_LINE)]
 
 PROSE = r"\A[^\x00-\x08\x0b-\x1f\x7f-\x9f]*\Z"
 """Pattern of a text that may have tabs and newlines."""
+
+IN_WORDS = {
+    EMAIL: "an e-mail address in ASCII",
+    ONE_LINE: "one line of text that is not blank",
+    PROSE: "text without control characters",
+}
+"""What people do not read as a pattern."""
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=100)]
 """How many items a page holds at most."""
@@ -114,5 +120,11 @@ def _wrong_fields(values: Mapping[str, Any], into: type[S], strict: bool) -> lis
         try:
             msgspec.convert(values[name], field.type, strict=strict)
         except msgspec.ValidationError as error:
-            details[name] = str(error)
+            details[name] = _in_words(str(error))
     return [{"field": name, "detail": detail} for name, detail in details.items()]
+
+
+def _in_words(problem: str) -> str:
+    for pattern, words in IN_WORDS.items():
+        problem = problem.replace(f"`str` matching regex {pattern!r}", words)
+    return problem

@@ -166,13 +166,20 @@ class UploadHandler(MediaHandler):
 
     public = True
     receiving: Receiving | None = None
+    refusal: Refusal | None = None
 
     async def prepare(self) -> None:
-        # Whatever is refused below, its body is read to its end, so that the client hears why.
         cast(HTTP1Connection, self.request.connection).set_max_body_size(MAX_BYTES)
         await super().prepare()
         if self.request.method != "POST":
             return
+        try:
+            self.receiving = await self._receiving()
+        except Refusal as refusal:
+            # Answered before its body is read, a request loses its connection, and the gateway may lose the answer.
+            self.refusal = refusal
+
+    async def _receiving(self) -> Receiving:
         backend, query, photo_id = self.media.backend, self.parse_query(UploadQuery), UUID(self.path_args[0])
         if not isinstance(backend, LocalMedia):
             raise Refusal("not_available", "Photos are sent elsewhere: the announcement said where.")
@@ -182,7 +189,7 @@ class UploadHandler(MediaHandler):
             raise Refusal("upload_expired", "The time to send the photo is over. Announce it again.")
         if await self.use(photos.expected, photo_id) != query.size or self._length() != query.size:
             raise _wrong_size()
-        self.receiving = backend.receive(photo_id, query.size)
+        return backend.receive(photo_id, query.size)
 
     def _length(self) -> int | None:
         given = self.request.headers.get("Content-Length", "")
@@ -202,6 +209,8 @@ class UploadHandler(MediaHandler):
         file_types=photos.CONTENT_TYPES,
     )
     async def post(self, photo_id: UUID, query: UploadQuery) -> None:
+        if self.refusal is not None:
+            raise self.refusal
         assert self.receiving is not None
         if not self.receiving.finish():
             raise _wrong_size()

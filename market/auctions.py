@@ -127,6 +127,15 @@ def get(session: Session, auction_id: UUID, viewer_id: UUID | None = None) -> Au
     return _view(row, viewer_id)
 
 
+def published(session: Session, auction_id: UUID, viewer_id: UUID | None = None) -> Auction:
+    """An auction that is no draft. Refuses with `not_found`, also as `require_visible` does."""
+    auction = session.get(Auction, auction_id)
+    if auction is None or auction.status == AuctionStatus.DRAFT:
+        raise not_found()
+    require_visible(session, auction, viewer_id)
+    return auction
+
+
 def require_visible(session: Session, auction: Auction, viewer_id: UUID | None) -> None:
     """Refuses with `not_found` if moderators have hidden it, unless the viewer sells it, has ever had a paddle in it,
     or is a moderator."""

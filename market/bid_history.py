@@ -82,7 +82,7 @@ class OwnBid(msgspec.Struct, frozen=True):
 
 def bids(session: Session, auction_id: UUID, cursor: str | None, limit: int) -> Page[BidView]:
     """The accepted bids of an auction, newest first. Refuses with `not_found` or `invalid_cursor`."""
-    auctions.get(session, auction_id)
+    auctions.published(session, auction_id)
     query = select(Bid.seq, Bid.epoch, Bid.paddle, Bid.price, Bid.at).where(Bid.auction_id == auction_id)
     if cursor is not None:
         last = decode_cursor(cursor, _Position)
@@ -98,7 +98,7 @@ def prices(session: Session, auction_id: UUID) -> Prices:
 
     Refuses with `not_found`.
     """
-    auctions.kind_of(session, auction_id)
+    auctions.published(session, auction_id)
     spans = _spans(session, auction_id)
     if not spans:
         return Prices([])

@@ -44,6 +44,24 @@ MAX_ADDENDUM = 2_000
 """Characters of one."""
 MAX_ADDENDA = 20
 
+REASONS = {
+    "title": f"A title has something to read, and at most {MAX_TITLE} characters.",
+    "description": f"A description has at most {MAX_DESCRIPTION} characters, none of them NUL.",
+    "start_price": "The start price is at least 1.",
+    "increments": f"Increments count from price 0 on, then from rising prices, {increments.MAX_STEPS} at most.",
+    "increment_table": "Give steps or the name of a table that the platform has, not both.",
+    "ends_at": "The end is in the future, within 30 days of the opening and a year from now.",
+    "opens_at": "The opening is before the end, by 30 days at most.",
+    "soft_close": "Window and extension are at most an hour, the cap at most a day, each at least 1 ms.",
+    "deliveries": "Name one way of delivery or several, each once.",
+    "reserve": "A reserve is above the start price.",
+    "buy_now": "Buying at once costs more than the start price, and not less than the reserve.",
+    "buy_now_until": "`buy_now` and `buy_now_until` need each other, and `reserve_met` needs a reserve.",
+    "category": "Choose a category that is not retired and has no others in it.",
+    editing.ADDENDUM: f"An addendum has 1 to {MAX_ADDENDUM} characters, an auction at most {MAX_ADDENDA} of them.",
+}
+"""What makes an auction impossible, by field, for people."""
+
 RELISTED = frozenset({AuctionStatus.UNSOLD, AuctionStatus.CANCELLED})
 """What may be listed again."""
 
@@ -282,7 +300,7 @@ def _copy(
 
 
 def _impossible(field: str) -> Refusal:
-    return Refusal("invalid_auction", f"The auction is not possible like this: {field}.", field=field)
+    return Refusal("invalid_auction", REASONS[field], field=field)
 
 
 def _validate(draft: Draft, opens_at: int, now: int) -> None:
@@ -293,7 +311,7 @@ def _validate(draft: Draft, opens_at: int, now: int) -> None:
         "start_price": 1 <= draft.start_price <= MAX_AMOUNT,
         "increments": draft.increments is None or increments.is_table(draft.increments),
         "increment_table": draft.increments is None or draft.increment_table is None,
-        "ends_at": now < draft.ends_at <= now + MAX_AHEAD_MS,
+        "ends_at": now < draft.ends_at <= min(max(now, opens_at) + MAX_DURATION_MS, now + MAX_AHEAD_MS),
         "opens_at": draft.ends_at - MAX_DURATION_MS <= opens_at < draft.ends_at,
         "soft_close": soft is None
         or (

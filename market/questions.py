@@ -54,9 +54,7 @@ def ask(session: Session, user_id: UUID, auction_id: UUID, text: str) -> Questio
     # Two questions at once must not both be the last one allowed.
     accounts.lock(session, user_id)
     accounts.require_may_trade(session, user_id)
-    auction = session.get(Auction, auction_id)
-    if auction is None or auction.status == AuctionStatus.DRAFT:
-        raise auctions.not_found()
+    auction = auctions.published(session, auction_id, user_id)
     if auction.seller_id == user_id:
         raise Refusal("own_auction", "A seller cannot ask about the own auction.")
     blocks.check(session, auction.seller_id, user_id)
@@ -106,7 +104,7 @@ def take_back(session: Session, user_id: UUID, question_id: UUID) -> None:
 
 def page(session: Session, auction_id: UUID, cursor: str | None, limit: int) -> Page[QuestionView]:
     """The questions about an auction, newest first. Refuses with `not_found` or `invalid_cursor`."""
-    auctions.kind_of(session, auction_id)
+    auctions.published(session, auction_id)
     query = (
         select(Question, User.display_name)
         .join(User, User.id == Question.asker_id)

@@ -21,7 +21,7 @@ def put(session: Session, user_id: UUID, auction_id: UUID) -> None:
     """Watch an auction that is no draft; again changes nothing. Refuses with `not_found` or `too_many_watches`."""
     # Two at once must not both be the last one allowed.
     accounts.lock(session, user_id)
-    auctions.kind_of(session, auction_id)
+    auctions.published(session, auction_id, user_id)
     others = select(func.count()).where(Watch.user_id == user_id, Watch.auction_id != auction_id)
     if session.scalars(others).one() >= MAX_WATCHES:
         raise Refusal("too_many_watches", f"Watch at most {MAX_WATCHES} auctions.")

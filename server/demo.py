@@ -21,6 +21,12 @@ def main(settings: Settings, args: Sequence[str]) -> int:
     )
     options = parser.parse_args(args)
     console = Console()
+    if settings.verify_email or not settings.development:
+        console.print(
+            "The demo's people have neither mailboxes nor money:"
+            " it needs development and NEIGHBORBID_VERIFY_EMAIL=off."
+        )
+        return 1
     if options.neighbourhood:
         demo = demo_neighbourhood.play(settings, seconds=options.seconds or 20, console=console)
     else:
@@ -30,5 +36,5 @@ def main(settings: Settings, args: Sequence[str]) -> int:
     try:
         return 0 if asyncio.run(demo) else 1
     except (Disconnected, Problem) as error:
-        console.print(f"The demo could not go on: {error}. Is the system up? `./neighborbid status` tells.")
+        console.print(f"The demo could not go on: {error}\nIs the system up? `./neighborbid status` tells.")
         return 1

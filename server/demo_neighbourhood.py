@@ -263,7 +263,8 @@ async def play(settings: Settings, *, seconds: int, console: Console) -> bool:
         await _hand_over(order["id"], seller, buyer, report)
         await _review(order["id"], seller, buyer, report)
 
-    for person, change in ((seller, price), (buyer, -price), (rival, 0)):
+    payout = (await seller.api.get(f"/orders/{order['id']}"))["payout"]
+    for person, change in ((seller, payout), (buyer, -price), (rival, 0)):
         wallet = await person.api.get("/wallet")
         report.claim(
             f"{person.name} has ₩{wallet['available']:,}: {change:+,}",

@@ -73,6 +73,7 @@ async def test_a_neighbour_bids_and_the_viewers_copy_follows(
         4_000,
         1,
     )
+    assert placed["buy_now"] == 50_000
     assert await ann.get("/wallet") == {"available": 96_000, "held": 4_000}
     reading = await hot.run(read_auction(auction.id, 0))
     assert [decode_record(text).seq for text in reading.records] == [1]
@@ -95,7 +96,7 @@ async def test_while_redis_is_away_a_neighbour_bids_all_the_same(
 async def test_buying_at_once_makes_an_order(neighbour: Callable[[], Client], auction: AuctionView) -> None:
     ann, ben = neighbour(), neighbour()
     bought = await ann.post(f"/auctions/{auction.id}/purchase")
-    assert (bought["price"], bought["bought"]) == (50_000, True)
+    assert (bought["price"], bought["bought"], bought["buy_now"]) == (50_000, True, None)
     [order] = await ann.items("/buyer/orders", 10)
     assert (order["auction_id"], order["hammer_price"]) == (str(auction.id), 50_000)
     assert await ben.refused("POST", f"/auctions/{auction.id}/bids", {"maximum": 90_000}) == "closed"
@@ -196,6 +197,7 @@ async def test_a_refused_bid_changes_nothing(
     assert await stranger.refused("POST", path, {"maximum": 4_000}) == "not_a_neighbour"
     low = await ann.call("POST", path, {"maximum": 999})
     assert (low.body["code"], low.body["next_minimum"]) == ("below_minimum", 1_000)
+    assert low.body["detail"] == "A bid must be at least `next_minimum`."
     assert await ann.refused("POST", path, {"maximum": 100_001}) == "insufficient_funds"
     assert await ann.refused("POST", f"/auctions/{uuid4()}/bids", {"maximum": 1}) == "not_found"
     with sync_database.transaction() as session:

@@ -233,6 +233,17 @@ async def test_unknown_fields_inside_a_field_are_refused(person: People) -> None
     assert "surprise" in answer["detail"]
 
 
+async def test_people_are_not_told_patterns(guest: Client) -> None:
+    body = {"email": "ann", "password": "correct horse", "display_name": " "}
+    answer = await guest.call("POST", "/auth/register", body)
+    assert answer.body["errors"] == [
+        {"field": "email", "detail": "Expected an e-mail address in ASCII"},
+        {"field": "display_name", "detail": "Expected one line of text that is not blank"},
+    ]
+    ann = await guest.call("GET", "/regions?q=")
+    assert ann.body["detail"] == "q: Expected one line of text that is not blank"
+
+
 def test_every_method_that_reads_a_body_is_tested_here() -> None:
     readers = {
         re.sub(r"\{\w+\}", NOWHERE, f"{method} {path.removeprefix('/api/v1')}")

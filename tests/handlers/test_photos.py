@@ -1,5 +1,6 @@
 """Photos over HTTP, from the announcement to the picture, with the files on local disk and on S3."""
 
+import asyncio
 import re
 import socket
 from pathlib import Path
@@ -208,6 +209,21 @@ async def test_another_size_than_announced_is_not_taken(
     photo = await announced(seller, draft)
     assert (await send(guest, photo["upload"]["url"], content)).body["code"] == "wrong_size"
     assert [*media.keys("incoming/"), *media.keys("partial/")] == []
+
+
+async def test_the_body_of_a_refused_upload_is_read_to_its_end(
+    seller: Client, draft: UUID, http_server_port: tuple[Any, int]
+) -> None:
+    url = (await announced(seller, draft))["upload"]["url"]
+    content = JPEG + b"x" * 2 * 1024 * 1024
+    reader, writer = await asyncio.open_connection("127.0.0.1", http_server_port[1])
+    writer.write(f"POST {url} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n".encode())
+    writer.write(content)
+    writer.write(b"OPTIONS /api/v1/auctions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    answers = await reader.read()
+    writer.close()
+    assert b'"wrong_size"' in answers
+    assert b"HTTP/1.1 204" in answers, "the connection goes on"
 
 
 async def test_an_upload_is_closed_once_it_is_completed(guest: Client, seller: Client, draft: UUID) -> None:

@@ -187,6 +187,7 @@ NOW = int(time() * 1000)
         ("increments", [(0, 1), (MAX_AMOUNT + 1, 1)]),
         ("increments", [(start, 1) for start in range(51)]),
         pytest.param("ends_at", NOW - 1, id="ended"),
+        pytest.param("ends_at", NOW + 31 * DAY_MS, id="lasts_too_long"),
         ("ends_at", -(10**18)),
         pytest.param("ends_at", NOW + 366 * DAY_MS, id="ends_too_late"),
         ("ends_at", 10**30),
@@ -212,6 +213,7 @@ def test_an_impossible_auction_is_refused_by_field(db_session: Session, field: s
     with pytest.raises(Refusal) as refused:
         listings.create(db_session, make_user(db_session), a_draft(**{field: value}))
     assert (refused.value.code, refused.value.fields) == ("invalid_auction", {"field": field})
+    assert refused.value.detail == listings.REASONS[field]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from market import (
     reports,
     reviews,
     search,
+    watches,
 )
 from market.audit import Actor
 from market.search import Sort, Wanted
@@ -82,6 +83,11 @@ def test_a_hidden_auction_is_there_for_those_who_take_part(trade: Trade, moderat
     assert trade.refused(paddles.take, stranger, auction.id, 2_000) == "not_found"
     assert trade.do(paddles.take, bidder, auction.id, 2_000).limit == 2_000
     assert trade.refused(bid_history.bids, auction.id, None, 10) == "not_found"
+    assert trade.refused(bid_history.prices, auction.id) == "not_found"
+    assert trade.refused(questions.page, auction.id, None, 10) == "not_found"
+    for act in (partial(questions.ask, text="Is it real?"), watches.put):
+        assert trade.refused(act, stranger, auction.id) == "not_found"
+        trade.do(act, bidder, auction.id)
 
     assert trade.do(moderation.hide_auction, moderator, auction.id, False, "It is real").hidden_at is None
     assert not trade.do(auctions.get, auction.id).hidden

@@ -1,7 +1,7 @@
 """What operators do to auctions by `./neighborbid admin`."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -166,24 +166,36 @@ def test_what_cannot_be_cancelled_is_said(night: Night, stage: Stage) -> None:
         night.failed("cancel", "no-id", WHY)
 
 
-def ran(night: Night, stage: Stage, at: int) -> tuple[UUID, UUID]:
-    """A live and a neighbourhood auction that were published at this time."""
-    live = stage.auction()
-    with night.database.transaction() as session:
-        local = make_neighbourhood_auction(session).id
-        session.execute(
-            update(Auction)
-            .where(Auction.id.in_([live, local]))
-            .values(published_at=from_ms(at), opens_at=from_ms(at))
-        )
-    return live, local
+@pytest.fixture
+def ran(night: Night, stage: Stage) -> Iterator[Callable[[int], tuple[UUID, UUID]]]:
+    """Makes a live and a neighbourhood auction that have run from some time (ms) on, until the test is over."""
+    made: list[UUID] = []
+
+    def change(at: datetime) -> None:
+        with night.database.transaction() as session:
+            times = {"published_at": at, "opens_at": at}
+            session.execute(update(Auction).where(Auction.id.in_(made)).values(**times))
+
+    def make(at: int) -> tuple[UUID, UUID]:
+        live = stage.auction()
+        with night.database.transaction() as session:
+            local = make_neighbourhood_auction(session).id
+        made.extend([live, local])
+        change(from_ms(at))
+        return live, local
+
+    yield make
+    # The outages of other tests do not touch them.
+    change(datetime.now(UTC))
 
 
-def test_what_an_outage_touched_ends_later_once_for_each_action(night: Night, stage: Stage) -> None:
+def test_what_an_outage_touched_ends_later_once_for_each_action(
+    night: Night, stage: Stage, ran: Callable[[int], tuple[UUID, UUID]]
+) -> None:
     # Nothing of other tests ran so long ago.
     at = stage.resources.hot.now_ms() - 30 * DAY_MS
-    live, local = ran(night, stage, at)
-    unloaded, _ = ran(night, stage, at)
+    live, local = ran(at)
+    unloaded, _ = ran(at)
     planned = to_ms(stage.stored(live).ends_at), to_ms(stage.stored(local).ends_at)
     state = stage.resources.hot.client.dump(keys_of(unloaded).auction)
     assert state is not None

@@ -1,7 +1,6 @@
 """What operators do by `./neighborbid admin` holds in every process of the running system."""
 
 import asyncio
-import os
 import sys
 import time
 from uuid import UUID, uuid4
@@ -19,7 +18,7 @@ from tests.waiting import until
 async def admin(*arguments: str) -> float:
     """Runs the command, which succeeds; when it was done, by the monotonic clock."""
     command = [sys.executable, "-m", "server.cli", "admin", *arguments, "A reason"]
-    running = await asyncio.create_subprocess_exec(*command, cwd=REPO, env=os.environ)
+    running = await asyncio.create_subprocess_exec(*command, cwd=REPO)
     assert await running.wait() == 0
     return time.monotonic()
 

@@ -101,8 +101,8 @@ def redis_urls() -> tuple[str, str]:
     its own pair. Redis has sixteen, and the first two are the instance's."""
     server = urlsplit(os.environ.get("REDIS_URL", "redis://127.0.0.1:16379"))
     first = 2 + 2 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    shared, lost = (server._replace(path=f"/{number}").geturl() for number in (first, first + 1))
-    return shared, lost
+    shared, emptied = (server._replace(path=f"/{number}").geturl() for number in (first, first + 1))
+    return shared, emptied
 
 
 @pytest.fixture(scope="session")

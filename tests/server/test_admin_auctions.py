@@ -1,11 +1,9 @@
 """What operators do to auctions by `./neighborbid admin`."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
@@ -30,17 +28,14 @@ from tests.tasks.stage import LIMIT, Stage
 
 pytestmark = pytest.mark.usefixtures("some_regions")
 
-REDIS_DATABASE = 6
-"""Write-back reads every log, and those of other tests are not to be read."""
-
 DAY_MS = 24 * 3_600_000
 AWAY = "redis://127.0.0.1:1"
 
 
 @pytest.fixture
-def redis_url() -> str:
-    server = urlsplit(os.environ.get("REDIS_URL", "redis://127.0.0.1:16379"))
-    return server._replace(path=f"/{REDIS_DATABASE}").geturl()
+def redis_url(redis_urls: tuple[str, str]) -> str:
+    """Write-back reads every log, and those of other tests are not to be read."""
+    return redis_urls[1]
 
 
 @pytest.fixture

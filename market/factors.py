@@ -122,6 +122,7 @@ def renew_recovery_codes(
     _lock(session, user_id, password_hash)
     if not _use(session, vault, _confirmed(session, user_id), code):
         return WrongCode()
+    _tell(session, user_id, on=True)
     return _new_recovery_codes(session, user_id)
 
 
@@ -154,6 +155,7 @@ def admits(session: Session, vault: Vault, user_id: UUID, code: str | None) -> b
 
 
 def _tell(session: Session, user_id: UUID, *, on: bool) -> None:
+    """Tell that the second factor is on or off now, or has new recovery codes."""
     notifications.notify(session, [News(user_id, Event.SECOND_FACTOR_CHANGED, str(new_id()), {"on": on})])
 
 

@@ -233,6 +233,18 @@ TEXTS: dict[Event, dict[Language, Text]] = {
             "새로운 기기나 위치에서 계정에 로그인했습니다. 본인이 아니라면 지금 바로 비밀번호를 변경해 주세요.",
         ),
     },
+    Event.SESSION_STOLEN: {
+        EN: Text(
+            "We have ended one of your log-ins",
+            "Somebody showed a key of one of your log-ins that was used before. It may have been copied, so we have"
+            " ended that log-in. Log in again, and if you do not know why, choose a new password.",
+        ),
+        KO: Text(
+            "로그인 하나를 종료했습니다",
+            "이미 사용된 로그인 키가 다시 사용되어, 도용에 대비해 해당 로그인을 종료했습니다. 다시 로그인해 주시고,"
+            " 짐작되는 이유가 없다면 비밀번호를 변경해 주세요.",
+        ),
+    },
     Event.PASSWORD_CHANGED: {
         EN: Text(
             "Your password was changed",
@@ -246,12 +258,13 @@ TEXTS: dict[Event, dict[Language, Text]] = {
     Event.SECOND_FACTOR_CHANGED: {
         EN: Text(
             "Your second factor was changed",
-            "The second factor of your account was switched on or off, or changed. If it was not you, choose a new"
-            " password at once.",
+            "The second factor of your account was switched on or off, or has new recovery codes. If it was not you,"
+            " choose a new password at once.",
         ),
         KO: Text(
             "2단계 인증이 변경되었습니다",
-            "계정의 2단계 인증이 변경되었습니다. 본인이 아니라면 지금 바로 비밀번호를 변경해 주세요.",
+            "계정의 2단계 인증 설정 또는 복구 코드가 변경되었습니다. 본인이 아니라면 지금 바로 비밀번호를 변경해"
+            " 주세요.",
         ),
     },
     Event.ANNOUNCEMENT: {

@@ -15,14 +15,15 @@ import msgspec
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from market import factors
+from market import factors, notifications
 from market.errors import Refusal
 from market.factors import WrongCode
+from market.notifications import News
 from market.times import to_ms
 from store import models
 from store.database import any_id
 from store.ids import new_id
-from store.models import Role, User
+from store.models import Event, Role, User
 from store.vault import Vault
 
 FAMILY_BYTES = 16
@@ -185,7 +186,8 @@ def refresh(session: Session, shown: RefreshToken, idle_s: int) -> Refreshed | R
 
     The next part follows from the one shown and the session's key. So whoever shows the previous one again within
     `REPEAT_S` of its exchange gets the same answer, and nothing changes. Answers `Reused`, to be committed, for any
-    other part: thief and owner cannot be told apart, so both are out. Refuses with `invalid_refresh_token`.
+    other part: thief and owner cannot be told apart, so both are out, and the user is told. Refuses with
+    `invalid_refresh_token`.
     """
     found = session.execute(
         select(
@@ -223,6 +225,7 @@ def refresh(session: Session, shown: RefreshToken, idle_s: int) -> Refreshed | R
     if found.is_fresh and hmac.compare_digest(shown_hash, found.previous_hash or b""):
         return answer
     _revoke(session, models.Session.id == found.id)
+    notifications.notify(session, [News(found.user_id, Event.SESSION_STOLEN, str(found.id), {})])
     return Reused(found.user_id, found.id)
 
 

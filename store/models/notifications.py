@@ -55,6 +55,8 @@ class Event(StrEnum):
     REVIEW = "review"
     LOGIN = "login"
     """Somebody has logged in from a new address or device."""
+    SESSION_STOLEN = "session_stolen"
+    """A log-in was ended because a refresh token of it was shown again."""
     PASSWORD_CHANGED = "password_changed"  # noqa: S105
     SECOND_FACTOR_CHANGED = "second_factor_changed"
     ANNOUNCEMENT = "announcement"
@@ -63,7 +65,7 @@ class Event(StrEnum):
     DISPUTE = "dispute"
 
 
-SECURITY = frozenset({Event.LOGIN, Event.PASSWORD_CHANGED, Event.SECOND_FACTOR_CHANGED})
+SECURITY = frozenset({Event.LOGIN, Event.SESSION_STOLEN, Event.PASSWORD_CHANGED, Event.SECOND_FACTOR_CHANGED})
 """Sent at any hour, and always by e-mail: who has got into an account must not be able to hide it."""
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from market import push_subscriptions, unsubscribing
 from store.database import SyncDatabase
-from store.models import Event, NotificationPreferences, PushSubscription
+from store.models import SECURITY, Event, NotificationPreferences, PushSubscription
 from tests.handlers.client import Client
 from tests.handlers.conftest import UNSUBSCRIBE_KEY, People
 
@@ -153,7 +153,7 @@ async def test_a_link_of_a_collected_e_mail_ends_all_but_security(
     assert now is not None
     assert (now["won"], now["lost"]) == ({"push": True, "email": False}, {"push": False, "email": False})
     assert now["announcement"] == {"email": False}
-    assert not {"login", "password_changed", "second_factor_changed"} & set(now)
+    assert not SECURITY & set(now)
 
 
 async def test_a_changed_link_ends_nothing(

@@ -333,13 +333,17 @@ def test_old_keys_can_be_dropped_once_their_secrets_were_used(make: Callable[...
     assert isinstance(ann.log_in(app_code(ann.secret, ahead=1)), Opened)
 
 
-def test_the_owner_is_told_that_the_second_factor_is_on_or_off(make: Callable[..., User]) -> None:
+def test_the_owner_is_told_of_every_change_of_the_second_factor(make: Callable[..., User]) -> None:
     ann = make()
-    ann.do(factors.disable, ann.vault, ann.id, NO_PASSWORD, ann.recovery_codes[0])
+    wrong = ann.do(factors.renew_recovery_codes, ann.vault, ann.id, NO_PASSWORD, "abcdefghijklmnop")
+    assert isinstance(wrong, WrongCode)
+    renewed = ann.do(factors.renew_recovery_codes, ann.vault, ann.id, NO_PASSWORD, ann.recovery_codes[0])
+    assert isinstance(renewed, RecoveryCodes)
+    ann.do(factors.disable, ann.vault, ann.id, NO_PASSWORD, renewed.recovery_codes[0])
     with ann.database.transaction() as session:
         rows = session.execute(
             select(Notification.event, Notification.data)
             .where(Notification.user_id == ann.id)
             .order_by(Notification.id)
         ).all()
-    assert rows == [("second_factor_changed", {"on": True}), ("second_factor_changed", {"on": False})]
+    assert rows == [("second_factor_changed", {"on": on}) for on in (True, True, False)]

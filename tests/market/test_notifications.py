@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -99,6 +100,22 @@ def test_what_is_urgent_leaves_at_once_and_the_rest_waits_for_company() -> None:
     assert due(Event.WON, Channel.EMAIL, reader, NOON) == NOON
     assert due(Event.OUTBID, Channel.EMAIL, reader, NOON) == NOON + GATHERED
     assert due(Event.OUTBID, Channel.PUSH, reader, NOON) == NOON
+
+
+@pytest.mark.parametrize(("event", "channel"), list(product(Event, Channel)))
+def test_each_event_leaves_by_the_channels_that_the_user_wants_for_it(event: Event, channel: Channel) -> None:
+    def leaves(wanted: bool) -> bool:
+        others = {other: {"email": not wanted, "push": not wanted} for other in Event}
+        other_channel = "email" if channel == Channel.PUSH else "push"
+        deviations = others | {event: {channel: wanted, other_channel: not wanted}}
+        return due(event, channel, a_reader(deviations=deviations), NOON) is not None
+
+    if channel == Channel.EMAIL and event in SECURITY:
+        written_elsewhere = event == Event.PASSWORD_CHANGED
+        assert leaves(True) is leaves(False) is not written_elsewhere
+    else:
+        assert leaves(True)
+        assert not leaves(False)
 
 
 def test_nothing_leaves_by_a_channel_that_the_user_does_not_have_or_want() -> None:

@@ -126,6 +126,12 @@ def test_any_part_that_is_neither_the_current_nor_the_one_just_exchanged_ends_th
 
     assert sessions.refresh(db_session, token, 60) == Reused(user, opened)
 
+    with pytest.raises(Refusal, match="invalid_refresh_token"):
+        sessions.refresh(db_session, token, 60)
+    told = db_session.execute(
+        select(models.Notification.event, models.Notification.key).where(models.Notification.user_id == user)
+    ).all()
+    assert told == [("session_stolen", f"session_stolen:{opened}")]
     assert sessions.authenticate(db_session, opened, user) is None
     with pytest.raises(Refusal, match="invalid_refresh_token"):
         sessions.refresh(db_session, third, 60)

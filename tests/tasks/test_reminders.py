@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
-from market import announcing, paddles, platform, reminders, tellings, watches
+from market import announcing, bidding, paddles, platform, reminders, tellings, watches
 from market.audit import Actor
 from store.models import (
     Announcement,
@@ -27,7 +27,14 @@ from store.models import (
 from tasks import reminders as tasks_reminders
 from tasks.app import Resources
 from tasks.reminders import tell_announced, tell_ending, tell_opened
-from tests.database import MINUTE_MS, make_funded_user, make_published_auction, make_user
+from tests.database import (
+    MINUTE_MS,
+    make_funded_user,
+    make_neighbour,
+    make_neighbourhood_auction,
+    make_published_auction,
+    make_user,
+)
 
 
 def told(resources: Resources, *users: UUID) -> list[list[str]]:
@@ -81,6 +88,26 @@ def test_the_opening_is_told_and_ten_minutes_before_the_end_that(resources: Reso
     _, users = make(resources, -MINUTE_MS, 9 * MINUTE_MS)
     sweep(resources)
     assert told(resources, *users) == [["opened", "ending_soon"], ["opened", "ending_soon"], []]
+
+
+@pytest.mark.usefixtures("some_regions")
+def test_a_neighbourhood_auction_is_told_of_alike(resources: Resources) -> None:
+    now = resources.hot.now_ms()
+    with resources.database.transaction() as session:
+        auction = make_neighbourhood_auction(session, opens_at=now - MINUTE_MS, ends_at=now + 9 * MINUTE_MS)
+        watching, (leading, _), (outbid, _) = (
+            make_user(session),
+            *(make_neighbour(session, 9_000) for _ in "ab"),
+        )
+        watches.put(session, watching, auction.id)
+        bidding.place(session, outbid, auction.id, "one", 2_000)
+        bidding.place(session, leading, auction.id, "two", 3_000)
+    sweep(resources)
+    assert told(resources, watching, leading, outbid) == [
+        ["opened", "ending_soon"],
+        ["opened", "ending_soon"],
+        ["outbid", "opened", "ending_soon"],
+    ]
 
 
 def change(resources: Resources, auction: UUID, **values: Any) -> None:

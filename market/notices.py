@@ -275,6 +275,18 @@ TEXTS: dict[Event, dict[Language, Text]] = {
         EN: Text("A warning from NeighborBid", "A moderator has looked at what you did here, and warns you."),
         KO: Text("NeighborBid 경고", "운영자가 회원님의 활동을 검토하고 경고를 보냈습니다."),
     },
+    Event.SUSPENDED: {
+        EN: Text(
+            "Your account is suspended",
+            "A moderator has suspended your account: you may look, but neither bid nor sell. What you have bid and sold"
+            " still binds.",
+        ),
+        KO: Text(
+            "계정 이용이 정지되었습니다",
+            "운영자가 회원님의 계정을 정지했습니다. 둘러볼 수는 있지만 입찰과 판매는 할 수 없으며, 이미 한 입찰과"
+            " 판매는 그대로 유효합니다.",
+        ),
+    },
     Event.DISPUTE: {
         EN: Text("News about your dispute: {title}", "There is something new in the dispute about {title}."),
         KO: Text("분쟁 처리 소식: {title}", "{title}에 관한 분쟁에 새로운 소식이 있습니다."),
@@ -330,6 +342,7 @@ FACTS: dict[str, tuple[dict[Language, str], Callable[[object, Locale], str]]] = 
     "place": ({EN: "Place", KO: "장소"}, _words),
     "meet_at": ({EN: "Time", KO: "시간"}, _time),
     "stars": ({EN: "Stars", KO: "별점"}, _words),
+    "until": ({EN: "Until", KO: "해제 예정"}, _time),
     "reason": ({EN: "Reason", KO: "사유"}, _words),
     "text": ({EN: "Text", KO: "내용"}, _words),
 }

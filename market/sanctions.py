@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from market import accounts, audit, notifications, sessions
 from market.audit import Actor, Subject
 from market.errors import Refusal
-from market.notifications import News
+from market.notifications import News, Value
 from market.times import clock, from_ms, to_ms
 from store.ids import new_id
 from store.models import Event, Role, User
@@ -34,8 +34,8 @@ def warn(session: Session, actor: Actor, user_id: UUID, reason: str) -> None:
 
 
 def suspend(session: Session, actor: Actor, user_id: UUID, until: int | None, reason: str) -> list[UUID]:
-    """Let a user only look, neither bid nor sell, `until` then (ms); None ends it now. The sessions that have ended:
-    a socket that stays open could still bid.
+    """Let a user only look, neither bid nor sell, `until` then (ms), and say why; None ends it now. The sessions that
+    have ended: a socket that stays open could still bid.
 
     Refuses with `not_found`, `forbidden` or `invalid_time` (not within a year from now).
     """
@@ -54,7 +54,11 @@ def suspend(session: Session, actor: Actor, user_id: UUID, until: int | None, re
         {"suspended_until": None if before is None else to_ms(before)},
         {"suspended_until": until},
     )
-    return [] if until is None else sessions.revoke_all(session, user_id)
+    if until is None:
+        return []
+    data: dict[str, Value] = {"until": until, "reason": reason}
+    notifications.notify(session, [News(user_id, Event.SUSPENDED, str(new_id()), data)])
+    return sessions.revoke_all(session, user_id)
 
 
 def ban(session: Session, actor: Actor, user_id: UUID, reason: str) -> list[UUID]:

@@ -62,6 +62,7 @@ class Event(StrEnum):
     ANNOUNCEMENT = "announcement"
     WARNING = "warning"
     """A moderator's word to the user."""
+    SUSPENDED = "suspended"
     DISPUTE = "dispute"
 
 

@@ -18,7 +18,7 @@ from market.sessions import Lifetime, RefreshToken
 from market.times import clock, to_ms
 from store.database import SyncDatabase
 from store.ids import new_id
-from store.models import Role, User
+from store.models import Event, Notification, Role, User
 from store.vault import Vault
 from tests.database import (
     NO_PASSWORD,
@@ -188,6 +188,18 @@ def test_whoever_is_suspended_neither_publishes_nor_takes_a_paddle_until_it_is_o
         session.execute(update(User).where(User.id == staff.user).values(suspended_until=past))
     staff.do(listings.publish, staff.user, draft)
     staff.do(paddles.take, staff.user, other, 2_000)
+
+
+def test_whoever_is_suspended_reads_until_when_and_why(staff: Staff) -> None:
+    staff.suspend()
+    staff.do(sanctions.suspend, staff.moderator, staff.user, None, WHY)
+    until = staff.noted()[1].after
+    assert until is not None
+    with staff.database.transaction() as session:
+        told = session.scalars(select(Notification).where(Notification.user_id == staff.user)).all()
+    assert [(item.event, item.data) for item in told] == [
+        (Event.SUSPENDED, {"until": until["suspended_until"], "reason": WHY})
+    ]
 
 
 @pytest.mark.usefixtures("some_regions")

@@ -103,8 +103,9 @@ class Realtime:
         """How this process does; `ready` tells whether it can serve."""
         live = self._live
         connected, hearing = live.pipe.connected, live.hub.subscriber.connected
+        knowing = live.clock.known and live.switches is not None
         return {
-            "ready": connected and hearing and live.clock.known and not live.draining,
+            "ready": connected and hearing and knowing and not live.draining,
             "redis": connected,
             "subscriber": hearing,
             "rooms": live.hub.rooms,

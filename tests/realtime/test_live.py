@@ -538,12 +538,14 @@ async def test_a_process_that_never_knew_the_switches_takes_no_bids(
     bidder = await connect(process.url, anna)
     reply = await bidder.request("bid", auction=str(auction), maximum=2_000)
     assert (reply["type"], reply["code"]) == ("error", "unavailable")
+    assert not process.realtime.status()["ready"]
     await hot.run(switches.put(0, Switches()))
 
     async def accepted() -> bool:
         return bool((await bidder.request("bid", auction=str(auction), maximum=2_000))["type"] == "accepted")
 
     await until(accepted)
+    assert process.realtime.status()["ready"]
     # Whoever knew them bids on.
     await hot.client.delete(switches.KEY)
     await process.realtime._read_switches()

@@ -121,9 +121,10 @@ class Realtime:
         self._live.switches = await switches.read(self._live.hot) or self._live.switches
 
     async def _share_figures(self) -> None:
-        live = self._live
-        late, live.late_rejections = live.late_rejections, 0
+        live, late = self._live, self._live.late_rejections
         await figures.share(live.hot, self._process_name, live.hub.watching, late, live.clock.now())
+        # What could not be told is told the next time; meanwhile others may have come.
+        live.late_rejections -= late
 
     async def _watch_write_back(self) -> None:
         """Nobody else would notice that accepted bids do not reach PostgreSQL any more."""

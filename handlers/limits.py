@@ -51,7 +51,7 @@ POLICIES: list[tuple[str, str, Policy]] = [
     ("POST", r"/api/v1/admin/(auctions/[^/]+/cancel|outages)", Policy("intervention", 60, 60)),
     ("PUT", r"/api/v1/admin/(auctions|reviews|messages|questions)/[^/]+/hidden", Policy("hide", 120, 60)),
     ("PUT", r"/api/v1/admin/(seller-fee|switches|increment-tables)", Policy("setting", 30, 60)),
-    ("GET|HEAD", r"/api/v1/admin/figures(/series)?", Policy("figures", 120, 60)),
+    ("GET|HEAD", r"/api/v1/admin/figures(/series)?", Policy("platform_figures", 120, 60)),
     ("PUT", r"/api/v1/admin/(categories|regions)/[^/]+", Policy("catalogue", 60, 60)),
     ("POST", r"/api/v1/admin/announcements(/[^/]+/end)?", Policy("announcement", 30, 60)),
     (
@@ -59,7 +59,7 @@ POLICIES: list[tuple[str, str, Policy]] = [
         r"/api/v1/admin/users/[^/]+/(warn|suspend|ban|unban|revoke-sessions)",
         Policy("sanction", 60, 60),
     ),
-    ("POST", r"/api/v1/admin/orders/[^/]+/resolve", Policy("resolve", 60, 60)),
+    ("POST", r"/api/v1/admin/orders/[^/]+/resolve", Policy("case", 60, 60)),
     ("POST", r"/api/v1/admin/adjustments(/.+)?", Policy("adjustment", 30, 60)),
     ("PUT", r"/api/v1/admin/users/[^/]+/role", Policy("role", 30, 60)),
     ("POST", r"/api/v1/notifications/([^/]+/)?read", Policy("read", 300, 60)),

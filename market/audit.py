@@ -60,7 +60,16 @@ def record(
     after: dict[str, Any] | None = None,
 ) -> None:
     """Note an action in the transaction that does it. `before` and `after` hold what changed, as JSON, and no secret;
-    times in ms."""
+    times in ms.
+
+    Refuses with `forbidden` whoever has lost the role, or was banned, since the request was let in.
+    """
+    if actor.user_id is not None:
+        role, banned_at = session.execute(
+            select(User.role, User.banned_at).where(User.id == actor.user_id)
+        ).one()
+        if banned_at is not None or not Role(role).includes(actor.role):
+            raise Refusal("forbidden", "You have lost your role just now.")
     session.add(
         AuditEntry(
             actor_id=actor.user_id,

@@ -123,7 +123,9 @@ class Series(msgspec.Struct, frozen=True):
 def now(session: Session) -> Figures:
     """The figures of this moment."""
     at = clock(session)
-    day = {name: session.scalar(_counted(name).where(_COUNTED[name][0] > at - DAY)) for name in _COUNTED}
+    # Not the bids: those of a day are too many to count whenever somebody looks.
+    of_a_day = (Name.SALES, Name.SALES_AMOUNT, Name.CONVERSION, Name.LATENESS)
+    day = {name: session.scalar(_counted(name).where(_COUNTED[name][0] > at - DAY)) for name in of_a_day}
     last = dict(
         session.execute(
             select(Figure.name, Figure.value)

@@ -17,7 +17,7 @@ from market.cancelling import Cancelling
 from market.errors import Refusal
 from market.outages import Touched
 from market.times import clock, to_ms
-from store.models import Auction, AuctionStatus, ChatMessage, Order, Paddle, Question, Review
+from store.models import Auction, AuctionStatus, AuditEntry, ChatMessage, Order, Paddle, Question, Review
 
 
 class Visibility(msgspec.Struct, frozen=True):
@@ -97,14 +97,19 @@ def _require_outsider(session: Session, actor: Actor, auction: Auction) -> None:
 def order_extension(
     session: Session, actor: Actor, action: UUID, began_at: int, ended_at: int, by_ms: int, reason: str
 ) -> Touched:
-    """Note that all that an outage touched is to be extended, and say what that is. Refuses as `outages.touched`."""
+    """Note that all that an outage touched is to be extended, and say what that is. Refuses as `outages.touched`, or
+    with `idempotency_key_reused` when `action` was ordered with other numbers: some would end later by these, some by
+    those."""
     touched = outages.touched(session, began_at, ended_at, by_ms)
-    after = {
-        "began_at": began_at,
-        "ended_at": ended_at,
-        "by_ms": by_ms,
-        "auctions": len(touched.live) + len(touched.neighbourhood),
-    }
+    numbers = {"began_at": began_at, "ended_at": ended_at, "by_ms": by_ms}
+    earlier = session.scalar(
+        select(AuditEntry.after)
+        .where(AuditEntry.subject_id == str(action), AuditEntry.action == "extend")
+        .limit(1)
+    )
+    if earlier is not None and earlier | numbers != earlier:
+        raise Refusal("idempotency_key_reused", "The action was ordered with other numbers.")
+    after = numbers | {"auctions": len(touched.live) + len(touched.neighbourhood)}
     audit.record(session, actor, "extend", Subject("outage", action), reason, None, after)
     return touched
 

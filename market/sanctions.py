@@ -114,18 +114,15 @@ def _locked(session: Session, actor: Actor, user_id: UUID) -> User:
 
 
 def _lock(session: Session, actor: Actor, which: ColumnElement[bool]) -> Sequence[User]:
-    """The rows, and that of the actor, who must have the role still. Refuses with `forbidden`."""
-    rows = session.scalars(
+    """The rows, and that of the actor: whoever waits here for somebody who takes the role away is refused by
+    `audit.record`."""
+    return session.scalars(
         select(User)
         .where(or_(which, User.id == actor.user_id))
         .order_by(User.id)
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).all()
-    for row in rows:
-        if row.id == actor.user_id and (row.banned_at is not None or not Role(row.role).includes(actor.role)):
-            raise Refusal("forbidden", "You have lost your role just now.")
-    return rows
 
 
 def _existing(rows: Sequence[User], user_id: UUID) -> User:

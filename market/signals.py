@@ -93,12 +93,10 @@ def forget_traces(session: Session) -> None:
     session.execute(delete(LogInTrace).where(LogInTrace.at < func.now() - KEEP_TRACES))
 
 
-def find(session: Session) -> int:
-    """Look for all kinds, note what is new and bring the numbers of open ones up to date; how many were found."""
-    return sum(
-        _note(session, kind, session.execute(_unreviewed(kind, query).limit(BATCH)).all())
-        for kind, query in _queries().items()
-    )
+def find(session: Session, kind: SignalKind) -> int:
+    """Look for a kind, note what is new and bring the numbers of open ones up to date; how many were found."""
+    query = _unreviewed(kind, _queries()[kind])
+    return _note(session, kind, session.execute(query.limit(BATCH)).all())
 
 
 def page(

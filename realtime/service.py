@@ -103,8 +103,9 @@ class Realtime:
         """How this process does; `ready` tells whether it can serve."""
         live = self._live
         connected, hearing = live.pipe.connected, live.hub.subscriber.connected
+        knowing = live.clock.known and live.switches is not None
         return {
-            "ready": connected and hearing and live.clock.known and not live.draining,
+            "ready": connected and hearing and knowing and not live.draining,
             "redis": connected,
             "subscriber": hearing,
             "rooms": live.hub.rooms,
@@ -120,9 +121,10 @@ class Realtime:
         self._live.switches = await switches.read(self._live.hot) or self._live.switches
 
     async def _share_figures(self) -> None:
-        live = self._live
-        late, live.late_rejections = live.late_rejections, 0
+        live, late = self._live, self._live.late_rejections
         await figures.share(live.hot, self._process_name, live.hub.watching, late, live.clock.now())
+        # What could not be told is told the next time; meanwhile others may have come.
+        live.late_rejections -= late
 
     async def _watch_write_back(self) -> None:
         """Nobody else would notice that accepted bids do not reach PostgreSQL any more."""

@@ -1,14 +1,24 @@
 """Looking for signs of fraud."""
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
 from market import signals
+from store.models import SignalKind
 from tasks.app import Resources, periodic
+
+log = structlog.get_logger()
 
 
 @periodic(every_s=600)
 def find_signals(resources: Resources) -> None:
-    """Note what looks like fraud."""
-    with resources.database.transaction() as session:
-        signals.find(session)
+    """Note what looks like fraud. A kind that cannot be looked for keeps no other from being found."""
+    for kind in SignalKind:
+        try:
+            with resources.database.transaction() as session:
+                signals.find(session, kind)
+        except SQLAlchemyError:
+            log.exception("signals_not_looked_for", kind=kind)
 
 
 @periodic(every_s=3600)

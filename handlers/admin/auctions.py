@@ -41,7 +41,7 @@ class AdminCancelHandler(AdminHandler):
 class OutagesHandler(AdminHandler):
     """POST: extend every auction that an outage touched, once for each action."""
 
-    @operation("invalid_time", role=Role.ADMIN)
+    @operation("invalid_time", "idempotency_key_reused", role=Role.ADMIN)
     async def post(self, body: Outage) -> Extended:
         times = (body.began_at, body.ended_at, body.by_ms)
         return await extending.extend_touched(

@@ -1,21 +1,33 @@
 """Users, as moderators and admins see them and act on them over the API."""
 
+import asyncio
 import re
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
 from time import time
 from typing import Any
+from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
+from tornado.websocket import WebSocketClosedError
 
 from market import hot_copies
+from realtime.limits import Limits
+from realtime.protocol import CloseCode
+from store import switches
 from store.database import SyncDatabase
 from store.hot import Hot, load_auction
 from store.ids import new_id
 from store.models import Role
+from store.switches import Switches
 from tests.database import make_published_auction
 from tests.handlers.client import SECRETS, Client
 from tests.handlers.conftest import People
+from tests.realtime.clients import Client as Live
+from tests.realtime.clients import load
+from tests.realtime.conftest import start, stop
 
 WHY = {"reason": "A reason"}
 
@@ -51,6 +63,51 @@ async def test_a_ban_ends_the_sessions_at_once_and_is_seen(
     assert (seen["standing"], seen["sessions"]) == ("banned", [])
     await moderator.post(f"{user}/unban", WHY)
     assert (await moderator.get(user))["standing"] == "active"
+
+
+@pytest.mark.usefixtures("default_settings")
+async def test_a_ban_closes_all_sockets_within_a_second_under_fire_of_bids(
+    moderator: Client, person: People, hot: Hot, redis_url: str
+) -> None:
+    """On two processes, and also one that hands in its ticket only after the ban."""
+    ann = person()
+    user = f"/admin/users/{ann.user_id}"
+    auction = (await load(hot, [ann.user_id])).auction_id
+    await hot.run(switches.put(0, Switches()))
+    [session] = (await moderator.get(user))["sessions"]
+    processes = [await start(redis_url, name, Limits()) for name in ("banned-1", "banned-2")]
+    late = await Live.open(processes[0].url)
+    ticket = (await ann.post("/ws-tickets"))["ticket"]
+    sockets = [
+        await Live.open(process.url, ann.user_id, hot, UUID(session["id"]))
+        for process in processes
+        for _ in range(2)
+    ]
+    bids = count(1_000, 100)
+
+    async def bid(socket: Live) -> None:
+        while socket.close_code is None:
+            with suppress(WebSocketClosedError):
+                socket.send("bid", auction=str(auction), maximum=next(bids))
+            await asyncio.sleep(0.01)
+
+    fire = [asyncio.create_task(bid(socket)) for socket in sockets]
+    try:
+        await sockets[0].push("accepted")
+        async with asyncio.timeout(1):
+            await moderator.post(f"{user}/ban", WHY)
+            assert [await socket.closed() for socket in sockets] == [CloseCode.SESSION_REVOKED] * 4
+        assert await ann.refused("POST", f"/auctions/{auction}/bids", {"maximum": 10**6}) == "unauthenticated"
+        late.send("authenticate", ticket=ticket)
+        assert await late.closed() == CloseCode.SESSION_REVOKED
+        await asyncio.gather(*fire)
+    finally:
+        for task in fire:
+            task.cancel()
+        for socket in (*sockets, late):
+            await socket.leave()
+        for process in processes:
+            await stop(process)
 
 
 async def test_whoever_is_suspended_may_look_but_not_bid_on_a_live_auction(

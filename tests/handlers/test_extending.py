@@ -88,6 +88,8 @@ async def test_one_action_extends_both_kinds_and_repeated_none_twice(
     again = await admin.post("/admin/outages", body)
     assert (again["extended"], again["unreached"]) == ([], [str(unloaded)])
     assert await ends(hot, live) == before + 5_000
+    longer = body | {"by_ms": 6_000}
+    assert await admin.refused("POST", "/admin/outages", longer) == "idempotency_key_reused"
     third = await admin.post("/admin/outages", body | {"action": str(new_id())})
     assert set(third["extended"]) == {str(live), str(local), str(other)}
     assert await noted(admin, action) == [("extend", REASON["reason"])] * 2

@@ -89,6 +89,11 @@ def test_every_policy_is_about_a_route(methods: str, pattern: str, policy: Polic
         assert limits.policy_of(methods.split("|")[0], path, 1) == policy
 
 
+def test_no_two_policies_count_together() -> None:
+    names = [policy.name for _, _, policy in limits.POLICIES]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_the_document_tells_the_quotas() -> None:
     text = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
     rows = re.findall(r"^\| `(\w+)`.* \| ([0-9]+) in ([0-9]+) s \|$", text, re.MULTILINE)

@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 
 from market import signals
 from store.database import SyncDatabase
-from store.models import LogInTrace, Role, User
+from store.models import LogInTrace, Role, SignalKind, User
 from tests.database import make_funded_user, make_user
 from tests.handlers.client import Client
 from tests.handlers.conftest import People
@@ -22,7 +22,7 @@ async def test_a_moderator_reviews_a_signal(person: People, sync_database: SyncD
         bidder, seller = make_funded_user(session), make_user(session)
         for _ in range(signals.MIN_AUCTIONS):
             take(session, bidder, seller)
-        signals.find(session)
+        signals.find(session, SignalKind.ONE_SELLER)
     listed = await moderator.items("/admin/signals?kind=one_seller", 50)
     [signal] = [item for item in listed if item["user_id"] == str(bidder)]
     assert signal["why"] == {"auctions": signals.MIN_AUCTIONS, "won": 0}

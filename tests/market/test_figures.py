@@ -12,6 +12,7 @@ from market.figures import Name, Point, Step
 from market.times import clock, to_ms
 from store.models import Auction, AuctionStatus, Event, Figure, NotificationDelivery
 from tests.database import make_notification, make_order, make_published_auction, make_user
+from tests.market.test_search_plans import Plans, nodes
 
 THEN = datetime(2001, 1, 1, tzinfo=UTC)
 """Long before everything that other tests do."""
@@ -89,6 +90,13 @@ def test_the_figures_of_now_follow_what_happens(db_session: Session) -> None:
     [*_, last] = figures.series(db_session, Name.VIEWERS, at - 60_000, at + 60_000, Step.DAY).items
     assert isinstance(last, Point)
     assert last.value == 7
+
+
+def test_only_the_bids_of_a_minute_are_counted_for_the_figures_of_now(db_session: Session) -> None:
+    with Plans(db_session) as explained:
+        figures.now(db_session)
+    read = [node.get("Relation Name") for plan in explained.plans for node in nodes(plan)]
+    assert read.count("bids") == 1
 
 
 def test_a_sample_of_long_ago_is_not_what_is_now(db_session: Session) -> None:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from market import (
+    accounts,
     auctions,
     audit,
     bid_history,
@@ -254,6 +255,8 @@ def test_nobody_moderates_in_an_own_matter(trade: Trade) -> None:
     seller, buyer, trader, curious = (
         Actor(user_id, Role.ADMIN) for user_id in (trade.seller, trade.buyer, bidder, asker)
     )
+    for user_id in (bidder, asker):
+        trade.do(accounts.set_role, user_id, Role.ADMIN)
     for actor in (seller, buyer):
         assert trade.refused(moderation.hide_review, actor, review.id, True, "x") == "forbidden"
         assert trade.refused(moderation.hide_message, actor, message.id, True, "x") == "forbidden"

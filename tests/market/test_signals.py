@@ -33,7 +33,7 @@ MINUTE = timedelta(minutes=1)
 
 def found(session: Session, kind: SignalKind, user_id: UUID) -> list[tuple[UUID | None, dict[str, int]]]:
     """The open signals of this kind about a user, whom else they are about, and why."""
-    signals.find(session)
+    signals.find(session, kind)
     rows = session.execute(
         select(Signal.other_id, Signal.why).where(
             Signal.kind == kind, Signal.user_id == user_id, Signal.reviewed_at.is_(None)
@@ -245,7 +245,8 @@ def test_a_signal_is_reviewed_once_and_does_not_come_back(db_session: Session) -
 def test_signals_are_looked_for_by_indexes(db_session: Session) -> None:
     db_session.execute(text("SET LOCAL enable_seqscan = off"))
     with Plans(db_session) as explained:
-        signals.find(db_session)
+        for kind in SignalKind:
+            signals.find(db_session, kind)
     used = {node.get("Index Name") for plan in explained.plans for node in nodes(plan)}
     assert {"ix_paddles_updated_at", "ix_log_in_traces_device_hash_user_id"} <= used
 
@@ -261,7 +262,9 @@ def test_what_was_reviewed_takes_no_others_place(
             take(db_session, bidder, seller)
     monkeypatch.setattr(signals, "BATCH", 1)
     reviewed: set[UUID] = set()
-    while signals.find(db_session) and (items := signals.page(db_session, False, kind, None, 100).items):
+    while signals.find(db_session, kind) and (
+        items := signals.page(db_session, False, kind, None, 100).items
+    ):
         for item in items:
             signals.review(db_session, moderator, item.id, "A fan")
             reviewed.add(item.user_id)

@@ -1,9 +1,11 @@
 """What bidders and viewers see, on two processes."""
 
 import asyncio
+from unittest.mock import AsyncMock
 from uuid import UUID
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from realtime.limits import Limits
 from realtime.replica import Replica
@@ -538,13 +540,33 @@ async def test_a_process_that_never_knew_the_switches_takes_no_bids(
     bidder = await connect(process.url, anna)
     reply = await bidder.request("bid", auction=str(auction), maximum=2_000)
     assert (reply["type"], reply["code"]) == ("error", "unavailable")
+    assert not process.realtime.status()["ready"]
     await hot.run(switches.put(0, Switches()))
 
     async def accepted() -> bool:
         return bool((await bidder.request("bid", auction=str(auction), maximum=2_000))["type"] == "accepted")
 
     await until(accepted)
+    assert process.realtime.status()["ready"]
     # Whoever knew them bids on.
     await hot.client.delete(switches.KEY)
     await process.realtime._read_switches()
     assert (await bidder.request("bid", auction=str(auction), maximum=3_000))["type"] == "accepted"
+
+
+async def test_late_bids_that_redis_was_not_told_of_are_told_later(
+    hot: Hot, sync_hot: SyncHot, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hot.client.delete("figures:viewers")
+    realtime = (await launch("late-bids", Limits(viewers_s=3600))).realtime
+    # It tells at its start, and then not for an hour.
+    await until(lambda: hot.client.hexists("figures:viewers", "late-bids"))
+    figures.take(sync_hot)
+    realtime._live.late_rejections = 2
+    with monkeypatch.context() as away:
+        away.setattr(figures, "share", AsyncMock(side_effect=RedisConnectionError))
+        with pytest.raises(RedisConnectionError):
+            await realtime._share_figures()
+    for told in (2, 0):
+        await realtime._share_figures()
+        assert figures.take(sync_hot).late_rejections == told

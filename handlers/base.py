@@ -149,7 +149,7 @@ class ApiHandler(RequestHandler):
         match = re.fullmatch(IF_MATCH, self.request.headers.get("If-Match", ""))
         if match is None:
             raise Refusal(
-                "precondition_required", "Send the ETag of what you have read and edit as `If-Match`."
+                "precondition_required", "Send the ETag of what you have read as `If-Match`, with its quotes."
             )
         return int(match[1])
 

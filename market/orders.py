@@ -135,8 +135,9 @@ class OrderView(msgspec.Struct, frozen=True):
     """A sale as one of its two parties sees it. `hammer_price` in minor units, times in ms.
 
     `fee` is what the platform keeps when the seller is paid, and `payout` what the seller gets then; the buyer sees
-    neither. `deliveries` are the ways that the seller offers, `delivery` is the one that has begun. `proposal` waits
-    for an answer, `agreement` holds. At `due_at` the order moves on by itself, if not null.
+    neither, and nobody once the money went back. `deliveries` are the ways that the seller offers, `delivery` is the
+    one that has begun. `proposal` waits for an answer, `agreement` holds. At `due_at` the order moves on by itself, if
+    not null.
     """
 
     id: UUID
@@ -223,7 +224,11 @@ def require(order: Order, action: Action, who: Actor | Side | None = None) -> No
     ):
         raise Refusal("forbidden", "This is for somebody else to do.")
     if (OrderState(order.state), action) not in TRANSITIONS:
-        raise Refusal("wrong_state", f"This cannot be done: the order is {order.state}.", state=order.state)
+        raise Refusal(
+            "wrong_state",
+            f"This cannot be done while the order is in state `{order.state}`.",
+            state=order.state,
+        )
 
 
 def require_offered(session: Session, order: Order, delivery: Delivery) -> None:
@@ -422,14 +427,14 @@ def _orders(user_id: UUID) -> Select[Order, str, list[str], str, Handover, Hando
 
 def _view(row: Row[Order, str, list[str], str, Handover, Handover, int, bool], user_id: UUID) -> OrderView:
     order, title, deliveries, other_name, proposal, agreement, unread, reviewed = row
-    sells = order.seller_id == user_id
+    gets_money = order.seller_id == user_id and order.state not in (OrderState.REFUNDED, OrderState.CANCELLED)
     return OrderView(
         id=order.id,
         auction_id=order.auction_id,
         title=title,
         hammer_price=order.hammer_price,
-        fee=order.fee if sells else None,
-        payout=order.hammer_price - order.fee if sells else None,
+        fee=order.fee if gets_money else None,
+        payout=order.hammer_price - order.fee if gets_money else None,
         state=OrderState(order.state),
         role=side_of(order, user_id),
         other_id=other_of(order, user_id),

@@ -232,7 +232,7 @@ def reorder(session: Session, owner_id: UUID, auction_id: UUID, photo_ids: Seque
     _lock_listing(session, owner_id, auction_id)
     photos = {photo.id: photo for photo in _of(session, auction_id)}
     if len(photo_ids) != len(photos) or set(photo_ids) != set(photos):
-        raise Refusal("wrong_photos", "Name every photo of the auction once.")
+        raise Refusal("wrong_photos", "Name every photo of the auction that is not refused, once.")
     for position, photo_id in enumerate(photo_ids):
         photos[photo_id].position = position
 

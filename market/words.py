@@ -1,9 +1,9 @@
 """The words that the full-text search compares: of listings and of what is searched, in Korean and English alike.
 
 Korean glues particles and other words to a word (자전거를, 접이식자전거), so what is written in syllables is cut into
-pairs of neighbouring ones, and found wherever it stands: 자전거 is 자전 followed by 전거. Other words are found by
-their beginning: bicy finds bicycle. Capitals and the width of letters do not count. PostgreSQL needs no extension for
-this, only its tsvector with positions.
+pairs of neighbouring ones, and found wherever it stands: 자전거 is 자전 followed by 전거. Many write apart what others
+write together, so 원목책상 finds 원목 책상, too. Other words are found by their beginning: bicy finds bicycle. Capitals
+and the width of letters do not count. PostgreSQL needs no extension for this, only its tsvector with positions.
 """
 
 import re
@@ -87,7 +87,9 @@ def _term(run: str, syllables: bool) -> str:
         return f"'{run[:MAX_WORD]}':*"
     if len(run) == 1:
         return f"'{run}':*"
-    return "(" + " <-> ".join(f"'{run[at : at + 2]}'" for at in range(len(run) - 1)) + ")"
+    # Where the listing has a space, a syllable that ends a word stands in place of the pair.
+    pairs = [f"('{run[at : at + 2]}' | '{run[at]}')" for at in range(len(run) - 2)]
+    return "(" + " <-> ".join([*pairs, f"'{run[-2:]}'"]) + ")"
 
 
 def _runs(text: str) -> Iterator[tuple[str, bool]]:

@@ -107,7 +107,8 @@ def test_a_refund_is_whole(db_session: Session) -> None:
     set_fee(db_session, FEE)
     order = buy(db_session, 1_000)
     before = balance(db_session, AccountKind.FEES, None)
-    orders.refund(db_session, order.seller_id, order.id)
+    refunded = orders.refund(db_session, order.seller_id, order.id)
+    assert (refunded.fee, refunded.payout) == (None, None)
     assert balance(db_session, AccountKind.AVAILABLE, order.buyer_id) == 1_000
     assert balance(db_session, AccountKind.FEES, None) == before
 

@@ -1,6 +1,6 @@
 """Deleting what has served its time."""
 
-from market import idempotency, mails, notifications
+from market import deletion, idempotency, mails, notifications
 from tasks.app import Resources, periodic
 
 
@@ -23,3 +23,10 @@ def forget_notifications(resources: Resources) -> None:
     """Delete what users were told long ago."""
     with resources.database.transaction() as session:
         notifications.forget_old(session)
+
+
+@periodic(every_s=600)
+def forget_messages(resources: Resources) -> None:
+    """Empty what users wrote in chats before their accounts were deleted, once it is no evidence any more."""
+    with resources.database.transaction() as session:
+        deletion.forget_messages(session)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.orm import Session
 
 from bench import listings
-from market import bidding, neighbourhoods, photos, search, watches
+from market import bidding, deletion, neighbourhoods, photos, search, watches
 from market.neighbourhoods import Radius
 from market.search import Sort, Wanted
 from store.database import SyncDatabase
@@ -167,6 +167,7 @@ def test_facets_use_an_index(session: Session, wanted: dict[str, Any], index: st
         (partial(bidding.looked_after, after=None), "ix_auctions_copies"),
         (partial(bidding.claim_due, after=None), "ix_auctions_status_ends_at_id"),
         (photos.doomed, "ix_photos_orphaned"),
+        (deletion.forget_messages, "ix_chat_messages_gone"),
     ],
 )
 def test_a_sweep_uses_its_index(session: Session, sweep: Callable[[Session], object], index: str) -> None:

@@ -232,6 +232,7 @@ def _listing(random: Random, now: datetime, age: float, sellers: list[UUID]) -> 
         "leader_paddle": min(bids, 1),
         "leader_maximum": price,
         "hammer_price": price if status == "sold" else None,
+        "deliveries": random.choice([["handover"], ["shipping"], ["handover", "shipping"]]),
     }
 
 

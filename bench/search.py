@@ -66,6 +66,7 @@ QUERIES: dict[str, dict[str, str]] = {
     "a category": {"category": "bicycles"},
     "a branch, ending soon": {"category": "digital", "sort": "ending_soon"},
     "a condition": {"condition": "like_new", "category": "furniture", "sort": "price_low"},
+    "a delivery, ending soon": {"delivery": "shipping", "sort": "ending_soon"},
     "Seoul": {"region": "11"},
     "a district, ending soon": {"region": "11680", "sort": "ending_soon"},
     "around me": {"radius": "wide"},

@@ -18,7 +18,7 @@ from market.bid_history import Prices
 from market.neighbourhoods import Radius
 from market.photos import AuctionDetail
 from market.search import SearchPage, Sort, Wanted
-from store.models import AuctionKind, Condition
+from store.models import AuctionKind, Condition, Delivery
 
 
 class AuctionsQuery(PageQuery, frozen=True, kw_only=True):
@@ -32,6 +32,7 @@ class AuctionsQuery(PageQuery, frozen=True, kw_only=True):
     min_price: Amount | None = None
     max_price: Amount | None = None
     condition: Condition | None = None
+    delivery: Delivery | None = None
     kind: AuctionKind | None = None
     state: StateFilter | None = None
     seller: UUID | None = None

@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from market import blocks, orders
+from market import accounts, blocks, orders
 from market.orders import Side
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
@@ -39,6 +39,8 @@ class ReadMarker(msgspec.Struct, frozen=True):
 
 def send(session: Session, user_id: UUID, order_id: UUID, text: str) -> MessageView:
     """Write to the other side. Refuses with `not_found` or `blocked`."""
+    # A deletion notes all messages of its user.
+    accounts.keep(session, user_id)
     order = orders.locked(session, user_id, order_id)
     blocks.check(session, orders.other_of(order, user_id), user_id)
     order.messages += 1

@@ -2,9 +2,12 @@
 
 The row stays, because bids, orders and the ledger refer to it; nothing in it tells who it was. The e-mail address may
 register anew. A table that gets something personal gets a line in `delete`.
+
+What the user wrote to the other sides of orders is evidence for them for a time, and `forget_messages` empties it then.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import and_, exists, func, literal, or_, select, union_all, update
@@ -17,6 +20,7 @@ from store.models import (
     Auction,
     AuctionKind,
     AuctionStatus,
+    ChatMessage,
     IdempotencyKey,
     Language,
     LogInTrace,
@@ -24,6 +28,8 @@ from store.models import (
     Order,
     Paddle,
     PaddleStatus,
+    Report,
+    ReportKind,
     Role,
     SecondFactor,
     User,
@@ -32,6 +38,11 @@ from store.models import (
 
 NAME = "Deleted user"
 """What others see of a deleted account."""
+
+MESSAGES_KEPT = timedelta(days=30)
+"""How long after the end of an order its chat stays whole, whoever leaves: as long as it may be reviewed."""
+
+BATCH = 500
 
 MAX_NAMED = 100
 """How much unsettled business one refusal names."""
@@ -75,6 +86,13 @@ def delete(session: Session, user_id: UUID, password_hash: str) -> list[UUID]:
         ),
         execution_options={"synchronize_session": False},
     )
+    own = select(Order.id).where(or_(Order.buyer_id == user_id, Order.seller_id == user_id))
+    session.execute(
+        update(ChatMessage)
+        .where(ChatMessage.order_id.in_(own), ChatMessage.sender_id == user_id)
+        .values(sender_gone=True),
+        execution_options={"synchronize_session": False},
+    )
     words.forget_drafts(session, user_id)
     questions.forget_texts(session, user_id)
     photos.discard_drafts(session, user_id)
@@ -88,6 +106,40 @@ def delete(session: Session, user_id: UUID, password_hash: str) -> list[UUID]:
             execution_options={"synchronize_session": False},
         )
     return sessions.revoke_all(session, user_id)
+
+
+def forget_messages(session: Session) -> int:
+    """Empty what deleted users have written in the chats of orders that ended `MESSAGES_KEPT` ago, unless a report is
+    open about one of these messages, or about a side of the order; how many these were."""
+    same_chat = aliased(ChatMessage)
+    is_open = Report.resolved_at.is_(None)
+    message_reported = exists().where(
+        is_open,
+        Report.kind == ReportKind.MESSAGE,
+        Report.subject_id == same_chat.id,
+        same_chat.order_id == Order.id,
+    )
+    side_reported = exists().where(
+        is_open, Report.kind == ReportKind.USER, Report.subject_id.in_([Order.buyer_id, Order.seller_id])
+    )
+    ids = session.scalars(
+        select(ChatMessage.id)
+        .join(Order, Order.id == ChatMessage.order_id)
+        .where(
+            ChatMessage.sender_gone,
+            ChatMessage.text != "",
+            Order.finished_at <= func.now() - MESSAGES_KEPT,
+            ~message_reported,
+            ~side_reported,
+        )
+        .limit(BATCH)
+        .with_for_update(of=ChatMessage, key_share=True, skip_locked=True)
+    ).all()
+    session.execute(
+        update(ChatMessage).where(ChatMessage.id.in_(ids)).values(text=""),
+        execution_options={"synchronize_session": False},
+    )
+    return len(ids)
 
 
 def _lock(session: Session, user_id: UUID) -> Sequence[User]:

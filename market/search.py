@@ -18,6 +18,7 @@ import msgspec
 from sqlalchemy import (
     ColumnElement,
     Select,
+    SQLColumnExpression,
     Subquery,
     Text,
     and_,
@@ -78,8 +79,9 @@ class Sort(StrEnum):
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What is searched; what is None does not matter.
 
-    `category` and `region` stand for all that lies in them. `neighbourhood_id`, one of whoever asks, and `radius` go
-    together. Prices are the current ones, or the start price before the first bid, in minor units.
+    `category` and `region` stand for all that lies in them. `delivery` is one of the ways in which the goods may change
+    hands. `neighbourhood_id`, one of whoever asks, and `radius` go together. Prices are the current ones, or the start
+    price before the first bid, in minor units.
     """
 
     q: str | None = None
@@ -90,6 +92,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     min_price: int | None = None
     max_price: int | None = None
     condition: Condition | None = None
+    delivery: Delivery | None = None
     kind: AuctionKind | None = None
     state: StateFilter | None = None
     seller: UUID | None = None
@@ -132,8 +135,8 @@ class Count(msgspec.Struct, frozen=True):
 
 
 class Facets(msgspec.Struct, frozen=True):
-    """What is found, counted by its values, the frequent ones first. `region` has the codes of 시/도. Only the
-    newest `MAX_COUNTED` are counted unless it is `complete`."""
+    """What is found, counted by its values, the frequent ones first. `region` has the codes of 시/도; what offers
+    both kinds of `delivery` counts for each. Only the newest `MAX_COUNTED` are counted unless it is `complete`."""
 
     complete: bool
     category: list[Count]
@@ -141,6 +144,7 @@ class Facets(msgspec.Struct, frozen=True):
     kind: list[Count]
     state: list[Count]
     region: list[Count]
+    delivery: list[Count]
 
 
 class SearchPage(msgspec.Struct, frozen=True):
@@ -360,6 +364,8 @@ def _conditions(wanted: Wanted, sort: Sort, context: _Context) -> list[ColumnEle
         conditions.append(wanted.max_price >= _ASKED)
     if wanted.condition is not None:
         conditions.append(Auction.condition == wanted.condition)
+    if wanted.delivery is not None:
+        conditions.append(Auction.deliveries.contains([wanted.delivery]))
     if wanted.kind is not None:
         conditions.append(Auction.kind == wanted.kind)
     if wanted.state is not None:
@@ -444,26 +450,28 @@ def _facets(session: Session, q: str | None, conditions: list[ColumnElement[bool
         (and_(published, Auction.ends_at > func.now()), "live"),
         else_="closed",
     )
+    facets: list[tuple[str, SQLColumnExpression[Any]]] = [
+        ("category", Auction.category_code),
+        ("condition", Auction.condition),
+        ("kind", Auction.kind),
+        ("state", state),
+        ("region", func.left(Auction.region_code, _SIDO_DIGITS)),
+        # Many offer both, so each is a column.
+        *(("delivery", case((Auction.deliveries.contains([way]), way))) for way in Delivery),
+    ]
+    names = [name for name, _ in facets]
+    labelled: list[ColumnElement[Any]] = [
+        value.label(f"facet_{number}") for number, (_, value) in enumerate(facets)
+    ]
     matches = (
-        _having(
-            q,
-            select(
-                Auction.category_code.label("category"),
-                Auction.condition.label("condition"),
-                Auction.kind.label("kind"),
-                state.label("state"),
-                func.left(Auction.region_code, _SIDO_DIGITS).label("region"),
-            ),
-        )
+        _having(q, select(*labelled))
         .where(*conditions)
         .order_by(Auction.id.desc())
         .limit(MAX_COUNTED)
         .subquery()
     )
-    names = ("category", "condition", "kind", "state", "region")
-    columns = [matches.c[name] for name in names]
+    columns, count = list(matches.c), func.count()
     counts: dict[str, list[Count]] = defaultdict(list)
-    count = func.count()
     for *values, number in session.execute(
         select(*columns, count).group_by(func.grouping_sets(*columns)).order_by(count.desc(), *columns)
     ):
@@ -472,7 +480,7 @@ def _facets(session: Session, q: str | None, conditions: list[ColumnElement[bool
             if value is not None:
                 counts[name].append(Count(value, number))
     found = sum(kind.count for kind in counts["kind"])
-    return Facets(found < MAX_COUNTED, *(counts[name] for name in names))
+    return Facets(found < MAX_COUNTED, *(counts[name] for name in dict.fromkeys(names)))
 
 
 def _card(hit: _Hit, glance: Glance | None, now: datetime, address: Address) -> AuctionCard:

@@ -2,7 +2,7 @@
 
 import time
 
-from market import idempotency, mails, notifications
+from market import deletion, idempotency, mails, notifications
 from tasks.app import Resources, periodic
 from tasks.turns import RUN_S
 
@@ -28,3 +28,10 @@ def forget_notifications(resources: Resources) -> None:
     while more and time.monotonic() < end:
         with resources.database.transaction() as session:
             more = notifications.forget_old(session)
+
+
+@periodic(every_s=600)
+def forget_messages(resources: Resources) -> None:
+    """Empty what users wrote in chats before their accounts were deleted, once it is no evidence any more."""
+    with resources.database.transaction() as session:
+        deletion.forget_messages(session)

@@ -123,10 +123,14 @@ class Handover(Base):
 
 class ChatMessage(Base):
     """What one side of an order wrote to the other. Numbered from 1 for each order. Since `hidden_at` nobody but
-    moderators reads it."""
+    moderators reads it. When the sender's account is deleted it is `sender_gone`, and its text is emptied later:
+    PostgreSQL allows no other change of that."""
 
     __tablename__ = "chat_messages"
-    __table_args__ = (UniqueConstraint("order_id", "number"),)
+    __table_args__ = (
+        UniqueConstraint("order_id", "number"),
+        Index("ix_chat_messages_gone", "order_id", postgresql_where=text("sender_gone AND text <> ''")),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"))
@@ -134,6 +138,7 @@ class ChatMessage(Base):
     sender_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
     text: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    sender_gone: Mapped[bool] = mapped_column(server_default="false")
     hidden_at: Mapped[datetime | None]
 
 

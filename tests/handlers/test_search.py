@@ -176,6 +176,7 @@ async def test_without_redis_the_prices_are_those_of_postgresql(
         ("max_price=cheap", "max_price"),
         ("min_price=2&max_price=1", "min_price"),
         ("condition=broken", "condition"),
+        ("delivery=drone", "delivery"),
         ("kind=auction", "kind"),
         ("kind=live&region=11", "kind"),
         ("state=draft", "state"),
@@ -220,6 +221,7 @@ async def test_a_cursor_of_another_search_is_refused(guest: Client, sync_databas
     [
         ("/auctions?seller={seller}", 2, 3),
         ("/auctions?seller={seller}&facets=true", 3, 4),
+        ("/auctions?seller={seller}&delivery=shipping&facets=true", 3, 4),
         ("/auctions?seller={seller}&q=bicycle&category=other&facets=true&sort=most_bids", 3, 4),
         ("/auctions?neighbourhood_id={home}&radius=wide&facets=true", 0, 4),
         ("/auctions/{auction}", 3, 4),

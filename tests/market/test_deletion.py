@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -14,16 +15,20 @@ from sqlalchemy.orm import Session
 from market import (
     accounts,
     auctions,
+    chats,
     deletion,
     idempotency,
     listings,
     mails,
+    orders,
     paddles,
+    reports,
     sessions,
     signals,
     wallet,
 )
 from market.accounts import NewUser
+from market.audit import Actor
 from market.errors import Refusal
 from market.sessions import Lifetime, RefreshToken
 from market.wallet import Wallet
@@ -44,6 +49,9 @@ from store.models import (
     PaddleStatus,
     Purpose,
     RecoveryCode,
+    ReportKind,
+    ReportOutcome,
+    ReportReason,
     Role,
     SearchWords,
     SecondFactor,
@@ -52,6 +60,7 @@ from store.models import (
 from store.vault import Vault
 from tests.database import NO_PASSWORD, a_draft, make_funded_user, make_published_auction, make_user
 from tests.market.parallel import at_once
+from tests.market.trade import Trade
 from tests.waiting import until
 
 LIFETIME = Lifetime(60, 60)
@@ -128,6 +137,63 @@ def test_everything_personal_is_overwritten_and_the_rest_stays(db_session: Sessi
         assert db_session.scalars(select(table.user_id).where(table.user_id == user)).all() == []
     assert register(db_session, email) != user
     assert accounts.profile(db_session, other).display_name == "Somebody"
+
+
+@pytest.fixture
+def over(trade: Trade) -> Trade:
+    """An order with a chat, that was over 29 days ago. The buyer's account is deleted."""
+    for side in (trade.buyer, trade.seller):
+        trade.do(chats.send, side, trade.order_id, "Meet me at home.")
+    trade.ship()
+    trade.do(orders.confirm, trade.buyer, trade.order_id)
+    trade.do(delete, trade.buyer)
+    trade.pass_time(timedelta(days=29))
+    return trade
+
+
+def words(trade: Trade) -> list[str]:
+    """What the seller, then what the buyer has written, after the sweep."""
+    trade.do(deletion.forget_messages)
+    messages = trade.do(chats.page, trade.seller, trade.order_id, None, 10).items
+    assert [message.by for message in messages] == ["seller", "buyer"]
+    return [message.text for message in messages]
+
+
+def test_the_words_in_a_chat_are_forgotten_when_they_are_no_evidence_any_more(over: Trade) -> None:
+    assert words(over) == ["Meet me at home."] * 2
+    over.pass_time(timedelta(days=1))
+    assert words(over) == ["Meet me at home.", ""]
+    assert over.do(deletion.forget_messages) == 0
+
+
+def test_the_words_of_whoever_stays_are_kept(trade: Trade) -> None:
+    trade.do(chats.send, trade.seller, trade.order_id, "Hello.")
+    trade.do(chats.send, trade.buyer, trade.order_id, "Hello.")
+    trade.ship()
+    trade.do(orders.confirm, trade.buyer, trade.order_id)
+    trade.pass_time(timedelta(days=365))
+    trade.do(deletion.forget_messages)
+    assert [m.text for m in trade.do(chats.page, trade.buyer, trade.order_id, None, 10).items] == [
+        "Hello."
+    ] * 2
+
+
+@pytest.mark.parametrize("about", ["the message", "the answer", "the writer", "the other"])
+def test_the_words_in_a_chat_are_kept_while_a_report_is_open(over: Trade, about: str) -> None:
+    answer, message = (one.id for one in over.do(chats.page, over.seller, over.order_id, None, 10).items)
+    kind, subject, reporter = {
+        "the message": (ReportKind.MESSAGE, message, over.seller),
+        "the answer": (ReportKind.MESSAGE, answer, over.buyer),
+        "the writer": (ReportKind.USER, over.buyer, over.seller),
+        "the other": (ReportKind.USER, over.seller, over.buyer),
+    }[about]
+    report = over.do(reports.make, reporter, kind, subject, ReportReason.FRAUD, "")
+    over.pass_time(timedelta(days=300))
+    assert words(over) == ["Meet me at home."] * 2
+    with over.database.transaction() as session:
+        moderator = Actor(make_user(session, role=Role.MODERATOR), Role.MODERATOR)
+    over.do(reports.resolve, moderator, report.id, ReportOutcome.DISMISSED, "Nothing")
+    assert words(over) == ["Meet me at home.", ""]
 
 
 def test_whoever_does_not_know_the_password_of_this_moment_deletes_nothing(db_session: Session) -> None:
@@ -289,6 +355,26 @@ async def test_a_deletion_sees_what_has_begun(sync_database: SyncDatabase, act: 
     assert await race.second_waits(act, delete) == code
     if act is write_draft:
         assert race.left() == (0, ["Deleted", "Deleted"], Wallet(0, 0))
+
+
+@pytest.mark.parametrize("written_first", [True, False])
+async def test_no_message_is_forgotten_to_be_forgotten(trade: Trade, written_first: bool) -> None:
+    trade.ship()
+    trade.do(orders.confirm, trade.buyer, trade.order_id)
+    race = Race(trade.database)
+    race.user = trade.buyer
+
+    def write(session: Session, user_id: UUID) -> None:
+        chats.send(session, user_id, trade.order_id, "Bye.")
+
+    if written_first:
+        assert await race.second_waits(write, delete) == "done"
+    else:
+        assert await race.second_waits(delete, write) == "unauthenticated"
+    trade.pass_time(deletion.MESSAGES_KEPT)
+    trade.do(deletion.forget_messages)
+    left = trade.do(chats.page, trade.seller, trade.order_id, None, 10).items
+    assert [message.text for message in left] == [""] * written_first
 
 
 def test_whoever_takes_a_paddle_at_the_same_moment_keeps_the_account(sync_database: SyncDatabase) -> None:

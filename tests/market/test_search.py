@@ -20,7 +20,16 @@ from market.search import AuctionCard, Sort, Wanted
 from market.times import from_ms, to_ms
 from store.ids import new_id
 from store.live import Glance, Price
-from store.models import Auction, AuctionKind, AuctionStatus, Condition, Neighbourhood, Photo, PhotoStatus
+from store.models import (
+    Auction,
+    AuctionKind,
+    AuctionStatus,
+    Condition,
+    Delivery,
+    Neighbourhood,
+    Photo,
+    PhotoStatus,
+)
 from tests.database import (
     MINUTE_MS,
     YEOKSAM,
@@ -84,6 +93,18 @@ def seller(db_session: Session) -> UUID:
         ({}, {"category": "other"}, [{"category": "books"}]),
         ({"condition": Condition.GOOD}, {"condition": Condition.GOOD}, [{"condition": Condition.NEW}]),
         ({}, {}, [{"condition": Condition.NEW}]),
+        (
+            {"deliveries": (Delivery.SHIPPING,)},
+            {"delivery": Delivery.SHIPPING},
+            [{"delivery": Delivery.HANDOVER}],
+        ),
+        (
+            {"deliveries": (Delivery.HANDOVER,)},
+            {"delivery": Delivery.HANDOVER},
+            [{"delivery": Delivery.SHIPPING}],
+        ),
+        ({}, {"delivery": Delivery.HANDOVER}, []),
+        ({}, {"delivery": Delivery.SHIPPING}, []),
         ({"start_price": 500}, {"min_price": 500}, [{"min_price": 501}]),
         ({"start_price": 500}, {"max_price": 500}, [{"max_price": 499}]),
         ({"start_price": 500}, {"min_price": 1, "max_price": 500}, [{"min_price": 501, "max_price": 600}]),
@@ -150,7 +171,7 @@ def test_nobody_finds_a_draft(db_session: Session, seller: UUID) -> None:
     for sort, wanted in product(Sort, searches):
         assert look(db_session, sort, seller, seller=seller, **wanted) == []
     found = search.find(db_session, Wanted(seller=seller), Sort.NEWEST, None, 10, True, seller)
-    assert found.facets == search.Facets(True, [], [], [], [], [])
+    assert found.facets == search.Facets(True, [], [], [], [], [], [])
 
 
 def test_a_region_stands_for_all_that_lies_in_it(db_session: Session) -> None:
@@ -321,7 +342,7 @@ def test_facets_count_what_is_found(
     home = neighbourhoods.verify(db_session, seller, *YEOKSAM, accuracy_m=10).id
     place = Place(home, Radius.NEAR)
     for fields in (
-        {"category": "bicycles", "condition": Condition.NEW},
+        {"category": "bicycles", "condition": Condition.NEW, "deliveries": (Delivery.SHIPPING,)},
         {"category": "bicycles", "condition": Condition.GOOD, "place": place},
         {"category": "phones", "condition": Condition.GOOD, "place": place},
         {"title": "텐트"},
@@ -335,7 +356,7 @@ def test_facets_count_what_is_found(
         assert found.facets is not None
         counts = {
             name: {count.value: count.count for count in getattr(found.facets, name)}
-            for name in ("category", "condition", "kind", "state", "region")
+            for name in ("category", "condition", "kind", "state", "region", "delivery")
         }
         return {"complete": found.facets.complete, **counts}
 
@@ -346,6 +367,7 @@ def test_facets_count_what_is_found(
         "kind": {"live": 3, "neighbourhood": 2},
         "state": {"live": 4, "closed": 1},
         "region": {"11": 2},
+        "delivery": {"shipping": 5, "handover": 4},
     }
     assert facets(category="sports", q="bicycle")["condition"] == {"good": 1, "new": 1}
     monkeypatch.setattr(search, "MAX_COUNTED", 2)

@@ -11,11 +11,11 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.orm import Session
 
 from bench import listings
-from market import bidding, neighbourhoods, photos, search, watches
+from market import bidding, deletion, neighbourhoods, photos, search, watches
 from market.neighbourhoods import Radius
 from market.search import Sort, Wanted
 from store.database import SyncDatabase
-from store.models import Condition
+from store.models import Condition, Delivery
 from tests.database import YEOKSAM, fresh_database, make_user
 
 LISTINGS = 20_000
@@ -102,6 +102,13 @@ LARGE = {"auctions", "search_words", "users", "photos"}
             # Gathering what is in the branch, or walking through what ends until a page is full.
             "ix_auctions_category_code_id|ix_auctions_status_ends_at_id",
         ),
+        ({"delivery": Delivery.SHIPPING}, Sort.NEWEST, "pk_auctions"),
+        ({"delivery": Delivery.HANDOVER}, Sort.ENDING_SOON, "ix_auctions_status_ends_at_id"),
+        (
+            {"category": "books", "delivery": Delivery.SHIPPING},
+            Sort.PRICE_LOW,
+            "ix_auctions_category_code_id|ix_auctions_asked_id",
+        ),
         ({"region": "11680"}, Sort.NEWEST, "ix_auctions_region_code"),
         ({"region": "47"}, Sort.PRICE_LOW, "ix_auctions_region_code|ix_auctions_asked_id"),
         ({"radius": Radius.NEAR}, Sort.ENDING_SOON, "ix_auctions_cell"),
@@ -150,6 +157,7 @@ def test_a_watch_list_uses_its_index(session: Session) -> None:
         ({"q": "자전거"}, "ix_search_words_words"),
         ({"category": "bicycles"}, "ix_auctions_category_code_id"),
         ({"region": "11680"}, "ix_auctions_region_code"),
+        ({"delivery": Delivery.SHIPPING}, "pk_auctions"),
     ],
 )
 def test_facets_use_an_index(session: Session, wanted: dict[str, Any], index: str) -> None:
@@ -167,6 +175,7 @@ def test_facets_use_an_index(session: Session, wanted: dict[str, Any], index: st
         (partial(bidding.looked_after, after=None), "ix_auctions_copies"),
         (partial(bidding.claim_due, after=None), "ix_auctions_status_ends_at_id"),
         (photos.doomed, "ix_photos_orphaned"),
+        (deletion.forget_messages, "ix_chat_messages_gone"),
     ],
 )
 def test_a_sweep_uses_its_index(session: Session, sweep: Callable[[Session], object], index: str) -> None:

@@ -10,11 +10,11 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
-from market import regions
+from market import chats, regions
 from store.database import APP_ROLE, SyncDatabase, psycopg_url
 from store.migrations.run import alembic_config, upgrade
 from store.models import Base
-from tests.database import REGIONS, fresh_database, make_neighbourhood_auction
+from tests.database import REGIONS, fresh_database, make_neighbourhood_auction, make_order
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_nobody_changes_what_is_append_only(sync_database: SyncDatabase, owner: 
         "UPDATE write_back_alarms SET reason = ''",
         "DELETE FROM orders",
         "UPDATE handovers SET place = ''",
-        "UPDATE chat_messages SET text = ''",
+        "UPDATE chat_messages SET sender_id = sender_id",
         "DELETE FROM chat_messages",
         "DELETE FROM reviews",
         "DELETE FROM reports",
@@ -121,6 +121,20 @@ def test_nobody_changes_what_is_append_only(sync_database: SyncDatabase, owner: 
 def test_the_application_has_no_other_right_to_destroy(sync_database: SyncDatabase, statement: str) -> None:
     with pytest.raises(ProgrammingError), sync_database.transaction() as session:
         session.execute(text(statement))
+
+
+def test_a_message_can_be_emptied_and_not_rewritten(db_session: Session, owner: Engine) -> None:
+    order = make_order(db_session)
+    message = chats.send(db_session, order.buyer_id, order.id, "Hello.").id
+    rewrite = text("UPDATE chat_messages SET text = 'Bye.' WHERE id = :id")
+    for role in ("NONE", APP_ROLE):
+        db_session.execute(text(f"SET LOCAL ROLE {role}"))
+        with pytest.raises(ProgrammingError, match="append-only"), db_session.begin_nested():
+            db_session.execute(rewrite, {"id": message})
+    for statement in ("hidden_at = now()", "text = ''", "hidden_at = null"):
+        db_session.execute(text(f"UPDATE chat_messages SET {statement} WHERE id = :id"), {"id": message})
+    with pytest.raises(ProgrammingError, match="append-only"), db_session.begin_nested():
+        db_session.execute(rewrite, {"id": message})
 
 
 def test_no_neighbourhood_auction_that_runs_becomes_a_live_one() -> None:

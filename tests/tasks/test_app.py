@@ -149,6 +149,7 @@ def test_every_periodic_task_exists_and_does_not_pile_up() -> None:
         "signals.forget_traces",
         "upkeep.forget_idempotency_keys",
         "upkeep.forget_mails",
+        "upkeep.forget_messages",
         "upkeep.forget_notifications",
         "write_back.write_back_logs",
     }

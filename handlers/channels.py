@@ -50,13 +50,13 @@ class PushKeyHandler(ApiHandler):
 
 
 class PushSubscriptionsHandler(ApiHandler):
-    """POST: have a browser told by Web Push; again renews its keys."""
+    """POST: have a browser told by Web Push while the log-in lasts; again renews its keys."""
 
     @operation("invalid_subscription", statuses=(HTTPStatus.CREATED,))
     async def post(self, body: NewPushSubscription) -> PushSubscriptionView:
         return await self.use(
             push_subscriptions.add,
-            self.principal.user_id,
+            self.principal,
             body.endpoint,
             urlsafe_b64decode(body.p256dh + "="),
             urlsafe_b64decode(body.auth + "=="),

@@ -24,7 +24,9 @@ def reachable() -> ColumnElement[bool]:
     return User.deleted_at.is_(None) & User.banned_at.is_(None)
 
 
-def tell_next(session: Session, key: str, users: Select[*Anything], news: Callable[[Row[*Anything]], News]) -> bool:
+def tell_next(
+    session: Session, key: str, users: Select[*Anything], news: Callable[[Row[*Anything]], News]
+) -> bool:
     """Tell the next of those whom `users` finds, with `User.id` as the first column, the `news` made of their rows.
     Whether there are more. `key` names what is told."""
     last = select(Telling.last).where(Telling.key == key)

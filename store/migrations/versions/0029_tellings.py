@@ -20,9 +20,20 @@ def upgrade() -> None:
     op.add_column("auctions", sa.Column("ending_told_for", sa.DateTime(timezone=True), nullable=True))
     op.execute("UPDATE auctions SET ending_told_for = ends_at WHERE ending_told")
     op.drop_column("auctions", "ending_told")
+    op.add_column("push_subscriptions", sa.Column("session_id", sa.Uuid(), nullable=True))
+    op.create_foreign_key(
+        op.f("fk_push_subscriptions_session_id"),
+        "push_subscriptions",
+        "sessions",
+        ["session_id"],
+        ["id"],
+        ondelete="CASCADE",
+    )
+    op.create_index(op.f("ix_push_subscriptions_session_id"), "push_subscriptions", ["session_id"])
 
 
 def downgrade() -> None:
+    op.drop_column("push_subscriptions", "session_id")
     op.add_column("auctions", sa.Column("ending_told", sa.Boolean(), server_default="false", nullable=False))
     op.execute("UPDATE auctions SET ending_told = true WHERE ending_told_for IS NOT NULL")
     op.drop_column("auctions", "ending_told_for")

@@ -36,7 +36,7 @@ TIMEOUT_S = 10
 """For a message as a whole: a service that answers byte by byte keeps nobody for longer."""
 
 TTL_S = 24 * 3600
-"""How long a service keeps a message for a browser that is away."""
+"""How long a service keeps a message for a browser that is away, at most."""
 
 TOKEN_S = 12 * 3600
 """How long a signature is good; services accept a day at most."""
@@ -53,7 +53,8 @@ AT_ONCE = 50
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one browser is to be told. Of several of the same `topic` that wait for a browser the last is kept."""
+    """What one browser is to be told. If that is away, the service keeps it for `ttl_s`, and of several of the same
+    `topic` only the last."""
 
     endpoint: str
     p256dh: bytes
@@ -61,6 +62,7 @@ class Message:
     text: bytes
     urgent: bool = False
     topic: str | None = None
+    ttl_s: int = TTL_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ class WebPush:
             "Authorization": f"vapid t={jwt.encode(claims, self.key, 'ES256')}, k={self.public_key}",
             "Content-Encoding": "aes128gcm",
             "Content-Type": "application/octet-stream",
-            "TTL": str(TTL_S),
+            "TTL": str(message.ttl_s),
             "Urgency": "high" if message.urgent else "normal",
         }
         if message.topic is not None:

@@ -373,6 +373,44 @@ def test_what_is_due_at_the_same_time_is_one_message(resources: Resources, push_
     assert "Topic" not in pushed.headers
 
 
+def test_what_ends_soon_is_kept_no_longer_for_a_browser_that_is_away(
+    resources: Resources, push_service: PushService
+) -> None:
+    ann = a_reader(resources)
+    subscribe(resources, push_service, ann)
+    for event, least, most in ((Event.ENDING_SOON, 290, 300), (Event.WON, 24 * 3600, 24 * 3600)):
+        tell(resources, ann, event, ends_at=resources.hot.now_ms() + 300_000)
+        push_due(resources)
+        assert least <= int(push_service.received[-1].headers["Ttl"]) <= most
+
+
+def test_how_it_ended_takes_the_place_of_what_came_before(
+    resources: Resources, push_service: PushService
+) -> None:
+    ann = a_reader(resources)
+    subscribe(resources, push_service, ann)
+    auction = new_id()
+    for event in (Event.OUTBID, Event.WON):
+        with resources.database.transaction() as session:
+            notifications.notify(session, [News(ann, event, str(auction), {}, auction_id=auction)])
+        push_due(resources)
+    assert [pushed.headers["Topic"] for pushed in push_service.received] == [auction.hex] * 2
+
+
+def test_what_left_twice_has_one_name(by_smtp: Resources, mailbox: Mailbox) -> None:
+    ann = a_reader(by_smtp)
+    tell(by_smtp, ann, Event.WON)
+    send(by_smtp)
+    # As if the process had died before it noted that.
+    with by_smtp.database.transaction() as session:
+        session.execute(update(NotificationDelivery).values(sent_at=None))
+        session.execute(update(Notification).values(created_at=func.now() - timedelta(days=1)))
+    send(by_smtp)
+    first, second = mailbox.received
+    assert first["Message-ID"] == second["Message-ID"]
+    assert abs(second["Date"].datetime - first["Date"].datetime) < timedelta(minutes=1), "when it left"
+
+
 @pytest.mark.parametrize("status", [404, 410])
 def test_a_browser_that_has_unsubscribed_is_forgotten(
     resources: Resources, push_service: PushService, status: int

@@ -23,8 +23,8 @@ log = structlog.get_logger()
 
 RUNNING = "web_push:running"
 
-AT_ONCE = 20
-"""Users whose messages are sent at the same time."""
+AT_ONCE = 50
+"""Users whose messages are sent at the same time. If none of their browsers answers, that takes 25 s."""
 
 URGENT = SECURITY | {Event.OUTBID, Event.ENDING_SOON, Event.WON}
 """What wakes a device that saves its battery."""

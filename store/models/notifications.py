@@ -127,7 +127,7 @@ class NotificationDelivery(Base):
             "channel",
             postgresql_where=text("sent_at IS NULL AND dead_at IS NULL"),
         ),
-        Index("ix_deliveries_dead_at", "dead_at", postgresql_where=text("dead_at IS NOT NULL")),
+        Index("ix_deliveries_dead", "id", postgresql_where=text("dead_at IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)

@@ -397,6 +397,25 @@ def test_how_it_ended_takes_the_place_of_what_came_before(
     assert [pushed.headers["Topic"] for pushed in push_service.received] == [auction.hex] * 2
 
 
+def test_many_mails_of_accounts_keep_no_notification_waiting(by_smtp: Resources, mailbox: Mailbox) -> None:
+    ann, ben = a_reader(by_smtp), a_reader(by_smtp)
+    with by_smtp.database.transaction() as session:
+        for _ in range(3):
+            mails.write(session, MailKind.PASSWORD_CHANGED, session.get_one(User, ben).email)
+    tell(by_smtp, ann, Event.WON)
+    send(by_smtp)
+    assert address_of(by_smtp, ann) in [message["To"] for message in mailbox.received[:2]]
+
+
+def test_what_is_refused_for_good_is_not_sent_again(by_smtp: Resources, mailbox: Mailbox) -> None:
+    ann = a_reader(by_smtp)
+    mailbox.refused.add(address_of(by_smtp, ann))
+    mailbox.refusal = 550
+    tell(by_smtp, ann, Event.WON)
+    send(by_smtp)
+    assert [row.dead_at is not None for row in stored(by_smtp, ann)] == [True]
+
+
 def test_what_left_twice_has_one_name(by_smtp: Resources, mailbox: Mailbox) -> None:
     ann = a_reader(by_smtp)
     tell(by_smtp, ann, Event.WON)

@@ -115,15 +115,14 @@ class PostOffice:
 
     def compose_notices(self, claim: deliveries.Claim) -> EmailMessage:
         """The e-mail, as plain text and as HTML. But for security, one click ends such e-mails (RFC 8058): those about
-        its event if it has but one, else all."""
+        the events in it."""
         newest, subject = claim.notices[0], notices.subject(claim.notices, claim.locale)
         # Always the same Message-ID: mail programs show once what left twice.
         message = self._envelope(claim.address, subject, claim.at, str(claim.ids[0]))
         link = None
         if newest.event not in SECURITY:
             events = {notice.event for notice in claim.notices}
-            event = newest.event if len(events) == 1 else None
-            token = unsubscribing.make_token(self.unsubscribe_key, claim.user_id, event)
+            token = unsubscribing.make_token(self.unsubscribe_key, claim.user_id, events)
             link = f"{self.url}/#/unsubscribe?token={token}"
             message["List-Unsubscribe"] = f"<{self.url}/api/v1/notifications/unsubscribe?token={token}>"
             message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"

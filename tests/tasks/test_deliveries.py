@@ -150,7 +150,7 @@ def test_one_click_in_the_mail_program_ends_such_e_mails(by_smtp: Resources, mai
     plain, html = parts(message)
     assert f"{URL}/#/unsubscribe?token={token}" in plain
     assert f'<a href="{URL}/#/unsubscribe?token={token}">' in html
-    assert unsubscribing.read_token(by_smtp.post.unsubscribe_key, token) == (ann, Event.OUTBID)
+    assert unsubscribing.read_token(by_smtp.post.unsubscribe_key, token) == (ann, [Event.OUTBID])
     with by_smtp.database.transaction() as session:
         unsubscribing.unsubscribe(session, *unsubscribing.read_token(by_smtp.post.unsubscribe_key, token))
     tell(by_smtp, ann, Event.OUTBID, Event.WON)
@@ -162,7 +162,7 @@ def test_what_waits_when_its_reader_unsubscribes_does_not_leave(by_smtp: Resourc
     ann = a_reader(by_smtp)
     tell(by_smtp, ann, Event.OUTBID)
     with by_smtp.database.transaction() as session:
-        unsubscribing.unsubscribe(session, ann, None)
+        unsubscribing.unsubscribe(session, ann, [Event.OUTBID])
     send(by_smtp)
     assert mailbox.received == []
     assert stored(by_smtp, ann) == []
@@ -174,7 +174,8 @@ def test_an_e_mail_about_several_things_is_ended_as_a_whole(by_smtp: Resources, 
     send(by_smtp)
     [message] = mailbox.received
     token = str(message["List-Unsubscribe"]).partition("token=")[2].removesuffix(">")
-    assert unsubscribing.read_token(by_smtp.post.unsubscribe_key, token) == (ann, None)
+    events = [Event.OUTBID, Event.WON]
+    assert unsubscribing.read_token(by_smtp.post.unsubscribe_key, token) == (ann, events)
 
 
 @pytest.mark.parametrize("event", sorted(SECURITY - {Event.PASSWORD_CHANGED}))

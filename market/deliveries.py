@@ -4,7 +4,6 @@ What is due for one user by one channel goes together. Each notification leaves 
 while sending lets it leave again. Times are PostgreSQL's, unless the caller knows better (`now`).
 """
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -245,7 +244,8 @@ def _pointless(
             newest.get((item.auction_id, later), item.created_at) > item.created_at
             for later in SUPERSEDED_BY.get(event, ())
         )
-        over = event in _UNTIL_END and to_ms(now) >= item.data.get("ends_at", math.inf)
+        end = item.data.get("ends_at")
+        over = event in _UNTIL_END and isinstance(end, int) and end <= to_ms(now)
         return item.read_at is not None or overtaken or over or not reader.wants(event, channel)
 
     return {item.id for item in notifications if is_pointless(item)}

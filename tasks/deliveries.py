@@ -68,8 +68,9 @@ def _messages(claim: Claim, url: str) -> list[Message]:
     # What is overtaken while the browser is away need not be shown when it is back.
     if len(claim.notices) == 1 and newest.event in FLEETING and newest.auction_id is not None:
         topic = newest.auction_id.hex
-    if newest.event == Event.ENDING_SOON and "ends_at" in newest.data:
-        ttl_s = max(0, min(TTL_S, (newest.data["ends_at"] - to_ms(claim.at)) // 1000))
+    end = newest.data.get("ends_at")
+    if newest.event == Event.ENDING_SOON and isinstance(end, int):
+        ttl_s = max(0, min(TTL_S, (end - to_ms(claim.at)) // 1000))
     urgent = any(notice.event in URGENT for notice in claim.notices)
     return [
         Message(browser.endpoint, browser.p256dh, browser.auth, text, urgent, topic, ttl_s)

@@ -13,6 +13,7 @@ from handlers.operations import operation
 from handlers.parsing import Body
 from market import push_subscriptions, unsubscribing
 from market.push_subscriptions import PushSubscriptionView
+from store.models import Event
 
 
 class PushKey(msgspec.Struct, frozen=True):
@@ -32,13 +33,13 @@ class NewPushSubscription(Body, frozen=True, kw_only=True):
 class UnsubscribeQuery(Body, frozen=True, kw_only=True):
     """The token of the link."""
 
-    token: Annotated[str, Meta(max_length=128, pattern=r"\A[A-Za-z0-9_.-]+\Z")]
+    token: Annotated[str, Meta(max_length=1024, pattern=r"\A[A-Za-z0-9_.-]+\Z")]
 
 
 class Unsubscription(msgspec.Struct, frozen=True):
-    """The event about which no more e-mails are sent; null stands for all but those about the account's security."""
+    """The events about which no more e-mails are sent."""
 
-    event: str | None
+    events: list[Event]
 
 
 class PushKeyHandler(ApiHandler):
@@ -50,13 +51,13 @@ class PushKeyHandler(ApiHandler):
 
 
 class PushSubscriptionsHandler(ApiHandler):
-    """POST: have a browser told by Web Push; again renews its keys."""
+    """POST: have a browser told by Web Push while the log-in lasts; again renews its keys."""
 
     @operation("invalid_subscription", statuses=(HTTPStatus.CREATED,))
     async def post(self, body: NewPushSubscription) -> PushSubscriptionView:
         return await self.use(
             push_subscriptions.add,
-            self.principal.user_id,
+            self.principal,
             body.endpoint,
             urlsafe_b64decode(body.p256dh + "="),
             urlsafe_b64decode(body.auth + "=="),
@@ -80,15 +81,15 @@ class UnsubscribeHandler(ApiHandler):
 
     @operation("invalid_token")
     async def get(self, query: UnsubscribeQuery) -> Unsubscription:
-        _, event = unsubscribing.read_token(self.settings["unsubscribe_key"], query.token)
-        return Unsubscription(event)
+        _, events = unsubscribing.read_token(self.settings["unsubscribe_key"], query.token)
+        return Unsubscription(events)
 
     # The body is the form that RFC 8058 wants sent, and says nothing more.
     @operation("invalid_token")
     async def post(self, query: UnsubscribeQuery) -> Unsubscription:
-        user_id, event = unsubscribing.read_token(self.settings["unsubscribe_key"], query.token)
-        await self.use(unsubscribing.unsubscribe, user_id, event)
-        return Unsubscription(event)
+        user_id, events = unsubscribing.read_token(self.settings["unsubscribe_key"], query.token)
+        await self.use(unsubscribing.unsubscribe, user_id, events)
+        return Unsubscription(events)
 
 
 routes = [

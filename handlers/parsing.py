@@ -13,9 +13,10 @@ S = TypeVar("S", bound=msgspec.Struct)
 Amount = Annotated[int, msgspec.Meta(ge=1, le=MAX_AMOUNT)]
 """Minor units of the currency. A JSON integer: neither 1.0 nor "1" nor true is one."""
 
-EMAIL = r"\A[!-?A-~]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+\Z"
+EMAIL = r"\A[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+\Z"
 Email = Annotated[str, msgspec.Meta(max_length=254, pattern=EMAIL)]
-"""ASCII only: no two addresses that look the same are different."""
+"""ASCII only: no two addresses that look the same are different. Nor quotes, commas and the like, as in the forms of
+browsers: a mail to `x,ann@example.org` would go to Ann."""
 
 Password = Annotated[str, msgspec.Meta(max_length=128)]
 NewPassword = Annotated[str, msgspec.Meta(min_length=10, max_length=128)]

@@ -55,6 +55,9 @@ SUPERSEDED_BY: dict[Event, set[Event]] = {
 }
 """What is not worth sending any more once one of these has happened in the same auction."""
 
+_UNTIL_END = {Event.OPENED, Event.ENDING_SOON}
+"""What is not worth sending any more after the `ends_at` that it tells: who only watches hears nothing of the end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Browser:
@@ -71,6 +74,7 @@ class Claim:
     """Deliveries to one user by one channel, to be sent together now; maybe of none. `notices` has the newest first;
     `address` is that of e-mails, and `browsers` are those of Web Push."""
 
+    at: datetime
     ids: tuple[UUID, ...]
     user_id: UUID
     notices: tuple[Notice, ...]
@@ -149,7 +153,8 @@ def _claim(
     browsers = _browsers(session, user_id) if channel == Channel.PUSH else ()
     reader = _reader(session.get(NotificationPreferences, user_id), user, has_browser=bool(browsers))
     reached = reader.has_email if channel == Channel.EMAIL else reader.has_browser
-    pointless = _pointless(session, user_id, channel, reader, [notification for _, notification in together])
+    notifications = [notification for _, notification in together]
+    pointless = _pointless(session, user_id, channel, reader, notifications, now)
     kept = []
     for delivery, notification in together:
         quiet_until = now if notification.event in SECURITY else after_quiet_hours(reader, now)
@@ -165,6 +170,7 @@ def _claim(
             kept.append((delivery, notification))
     kept.sort(key=lambda pair: (pair[1].created_at, pair[1].id), reverse=True)
     return Claim(
+        now,
         tuple(delivery.id for delivery, _ in kept),
         user_id,
         tuple(_notice(notification) for _, notification in kept),
@@ -210,7 +216,12 @@ def _browsers(session: Session, user_id: UUID) -> tuple[Browser, ...]:
 
 
 def _pointless(
-    session: Session, user_id: UUID, channel: Channel, reader: Reader, notifications: Sequence[Notification]
+    session: Session,
+    user_id: UUID,
+    channel: Channel,
+    reader: Reader,
+    notifications: Sequence[Notification],
+    now: datetime,
 ) -> set[UUID]:
     """What the user has read, does not want (any more), or has been overtaken by what happened since."""
     auctions = {item.auction_id for item in notifications if item.event in SUPERSEDED_BY and item.auction_id}
@@ -235,7 +246,9 @@ def _pointless(
             newest.get((item.auction_id, later), item.created_at) > item.created_at
             for later in SUPERSEDED_BY.get(event, ())
         )
-        return item.read_at is not None or overtaken or not reader.wants(event, channel)
+        end = item.data.get("ends_at")
+        over = event in _UNTIL_END and isinstance(end, int) and end <= to_ms(now)
+        return item.read_at is not None or overtaken or over or not reader.wants(event, channel)
 
     return {item.id for item in notifications if is_pointless(item)}
 

@@ -8,8 +8,9 @@ day has to say about it is `due`, which is pure.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from uuid import UUID
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import msgspec
 from sqlalchemy import JSON, Text, cast, column, delete, func, insert, literal, select, update
@@ -43,7 +44,6 @@ _WAITS = {
     Event.LEADING,
     Event.RESERVE_MET,
     Event.OPENED,
-    Event.ENDING_SOON,
     Event.EXTENDED,
     Event.LOST,
     Event.UNSOLD,
@@ -165,7 +165,7 @@ class Reader:
 
     @property
     def locale(self) -> Locale:
-        return Locale(self.language, ZoneInfo(self.time_zone))
+        return Locale(self.language, zone_of(self.time_zone))
 
     def wants(self, event: Event, channel: Channel) -> bool:
         """Whether the user wants to hear of the event by this channel."""
@@ -191,12 +191,20 @@ def due(event: Event, channel: Channel, reader: Reader, now: datetime) -> dateti
     return after_quiet_hours(reader, now)
 
 
+def zone_of(name: str) -> ZoneInfo:
+    """The time zone; the default one if this machine does not know what was chosen on another, or long ago."""
+    try:
+        return ZoneInfo(name)
+    except ZoneInfoNotFoundError:
+        return ZoneInfo(DEFAULT_ZONE)
+
+
 def after_quiet_hours(reader: Reader, at: datetime) -> datetime:
     """`at`, or the end of the quiet hours that it falls into."""
     start, end = reader.quiet_from, reader.quiet_until
     if start is None or end is None:
         return at
-    local = at.astimezone(ZoneInfo(reader.time_zone))
+    local = at.astimezone(zone_of(reader.time_zone))
     # How far into the quiet hours it is, and how long these are: both may go over midnight.
     if (local.hour * 60 + local.minute - start) % _DAY >= (end - start) % _DAY:
         return at
@@ -208,7 +216,7 @@ _DAY = 24 * 60
 
 def _next(minute: int, after: datetime, time_zone: str) -> datetime:
     """The next moment after `after` at which it is this minute of the day there."""
-    local = after.astimezone(ZoneInfo(time_zone))
+    local = after.astimezone(zone_of(time_zone))
     moment = local.replace(hour=minute // 60, minute=minute % 60, second=0, microsecond=0)
     if moment <= local:
         moment += timedelta(days=1)
@@ -371,7 +379,7 @@ def _locale(session: Session, user_id: UUID) -> Locale:
         .outerjoin(NotificationPreferences, NotificationPreferences.user_id == User.id)
         .where(User.id == user_id)
     ).one()
-    return Locale(Language(language), ZoneInfo(time_zone or DEFAULT_ZONE))
+    return Locale(Language(language), zone_of(time_zone or DEFAULT_ZONE))
 
 
 def count_unread(session: Session, user_id: UUID) -> Unread:
@@ -438,7 +446,7 @@ def prefer(session: Session, user_id: UUID, new: Preferences) -> Preferences:
     """
     if (new.quiet_from is None) != (new.quiet_until is None):
         raise _invalid("quiet_until", "Quiet hours have a beginning and an end.")
-    if new.time_zone not in available_timezones():
+    if new.time_zone not in _zones():
         raise _invalid("time_zone", "There is no such time zone; an example is Asia/Seoul.")
     if any(wish.event in SECURITY and not wish.email for wish in new.channels):
         raise _invalid("channels", "E-mails about the security of the account are always sent.")
@@ -467,6 +475,12 @@ def prefer(session: Session, user_id: UUID, new: Preferences) -> Preferences:
     if edited is None:
         raise outdated()
     return preferences(session, user_id)
+
+
+@cache
+def _zones() -> frozenset[str]:
+    # It reads hundreds of files.
+    return frozenset(available_timezones())
 
 
 def forget_user(session: Session, user_id: UUID) -> None:

@@ -13,7 +13,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from market.errors import Refusal
+from market.sessions import LogIn
 from market.times import to_ms
+from store import models
 from store.ids import new_id
 from store.models import PushSubscription, User
 
@@ -43,13 +45,14 @@ def is_public(address: str) -> bool:
 
 
 def add(
-    session: Session, user_id: UUID, endpoint: str, p256dh: bytes, auth: bytes, private_allowed: bool
+    session: Session, log_in: LogIn, endpoint: str, p256dh: bytes, auth: bytes, private_allowed: bool
 ) -> PushSubscriptionView:
-    """Subscribe a browser, or renew its keys. One that another user had subscribed is this user's from now on.
+    """Subscribe a browser, or renew its keys, for as long as this log-in lasts. One that another user had subscribed is
+    this user's from now on.
 
     Refuses with `invalid_subscription` unless its keys are some and `endpoint` is a public address with https; with
     `private_allowed` it may be any. What a name stands for is looked up when something is sent. Refuses with
-    `unauthenticated` if the account is deleted.
+    `unauthenticated` if the log-in is over.
     """
     if not _is_endpoint(endpoint, private_allowed):
         raise Refusal(
@@ -59,11 +62,23 @@ def add(
         ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), p256dh)
     except ValueError:
         raise Refusal("invalid_subscription", "p256dh must be a public key.", field="p256dh") from None
+    user_id = log_in.user_id
     # Two subscriptions of one user at a time could both find room.
-    kept = select(User.id).where(User.id == user_id, User.deleted_at.is_(None))
-    if session.scalar(kept.with_for_update(key_share=True)) is None:
-        raise Refusal("unauthenticated", "The account was deleted.")
-    keys = {"user_id": user_id, "p256dh": p256dh, "auth": auth, "created_at": func.now(), "failures": 0}
+    session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
+    # What ends the log-in meanwhile waits, and deletes this subscription, too.
+    lasting = select(models.Session.id).where(
+        models.Session.id == log_in.session_id, models.Session.revoked_at.is_(None)
+    )
+    if session.scalar(lasting.with_for_update(read=True)) is None:
+        raise Refusal("unauthenticated", "The log-in is over.")
+    keys = {
+        "user_id": user_id,
+        "session_id": log_in.session_id,
+        "p256dh": p256dh,
+        "auth": auth,
+        "created_at": func.now(),
+        "failures": 0,
+    }
     stored = session.execute(
         insert(PushSubscription)
         .values(id=new_id(), endpoint=endpoint, **keys)

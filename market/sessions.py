@@ -23,7 +23,7 @@ from market.times import to_ms
 from store import models
 from store.database import any_id
 from store.ids import new_id
-from store.models import Event, Role, User
+from store.models import Event, PushSubscription, Role, User
 from store.vault import Vault
 
 FAMILY_BYTES = 16
@@ -230,12 +230,19 @@ def refresh(session: Session, shown: RefreshToken, idle_s: int) -> Refreshed | R
 
 
 def _revoke(session: Session, which: ColumnElement[bool]) -> list[UUID]:
+    """End sessions. The browsers that they have subscribed to Web Push hear nothing any more: whoever had stolen a
+    session, or uses the same machine, would go on reading."""
+    unsynchronized = {"synchronize_session": False}
     revoked = session.scalars(
         update(models.Session)
         .where(which, models.Session.revoked_at.is_(None))
         .values(revoked_at=func.now())
         .returning(models.Session.id),
-        execution_options={"synchronize_session": False},
+        execution_options=unsynchronized,
+    ).all()
+    session.execute(
+        delete(PushSubscription).where(PushSubscription.session_id == any_id(revoked)),
+        execution_options=unsynchronized,
     )
     return list(revoked)
 

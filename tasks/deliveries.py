@@ -12,20 +12,24 @@ import structlog
 from market import deliveries
 from market.deliveries import SUPERSEDED_BY, Claim
 from market.notices import push_message
+from market.times import to_ms
 from store.models import SECURITY, Channel, Event
 from tasks.app import POST, Resources, periodic
 from tasks.turns import RUN_S, alone
-from tasks.web_push import Answer, Message
+from tasks.web_push import TTL_S, Answer, Message
 
 log = structlog.get_logger()
 
 RUNNING = "web_push:running"
 
-AT_ONCE = 20
-"""Users whose messages are sent at the same time."""
+AT_ONCE = 50
+"""Users whose messages are sent at the same time. If none of their browsers answers, that takes 25 s."""
 
 URGENT = SECURITY | {Event.OUTBID, Event.ENDING_SOON, Event.WON}
 """What wakes a device that saves its battery."""
+
+FLEETING = SUPERSEDED_BY.keys() | set().union(*SUPERSEDED_BY.values())
+"""What takes the place of another one about the same auction, or may lose it."""
 
 
 @periodic(every_s=1, queue=POST)
@@ -59,12 +63,16 @@ def _messages(claim: Claim, url: str) -> list[Message]:
     """The same for every browser of the user."""
     text = msgspec.json.encode(push_message(claim.notices, claim.locale, url))
     newest = claim.notices[0]
+    topic, ttl_s = None, TTL_S
     # What is overtaken while the browser is away need not be shown when it is back.
-    fleeting = newest.event in SUPERSEDED_BY and newest.auction_id is not None and len(claim.notices) == 1
-    topic = newest.auction_id.hex if fleeting and newest.auction_id is not None else None
+    if len(claim.notices) == 1 and newest.event in FLEETING and newest.auction_id is not None:
+        topic = newest.auction_id.hex
+    end = newest.data.get("ends_at")
+    if newest.event == Event.ENDING_SOON and isinstance(end, int):
+        ttl_s = max(0, min(TTL_S, (end - to_ms(claim.at)) // 1000))
     urgent = any(notice.event in URGENT for notice in claim.notices)
     return [
-        Message(browser.endpoint, browser.p256dh, browser.auth, text, urgent, topic)
+        Message(browser.endpoint, browser.p256dh, browser.auth, text, urgent, topic, ttl_s)
         for browser in claim.browsers
     ]
 

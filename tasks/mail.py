@@ -1,4 +1,4 @@
-"""Sending the mails that transactions have left to be sent: those of accounts first, then those of notifications."""
+"""Sending the mails that transactions have left to be sent: those of accounts and those of notifications."""
 
 import smtplib
 import time
@@ -26,9 +26,10 @@ def send_due(resources: Resources) -> None:
     """Send every mail that is due. What cannot be sent is tried again, or given up, and keeps no other waiting."""
     with alone(resources.hot, RUNNING) as is_alone:
         end = time.monotonic() + RUN_S
-        while is_alone and time.monotonic() < end:
-            if not send_next(resources) and not send_next_notices(resources):
-                break
+        waiting = is_alone
+        while waiting and time.monotonic() < end:
+            # By turns, so that many of one kind keep none of the other waiting.
+            waiting = any([send_next(resources), send_next_notices(resources)])
 
 
 def send_next(resources: Resources) -> bool:

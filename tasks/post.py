@@ -115,14 +115,14 @@ class PostOffice:
 
     def compose_notices(self, claim: deliveries.Claim) -> EmailMessage:
         """The e-mail, as plain text and as HTML. But for security, one click ends such e-mails (RFC 8058): those about
-        its event if it has but one, else all."""
+        the events in it."""
         newest, subject = claim.notices[0], notices.subject(claim.notices, claim.locale)
-        message = self._envelope(claim.address, subject, newest.created_at, f"{claim.ids[0]}.{claim.attempt}")
+        # Always the same Message-ID: mail programs show once what left twice.
+        message = self._envelope(claim.address, subject, claim.at, str(claim.ids[0]))
         link = None
         if newest.event not in SECURITY:
             events = {notice.event for notice in claim.notices}
-            event = newest.event if len(events) == 1 else None
-            token = unsubscribing.make_token(self.unsubscribe_key, claim.user_id, event)
+            token = unsubscribing.make_token(self.unsubscribe_key, claim.user_id, events)
             link = f"{self.url}/#/unsubscribe?token={token}"
             message["List-Unsubscribe"] = f"<{self.url}/api/v1/notifications/unsubscribe?token={token}>"
             message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
@@ -134,12 +134,12 @@ class PostOffice:
         message.add_alternative(html, subtype="html", cte=_encoding(html))
         return message
 
-    def _envelope(self, address: str, subject: str, caused_at: datetime, name: str) -> EmailMessage:
+    def _envelope(self, address: str, subject: str, date: datetime, name: str) -> EmailMessage:
         message = EmailMessage(policy=POLICY)
         message["From"] = formataddr((NAME, self.sender))
         message["To"] = address
         message["Subject"] = subject
-        message["Date"] = format_datetime(caused_at)
+        message["Date"] = format_datetime(date)
         message["Message-ID"] = f"<{name}@{self.sender.partition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"
         return message

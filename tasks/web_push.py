@@ -32,11 +32,11 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from market.push_subscriptions import is_public
 
-TIMEOUT_S = 10
+TIMEOUT_S = 5
 """For a message as a whole: a service that answers byte by byte keeps nobody for longer."""
 
 TTL_S = 24 * 3600
-"""How long a service keeps a message for a browser that is away."""
+"""How long a service keeps a message for a browser that is away, at most."""
 
 TOKEN_S = 12 * 3600
 """How long a signature is good; services accept a day at most."""
@@ -48,12 +48,14 @@ RECORD_BYTES = 4096
 SALT_BYTES = 16
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_WAIT_S = 24 * 3600
-AT_ONCE = 50
+AT_ONCE = 100
+"""Messages that are on their way at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one browser is to be told. Of several of the same `topic` that wait for a browser the last is kept."""
+    """What one browser is to be told. If that is away, the service keeps it for `ttl_s`, and of several of the same
+    `topic` only the last."""
 
     endpoint: str
     p256dh: bytes
@@ -61,6 +63,7 @@ class Message:
     text: bytes
     urgent: bool = False
     topic: str | None = None
+    ttl_s: int = TTL_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,8 @@ class WebPush:
         return base64url(_point(self.key.public_key()))
 
     def send(self, messages: Sequence[Message]) -> list[Answer]:
-        """Send messages at the same time, and wait for all answers, `TIMEOUT_S` at most for each `AT_ONCE` of them."""
+        """Send messages at the same time, and wait for all answers, `TIMEOUT_S` at most for each `AT_ONCE` of them. A
+        slow service takes one turn, and keeps nobody else waiting."""
         return asyncio.run(self._send_all(messages))
 
     async def _send_all(self, messages: Sequence[Message]) -> list[Answer]:
@@ -132,23 +136,23 @@ class WebPush:
             max_body_size=MAX_ANSWER_BYTES,
             max_header_size=MAX_ANSWER_BYTES,
         )
+        # One that waits in the client's own queue would use up its time there.
+        turns = asyncio.Semaphore(AT_ONCE)
         try:
-            answers: list[Answer] = []
-            # One that waits in the client's own queue would use up its time there.
-            for start in range(0, len(messages), AT_ONCE):
-                batch = messages[start : start + AT_ONCE]
-                answers += await asyncio.gather(*(self._send(client, message) for message in batch))
-            return answers
+            return await asyncio.gather(*(self._send(client, turns, message) for message in messages))
         finally:
             client.close()
             # Whose name servers never answer keeps a thread for a while, and nobody waiting.
             executor.shutdown(wait=False, cancel_futures=True)
 
-    async def _send(self, client: SimpleAsyncHTTPClient, message: Message) -> Answer:
+    async def _send(
+        self, client: SimpleAsyncHTTPClient, turns: asyncio.Semaphore, message: Message
+    ) -> Answer:
         try:
             if not self.private_allowed and urlsplit(message.endpoint).scheme != "https":
                 raise PrivateAddress
-            response = await client.fetch(self._request(message), raise_error=False)
+            async with turns:
+                response = await client.fetch(self._request(message), raise_error=False)
             error = "" if response.code < 300 else str(response.code)
             return Answer(response.code, _retry_after_s(response), error)
         # Whatever is wrong with this one, the others must get their turn.
@@ -166,7 +170,7 @@ class WebPush:
             "Authorization": f"vapid t={jwt.encode(claims, self.key, 'ES256')}, k={self.public_key}",
             "Content-Encoding": "aes128gcm",
             "Content-Type": "application/octet-stream",
-            "TTL": str(TTL_S),
+            "TTL": str(message.ttl_s),
             "Urgency": "high" if message.urgent else "normal",
         }
         if message.topic is not None:

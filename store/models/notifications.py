@@ -134,7 +134,7 @@ class NotificationDelivery(Base):
             "channel",
             postgresql_where=text("sent_at IS NULL AND dead_at IS NULL"),
         ),
-        Index("ix_deliveries_dead_at", "dead_at", postgresql_where=text("dead_at IS NOT NULL")),
+        Index("ix_deliveries_dead", "id", postgresql_where=text("dead_at IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
@@ -183,13 +183,14 @@ class NotificationPreferences(Base):
 
 
 class PushSubscription(Base):
-    """A browser that takes Web Push: where to send, and the keys to encrypt with. `failures` counts since the last
-    success."""
+    """A browser that takes Web Push: where to send, and the keys to encrypt with. It goes with the log-in that has
+    subscribed it; before these were noted, that was null. `failures` counts since the last success."""
 
     __tablename__ = "push_subscriptions"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
+    session_id: Mapped[UUID | None] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
     endpoint: Mapped[str] = mapped_column(unique=True)
     p256dh: Mapped[bytes]
     auth: Mapped[bytes]

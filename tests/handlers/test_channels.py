@@ -2,6 +2,7 @@
 
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import select
 
 from market import push_subscriptions, unsubscribing
 from store.database import SyncDatabase
-from store.models import SECURITY, Event, NotificationPreferences, PushSubscription
+from store.models import Event, NotificationPreferences, PushSubscription
 from tests.handlers.client import Client
 from tests.handlers.conftest import UNSUBSCRIBE_KEY, People
 
@@ -123,52 +124,60 @@ def channels(database: SyncDatabase, user_id: UUID) -> dict[str, dict[str, bool]
         return None if preferences is None else preferences.channels
 
 
-def link(ann: Client, event: Event | None) -> str:
-    return f"{UNSUBSCRIBE}?token={unsubscribing.make_token(UNSUBSCRIBE_KEY, ann.user_id, event)}"
+def link(ann: Client, *events: Event) -> str:
+    return f"{UNSUBSCRIBE}?token={unsubscribing.make_token(UNSUBSCRIBE_KEY, ann.user_id, events)}"
 
 
 async def test_a_link_ends_the_e_mails_about_its_event_without_a_log_in(
     guest: Client, person: People, sync_database: SyncDatabase
 ) -> None:
     ann = person()
-    assert await guest.get(link(ann, Event.OUTBID)) == {"event": "outbid"}
+    assert await guest.get(link(ann, Event.OUTBID)) == {"events": ["outbid"]}
     assert channels(sync_database, ann.user_id) is None, "a look changes nothing"
     for _ in range(2):
         answer = await guest.call(
             "POST", link(ann, Event.OUTBID), raw=b"List-Unsubscribe=One-Click", headers=ONE_CLICK
         )
-        assert (answer.status, answer.body) == (200, {"event": "outbid"})
+        assert (answer.status, answer.body) == (200, {"events": ["outbid"]})
         assert channels(sync_database, ann.user_id) == {"outbid": {"email": False}}
 
 
-async def test_a_link_of_a_collected_e_mail_ends_all_but_security(
+async def test_a_link_of_a_collected_e_mail_ends_what_was_in_it(
     guest: Client, person: People, sync_database: SyncDatabase
 ) -> None:
     ann = person()
     with sync_database.transaction() as session:
-        chosen = {"won": {"push": True, "email": True}, "lost": {"push": False}}
+        chosen = {"won": {"push": True, "email": True}, "lost": {"push": False}, "sold": {"push": False}}
         session.add(NotificationPreferences(user_id=ann.user_id, channels=chosen))
-    assert await guest.post(link(ann, None)) == {"event": None}
-    now = channels(sync_database, ann.user_id)
-    assert now is not None
-    assert (now["won"], now["lost"]) == ({"push": True, "email": False}, {"push": False, "email": False})
-    assert now["announcement"] == {"email": False}
-    assert not SECURITY & set(now)
+    both = link(ann, Event.WON, Event.LOST)
+    assert await guest.post(both) == {"events": ["won", "lost"]}
+    ended = {"won": {"push": True, "email": False}, "lost": {"push": False, "email": False}}
+    assert channels(sync_database, ann.user_id) == chosen | ended
+
+
+async def test_the_longest_link_works_and_an_old_one_may_name_what_is_no_more(
+    guest: Client, person: People
+) -> None:
+    ann = person()
+    assert await guest.get(link(ann, *Event)) == {"events": list(Event)}
+    former: Any = "hammered"
+    assert await guest.post(link(ann, former, Event.OUTBID)) == {"events": ["outbid"]}
 
 
 async def test_a_changed_link_ends_nothing(
     guest: Client, person: People, sync_database: SyncDatabase
 ) -> None:
     ann, ben = person(), person()
-    token = unsubscribing.make_token(UNSUBSCRIBE_KEY, ann.user_id, Event.OUTBID)
+    token = unsubscribing.make_token(UNSUBSCRIBE_KEY, ann.user_id, [Event.OUTBID])
     user, event, signature = token.split(".")
     forged = [
         f"{ben.user_id.hex}.{event}.{signature}",
         f"{user}.won.{signature}",
-        f"{user}.all.{signature}",
+        f"{user}.{event}.won.{signature}",
+        f"{user}.{signature}",
         f"{user}.{event}.{signature[:-1]}",
         f"{user}.{event}.",
-        unsubscribing.make_token(b"another key", ann.user_id, Event.OUTBID),
+        unsubscribing.make_token(b"another key", ann.user_id, [Event.OUTBID]),
         "x",
         "..",
     ]
@@ -183,5 +192,5 @@ async def test_a_changed_link_ends_nothing(
 async def test_nothing_is_kept_for_an_account_that_is_gone(
     guest: Client, sync_database: SyncDatabase
 ) -> None:
-    token = unsubscribing.make_token(UNSUBSCRIBE_KEY, uuid4(), Event.OUTBID)
+    token = unsubscribing.make_token(UNSUBSCRIBE_KEY, uuid4(), [Event.OUTBID])
     assert await guest.refused("POST", f"{UNSUBSCRIBE}?token={token}") == "invalid_token"

@@ -34,7 +34,7 @@ from market import (
 from market.listings import Place
 from market.neighbourhoods import Radius
 from market.rules import MAX_AMOUNT
-from market.sessions import Lifetime, RefreshToken
+from market.sessions import Lifetime, LogIn, RefreshToken
 from store.database import SyncDatabase
 from store.models import Role
 from tests.database import (
@@ -303,7 +303,9 @@ class World:
                 return photos.announce(session, seller, draft, 1_000, "image/jpeg")
             if name == "subscription":
                 endpoint = f"https://push.example/{uuid4()}"
-                return push_subscriptions.add(session, seller, endpoint, P256DH, bytes(16), False).id
+                opened = sessions.open_session(session, seller, RefreshToken.new(), Lifetime(3600, 3600))
+                log_in = LogIn(seller, opened)
+                return push_subscriptions.add(session, log_in, endpoint, P256DH, bytes(16), False).id
             if name == "avatar":
                 return photos.announce_avatar(session, seller, 1_000, "image/jpeg")
             if name == "neighbourhood":

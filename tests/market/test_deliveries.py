@@ -264,6 +264,30 @@ def test_what_is_not_wanted_any_more_does_not_leave(db_session: Session) -> None
     assert len(waiting(db_session, ann)) == 2
 
 
+@pytest.mark.parametrize("event", [Event.OPENED, Event.ENDING_SOON])
+def test_what_looks_forward_to_an_end_does_not_leave_after_it(db_session: Session, event: Event) -> None:
+    ann = make_user(db_session)
+    a_browser(db_session, ann)
+    prefer(db_session, ann, quiet_from=11 * 60, quiet_until=13 * 60)
+    end = NOON + HOUR
+    tell(db_session, ann, event, channel=PUSH, ends_at=to_ms(end))
+    kept = {
+        tell(db_session, ann, event, channel=PUSH, ends_at=ends_at)
+        for ends_at in (to_ms(end + SECOND), None, "soon")
+    }
+    assert set(told(claim_next(db_session, PUSH, NOON + HOUR))) == kept
+    assert len(waiting(db_session, ann)) == 3
+
+
+def test_a_time_zone_that_is_not_known_here_stops_nobody(db_session: Session) -> None:
+    ann = make_user(db_session)
+    prefer(db_session, ann, quiet_from=1 * 60, quiet_until=2 * 60, time_zone="Atlantis/Main")
+    won = tell(db_session, ann)
+    claim = claim_next(db_session, EMAIL, NOON)
+    assert claim is not None
+    assert (told(claim), claim.locale.zone.key) == ([won], "Asia/Seoul")
+
+
 def test_quiet_hours_that_were_chosen_meanwhile_are_kept(db_session: Session) -> None:
     ann = make_user(db_session)
     won = tell(db_session, ann, Event.WON)

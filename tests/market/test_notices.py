@@ -160,3 +160,10 @@ def test_a_text_is_plain() -> None:
         f"{notices.WORDS[Language.ENGLISH]['why']}\n"
         f"No more e-mails like this: {END}\n"
     )
+
+
+def test_an_announcement_is_told_whole_with_a_short_subject() -> None:
+    announced = "공지 " * 160 + "끝"
+    words = shown(a_notice(Event.ANNOUNCEMENT, title=announced), KOREAN)
+    assert announced in words.line
+    assert len(words.subject) < LONGEST_LINE + 40

@@ -31,6 +31,7 @@ POSITIONS = [
     "publishing is on.",
     "live_bidding is on.",
     "neighbourhood_bidding is on.",
+    "payments is on.",
 ]
 
 

@@ -151,7 +151,7 @@ def test_one_click_in_the_mail_program_ends_such_e_mails(by_smtp: Resources, mai
     plain, html = parts(message)
     assert f"{URL}/#/unsubscribe?token={token}" in plain
     assert f'<a href="{URL}/#/unsubscribe?token={token}">' in html
-    assert unsubscribing.read_token(by_smtp.post.unsubscribe_key, token) == (ann, Event.OUTBID)
+    assert unsubscribing.read_token(by_smtp.post.unsubscribe_key, token) == (ann, [Event.OUTBID])
     with by_smtp.database.transaction() as session:
         unsubscribing.unsubscribe(session, *unsubscribing.read_token(by_smtp.post.unsubscribe_key, token))
     tell(by_smtp, ann, Event.OUTBID, Event.WON)
@@ -163,7 +163,7 @@ def test_what_waits_when_its_reader_unsubscribes_does_not_leave(by_smtp: Resourc
     ann = a_reader(by_smtp)
     tell(by_smtp, ann, Event.OUTBID)
     with by_smtp.database.transaction() as session:
-        unsubscribing.unsubscribe(session, ann, None)
+        unsubscribing.unsubscribe(session, ann, [Event.OUTBID])
     send(by_smtp)
     assert mailbox.received == []
     assert stored(by_smtp, ann) == []
@@ -175,7 +175,8 @@ def test_an_e_mail_about_several_things_is_ended_as_a_whole(by_smtp: Resources, 
     send(by_smtp)
     [message] = mailbox.received
     token = str(message["List-Unsubscribe"]).partition("token=")[2].removesuffix(">")
-    assert unsubscribing.read_token(by_smtp.post.unsubscribe_key, token) == (ann, None)
+    events = [Event.OUTBID, Event.WON]
+    assert unsubscribing.read_token(by_smtp.post.unsubscribe_key, token) == (ann, events)
 
 
 @pytest.mark.parametrize("event", sorted(SECURITY - {Event.PASSWORD_CHANGED}))
@@ -372,6 +373,63 @@ def test_what_is_due_at_the_same_time_is_one_message(resources: Resources, push_
     [pushed] = push_service.received
     assert (pushed.body["count"], pushed.body["title"]) == (2, "2 notifications: On its way: “A bicycle”")
     assert "Topic" not in pushed.headers
+
+
+def test_what_ends_soon_is_kept_no_longer_for_a_browser_that_is_away(
+    resources: Resources, push_service: PushService
+) -> None:
+    ann = a_reader(resources)
+    subscribe(resources, push_service, ann)
+    for event, least, most in ((Event.ENDING_SOON, 290, 300), (Event.WON, 24 * 3600, 24 * 3600)):
+        tell(resources, ann, event, ends_at=resources.hot.now_ms() + 300_000)
+        push_due(resources)
+        assert least <= int(push_service.received[-1].headers["Ttl"]) <= most
+
+
+def test_how_it_ended_takes_the_place_of_what_came_before(
+    resources: Resources, push_service: PushService
+) -> None:
+    ann = a_reader(resources)
+    subscribe(resources, push_service, ann)
+    auction = new_id()
+    for event in (Event.OUTBID, Event.WON):
+        with resources.database.transaction() as session:
+            notifications.notify(session, [News(ann, event, str(auction), {}, auction_id=auction)])
+        push_due(resources)
+    assert [pushed.headers["Topic"] for pushed in push_service.received] == [auction.hex] * 2
+
+
+def test_many_mails_of_accounts_keep_no_notification_waiting(by_smtp: Resources, mailbox: Mailbox) -> None:
+    ann, ben = a_reader(by_smtp), a_reader(by_smtp)
+    with by_smtp.database.transaction() as session:
+        for _ in range(3):
+            mails.write(session, MailKind.PASSWORD_CHANGED, session.get_one(User, ben).email)
+    tell(by_smtp, ann, Event.WON)
+    send(by_smtp)
+    assert address_of(by_smtp, ann) in [message["To"] for message in mailbox.received[:2]]
+
+
+def test_what_is_refused_for_good_is_not_sent_again(by_smtp: Resources, mailbox: Mailbox) -> None:
+    ann = a_reader(by_smtp)
+    mailbox.refused.add(address_of(by_smtp, ann))
+    mailbox.refusal = 550
+    tell(by_smtp, ann, Event.WON)
+    send(by_smtp)
+    assert [row.dead_at is not None for row in stored(by_smtp, ann)] == [True]
+
+
+def test_what_left_twice_has_one_name(by_smtp: Resources, mailbox: Mailbox) -> None:
+    ann = a_reader(by_smtp)
+    tell(by_smtp, ann, Event.WON)
+    send(by_smtp)
+    # As if the process had died before it noted that.
+    with by_smtp.database.transaction() as session:
+        session.execute(update(NotificationDelivery).values(sent_at=None))
+        session.execute(update(Notification).values(created_at=func.now() - timedelta(days=1)))
+    send(by_smtp)
+    first, second = mailbox.received
+    assert first["Message-ID"] == second["Message-ID"]
+    assert abs(second["Date"].datetime - first["Date"].datetime) < timedelta(minutes=1), "when it left"
 
 
 @pytest.mark.parametrize("status", [404, 410])

@@ -3,21 +3,25 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from market import notifications
+from market.notifications import News
 from store.database import SyncDatabase
 from store.hot import SyncHot, cancel_auction, place_bid
 from store.models import Event, Notification, NotificationDelivery
 from store.pushes import channel_of
 from tasks.settlement import settle_due
+from tasks.upkeep import forget_notifications
 from tasks.write_back import drain
-from tests.database import MINUTE_MS
+from tests.database import MINUTE_MS, make_user
 from tests.tasks.stage import Stage
 
 
@@ -284,3 +288,16 @@ def test_what_another_process_repeats_at_the_same_time_is_told_once(stage: Stage
             Notification.auction_id.in_(auctions), Notification.event == Event.OUTBID
         )
         assert session.scalar(count) == 3
+
+
+def test_all_that_is_old_is_forgotten_in_many_transactions(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifications, "FORGOTTEN", 2)
+    with stage.resources.database.transaction() as session:
+        ann = make_user(session)
+        notifications.notify(session, [News(ann, Event.WON, str(n), {}) for n in range(5)])
+        old = func.now() - timedelta(days=notifications.KEEP_DAYS, seconds=1)
+        session.execute(update(Notification).where(Notification.user_id == ann).values(created_at=old))
+    forget_notifications(stage.resources)
+    assert told(stage, ann) == []

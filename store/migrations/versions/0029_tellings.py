@@ -1,4 +1,5 @@
-"""How far telling many has come, which end of an auction was told, and by which log-in a browser was subscribed."""
+"""How far telling many has come, which end of an auction was told, and by which log-in a browser was subscribed; the
+list of dead deliveries is in the order of an index."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,9 +21,28 @@ def upgrade() -> None:
     op.add_column("auctions", sa.Column("ending_told_for", sa.DateTime(timezone=True), nullable=True))
     op.execute("UPDATE auctions SET ending_told_for = ends_at WHERE ending_told")
     op.drop_column("auctions", "ending_told")
+    op.add_column("push_subscriptions", sa.Column("session_id", sa.Uuid(), nullable=True))
+    op.create_foreign_key(
+        op.f("fk_push_subscriptions_session_id"),
+        "push_subscriptions",
+        "sessions",
+        ["session_id"],
+        ["id"],
+        ondelete="CASCADE",
+    )
+    op.create_index(op.f("ix_push_subscriptions_session_id"), "push_subscriptions", ["session_id"])
+    op.drop_index("ix_deliveries_dead_at", "deliveries")
+    op.create_index(
+        "ix_deliveries_dead", "deliveries", ["id"], postgresql_where=sa.text("dead_at IS NOT NULL")
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_deliveries_dead", "deliveries")
+    op.create_index(
+        "ix_deliveries_dead_at", "deliveries", ["dead_at"], postgresql_where=sa.text("dead_at IS NOT NULL")
+    )
+    op.drop_column("push_subscriptions", "session_id")
     op.add_column("auctions", sa.Column("ending_told", sa.Boolean(), server_default="false", nullable=False))
     op.execute("UPDATE auctions SET ending_told = true WHERE ending_told_for IS NOT NULL")
     op.drop_column("auctions", "ending_told_for")

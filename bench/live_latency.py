@@ -29,6 +29,7 @@ LIMIT = 10_000_000
 OUTBID_BOUND_MS = 100
 HAMMER_BOUND_MS = 100
 WRITTEN_BOUND_MS = 2_000
+PATIENCE_S = 10
 
 
 def now_ms() -> float:
@@ -122,7 +123,7 @@ async def _outbid(
         started = now_ms()
         await sockets[number % 2].request("bid", auction=auction, amount=100 * (number + 1))
         if number > 0:  # the first bid outbids nobody
-            outbids.append(await told.get() - started)
+            outbids.append(await asyncio.wait_for(told.get(), PATIENCE_S) - started)
     for socket in sockets:
         await socket.close()
     return pings, outbids
@@ -162,11 +163,12 @@ async def measure(loaded: Settings, bids: int, closings: int) -> dict[str, list[
     delays["ping"], delays["outbid"] = await _outbid(loaded.realtime_ports, bidders, quiet, bids)
 
     delays["hammer"] = []
-    ending = [await _auction(seller, 3_000 + 37 * number) for number in range(closings)]
-    for socket in watching:
-        for auction in ending:
-            await socket.request("subscribe", auction=auction)
-    while any(len(viewer.closed) < closings for viewer in viewers):  # noqa: ASYNC110
+    ending = []
+    for _ in range(closings):
+        ending.append(await _auction(seller, 3_000))
+        for socket in watching:
+            await socket.request("subscribe", auction=ending[-1])
+    while any(not viewer.closed.keys() >= set(ending) for viewer in viewers):  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     for auction in ending:
         delays["hammer"].append(max(seen - ends for seen, ends in (v.closed[auction] for v in viewers)))

@@ -1,17 +1,18 @@
-"""How soon a live bid is answered, seen, stored, and how soon viewers see the hammer.
+"""How soon a live bid is answered, seen, stored, told to who is outbid, and how soon viewers see the hammer.
 
     ./neighborbid exec python -m bench.live_latency
 
-One bidder at a time bids through the gateway while a viewer on every realtime process watches; then a number of
-auctions end. All clocks are this machine's, so run it on the machine of the servers. The last lines are the bounds
-that NeighborBid promises, each with the ratio of the measured p99 to it: below 1 is kept.
+One bidder at a time bids through the gateway while a viewer on every realtime process watches. Then two who follow
+nothing outbid each other, each on a process of its own, with a ping before each bid to compare with; and a number of
+auctions end. All clocks are this machine's, so run it on the machine of the servers. The last lines are the ratios to
+the bounds that NeighborBid promises (below 1 is kept), and to the pings.
 """
 
 import argparse
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID, uuid4
 
 from rich.console import Console
@@ -25,8 +26,10 @@ from store.database import SyncDatabase
 from store.models import Bid
 
 LIMIT = 10_000_000
+OUTBID_BOUND_MS = 100
 HAMMER_BOUND_MS = 100
 WRITTEN_BOUND_MS = 2_000
+PATIENCE_S = 10
 
 
 def now_ms() -> float:
@@ -90,8 +93,45 @@ async def _written(database: SyncDatabase, auction: str, seq: int) -> float:
     return now_ms()
 
 
+async def _socket(bidder: Api, url: str, on_message: Callable[[Message], None]) -> LiveSocket:
+    """A connection as this user."""
+    socket = await LiveSocket.open(url, on_message)
+    await socket.request("authenticate", ticket=(await bidder.post("/ws-tickets"))["ticket"])
+    return socket
+
+
+async def _outbid(
+    ports: Sequence[int], bidders: Sequence[Api], auction: str, bids: int
+) -> tuple[list[float], list[float]]:
+    """The delays in ms of pings, and from sending a bid to the push on the socket of who is outbid by it."""
+    told: asyncio.Queue[float] = asyncio.Queue()
+
+    def hear(message: Message) -> None:
+        if message["type"] == "outbid":
+            told.put_nowait(now_ms())
+
+    sockets = []
+    for bidder, port in zip(bidders, ports[:2], strict=True):
+        await bidder.post(f"/auctions/{auction}/paddle", {"limit": LIMIT})
+        sockets.append(await _socket(bidder, f"http://127.0.0.1:{port}", hear))
+    pings, outbids = [], []
+    for number in range(bids + 1):
+        await asyncio.sleep(0.05)
+        started = now_ms()
+        await sockets[number % 2].request("ping")
+        pings.append(now_ms() - started)
+        started = now_ms()
+        await sockets[number % 2].request("bid", auction=auction, amount=100 * (number + 1))
+        if number > 0:  # the first bid outbids nobody
+            outbids.append(await asyncio.wait_for(told.get(), PATIENCE_S) - started)
+    for socket in sockets:
+        await socket.close()
+    return pings, outbids
+
+
 async def measure(loaded: Settings, bids: int, closings: int) -> dict[str, list[float]]:
-    """The delays in ms: answered, seen on the slowest process, stored, and the hammer on the slowest process."""
+    """The delays in ms: answered, seen on the slowest process, stored, a ping, outbid told on another process, and the
+    hammer on the slowest process."""
     database = SyncDatabase(loaded.database_url)
     seller, *bidders = [await _user(loaded.url) for _ in range(3)]
     auction = await _auction(seller, 30_000 + 200 * bids)
@@ -105,11 +145,9 @@ async def measure(loaded: Settings, bids: int, closings: int) -> dict[str, list[
     sockets = []
     for bidder in bidders:
         await bidder.post(f"/auctions/{auction}/paddle", {"limit": LIMIT})
-        socket = await LiveSocket.open(loaded.url, lambda message: None)
-        await socket.request("authenticate", ticket=(await bidder.post("/ws-tickets"))["ticket"])
-        sockets.append(socket)
+        sockets.append(await _socket(bidder, loaded.url, lambda message: None))
 
-    delays: dict[str, list[float]] = {"answered": [], "seen": [], "stored": [], "hammer": []}
+    delays: dict[str, list[float]] = {"answered": [], "seen": []}
     storing = []
     for number in range(bids):
         started = now_ms()
@@ -121,11 +159,16 @@ async def measure(loaded: Settings, bids: int, closings: int) -> dict[str, list[
         await asyncio.sleep(0.05)
     delays["stored"] = [await written - started for started, written in storing]
 
-    ending = [await _auction(seller, 3_000 + 37 * number) for number in range(closings)]
-    for socket in watching:
-        for auction in ending:
-            await socket.request("subscribe", auction=auction)
-    while any(len(viewer.closed) < closings for viewer in viewers):  # noqa: ASYNC110
+    quiet = await _auction(seller, 30_000 + 200 * bids)
+    delays["ping"], delays["outbid"] = await _outbid(loaded.realtime_ports, bidders, quiet, bids)
+
+    delays["hammer"] = []
+    ending = []
+    for _ in range(closings):
+        ending.append(await _auction(seller, 3_000))
+        for socket in watching:
+            await socket.request("subscribe", auction=ending[-1])
+    while any(not viewer.closed.keys() >= set(ending) for viewer in viewers):  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     for auction in ending:
         delays["hammer"].append(max(seen - ends for seen, ends in (v.closed[auction] for v in viewers)))
@@ -147,16 +190,25 @@ def main() -> None:
     parser.add_argument("--bids", type=int, default=200)
     parser.add_argument("--closings", type=int, default=50)
     options = parser.parse_args()
-    delays = asyncio.run(measure(settings.load(os.environ), options.bids, options.closings))
+    loaded = settings.load(os.environ)
+    if loaded.realtime_processes < 2:
+        raise SystemExit("needs two realtime processes")
+    delays = asyncio.run(measure(loaded, options.bids, options.closings))
     table = Table("ms after", "n", "p50", "p99", "max")
+    figures = {
+        name: (_percentile(values, 0.5), _percentile(values, 0.99), max(values))
+        for name, values in delays.items()
+    }
     for name, values in delays.items():
-        figures = (_percentile(values, 0.5), _percentile(values, 0.99), max(values))
-        table.add_row(name, str(len(values)), *(f"{figure:.1f}" for figure in figures))
+        table.add_row(name, str(len(values)), *(f"{figure:.1f}" for figure in figures[name]))
     console = Console()
     console.print(table)
-    for name, bound in (("stored", WRITTEN_BOUND_MS), ("hammer", HAMMER_BOUND_MS)):
-        ratio = _percentile(delays[name], 0.99) / bound
-        console.print(f"{name} p99 / {bound} ms = {ratio:.2f}")
+    bounds = {"stored": WRITTEN_BOUND_MS, "outbid": OUTBID_BOUND_MS, "hammer": HAMMER_BOUND_MS}
+    for name, bound in bounds.items():
+        p50, p99, _ = figures[name]
+        console.print(f"{name} / {bound} ms: p50 {p50 / bound:.2f}, p99 {p99 / bound:.2f}")
+    p50, p99, _ = (outbid / ping for outbid, ping in zip(figures["outbid"], figures["ping"], strict=True))
+    console.print(f"outbid / ping: p50 {p50:.1f}, p99 {p99:.1f}")
 
 
 if __name__ == "__main__":

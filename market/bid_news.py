@@ -32,9 +32,9 @@ class Accepted:
 
 def of_bid(accepted: Accepted) -> Iterator[News]:
     """What to tell whoever led until then, and the seller. That an auction was extended is told once to each."""
-    bid, leader = accepted.bid, accepted.leader_id
-    if accepted.beaten is not None:
-        yield _news(accepted, accepted.beaten, Event.OUTBID, _position(bid))
+    bid, leader, beaten = accepted.bid, accepted.leader_id, accepted.beaten
+    if beaten is not None:
+        yield _news(accepted, beaten, Event.OUTBID, _position(bid))
     if bid.extended and leader is not None and leader != bid.bidder:
         yield _news(accepted, leader, Event.EXTENDED, str(bid.auction))
     if accepted.below_reserve and bid.reserve_met:

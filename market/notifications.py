@@ -13,7 +13,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import msgspec
-from sqlalchemy import JSON, Text, cast, column, delete, func, insert, literal, select, update
+from sqlalchemy import JSON, Table, Text, Uuid, cast, column, delete, func, literal, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
@@ -230,28 +230,29 @@ def notify(session: Session, news: Sequence[News]) -> None:
         return
     now, found = readers(session, {item.user_id for item in news})
     # In one order everywhere: who writes the same keys in another one would be waited for in a circle.
-    rows = {
-        new_id(): item
-        for item in sorted(news, key=lambda item: (item.user_id.bytes, item.key))
+    rows = [
+        (new_id(), item)
+        for item in sorted(news, key=lambda item: (item.user_id.int, item.key))
         if item.user_id in found
-    }
-    written = {id: rows[id] for id in _write(session, rows)}
+    ]
+    written = _write(session, rows)
+    leaving = [(id, item) for id, item in rows if item.leaves and id in written]
+    if not leaving:
+        return
     deliveries = [
-        {"notification_id": id, "user_id": item.user_id, "channel": channel, "due_at": due_at}
-        for id, item in written.items()
-        if item.leaves
+        _Delivery(new_id(), id, item.user_id, channel, due_at)
+        for id, item in leaving
         for channel in Channel
         if (due_at := due(item.event, channel, found[item.user_id], now)) is not None
     ]
     if deliveries:
-        session.execute(insert(NotificationDelivery), deliveries)
-    leaving = {id: item for id, item in written.items() if item.leaves}
-    unread = _count_unread(session, {item.user_id for item in leaving.values()})
+        session.execute(_insertion(NotificationDelivery, _Delivery, deliveries))
+    unread = _count_unread(session, {item.user_id for _, item in leaving})
     tell_after_commit(
         session,
         [
             (item.user_id, _push(id, item, found[item.user_id].locale, now, unread[item.user_id]))
-            for id, item in leaving.items()
+            for id, item in leaving
         ],
     )
 
@@ -282,29 +283,37 @@ class _Row(msgspec.Struct, frozen=True, gc=False):
     data: Mapping[str, Value]
 
 
-_ROWS = [
-    column(name, Notification.__table__.c[name].type)
-    for name in ("id", "user_id", "event", "key", "auction_id", "order_id", "data")
-]
+class _Delivery(msgspec.Struct, frozen=True, gc=False):
+    id: UUID
+    notification_id: UUID
+    user_id: UUID
+    channel: Channel
+    due_at: datetime
 
 
-def _write(session: Session, rows: Mapping[UUID, News]) -> Collection[UUID]:
-    """The ids of those that were not there. All go as one value: write-back has thousands."""
+def _write(session: Session, rows: Sequence[tuple[UUID, News]]) -> set[UUID]:
+    """The ids of those that were not there."""
     values = [
         _Row(id, item.user_id, item.event, item.key, item.auction_id, item.order_id, item.data)
-        for id, item in rows.items()
+        for id, item in rows
     ]
-    new = func.json_to_recordset(
-        cast(literal(msgspec.json.encode(values).decode(), Text), JSON)
-    ).table_valued(*_ROWS)
-    names = [row.name for row in _ROWS]
-    insertion = postgresql.insert(Notification).from_select(
-        names, select(new.render_derived(with_types=True))
+    insertion = _insertion(Notification, _Row, values).on_conflict_do_nothing()
+    return set(session.scalars(insertion.returning(column("id", Uuid))))
+
+
+def _insertion(
+    entity: type[Notification | NotificationDelivery],
+    row: type[_Row | _Delivery],
+    rows: Sequence[_Row | _Delivery],
+) -> postgresql.Insert:
+    """All rows go as one value, past the ORM: write-back has thousands."""
+    table = entity.__table__
+    assert isinstance(table, Table)
+    names = row.__struct_fields__
+    new = func.json_to_recordset(cast(literal(msgspec.json.encode(rows).decode(), Text), JSON)).table_valued(
+        *(column(name, table.c[name].type) for name in names)
     )
-    return session.scalars(
-        insertion.on_conflict_do_nothing().returning(Notification.id),
-        execution_options={"synchronize_session": False},
-    ).all()
+    return postgresql.insert(table).from_select(names, select(new.render_derived(with_types=True)))
 
 
 def readers(session: Session, user_ids: Collection[UUID]) -> tuple[datetime, dict[UUID, Reader]]:

@@ -171,15 +171,13 @@ def _tell(session: Session, accepted: Sequence[Accepted]) -> None:
     heard: set[tuple[UUID, UUID | None, Event]] = {
         (one.bid.leader, auction_id, Event.OUTBID) for auction_id, one in taken.items()
     }
-    news: dict[tuple[UUID, str], News] = {}
+    news: list[News] = []
     for one in reversed(accepted):
         for item in bid_news.of_bid(one):
             subject = item.user_id, item.auction_id, item.event
-            news.setdefault(
-                (item.user_id, item.key), msgspec.structs.replace(item, leaves=subject not in heard)
-            )
+            news.append(msgspec.structs.replace(item, leaves=False) if subject in heard else item)
             heard.add(subject)
-    notifications.notify(session, [*news.values(), *bid_news.leading_again(session, list(taken.values()))])
+    notifications.notify(session, news + bid_news.leading_again(session, list(taken.values())))
 
 
 def behind(session: Session, reached: Sequence[str], ends: Sequence[str | None]) -> list[Alarm]:

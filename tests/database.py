@@ -138,11 +138,11 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """What is asked of PostgreSQL meanwhile."""
+    """What is asked of PostgreSQL meanwhile; a statement for many rows as often as there are rows."""
     seen: list[str] = []
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, _context: Any, many: bool) -> None:
+        seen.extend([statement] * (len(values) if many else 1))
 
     event.listen(Engine, "before_cursor_execute", note)
     try:

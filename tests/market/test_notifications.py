@@ -38,7 +38,7 @@ from store.models import (
     User,
 )
 from store.pushes import NotificationPush
-from tests.database import NO_PASSWORD, make_notification, make_user
+from tests.database import NO_PASSWORD, make_notification, make_user, statements
 from tests.market.parallel import at_once
 
 NOON = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
@@ -209,6 +209,21 @@ def test_the_mail_about_a_new_password_is_written_elsewhere() -> None:
 
 
 # -- writing
+
+
+def test_many_are_told_in_few_statements(db_session: Session) -> None:
+    users = [make_user(db_session) for _ in range(20)]
+    with statements() as seen:
+        notify(
+            db_session,
+            [News(user, event, "a cause", {}) for user in users for event in (Event.OUTBID, Event.WON)],
+        )
+    assert len(seen) <= 5, seen
+    for user in users:
+        assert sorted(row.event for row in stored(db_session, user)) == ["outbid", "won"]
+    waiting = select(func.count()).where(NotificationDelivery.user_id.in_(users))
+    assert db_session.scalar(waiting) == 40
+    assert len(told_after_commit(db_session)) == 40
 
 
 def test_a_user_is_told_once_for_each_cause(db_session: Session) -> None:

@@ -6,13 +6,14 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from market import accounts, blocks, orders
+from market import accounts, blocks, notifications, orders
+from market.notifications import News
 from market.orders import Side
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
 from store.database import tell_after_commit
 from store.ids import new_id
-from store.models import ChatMessage, Order
+from store.models import Auction, ChatMessage, Event, Order
 from store.pushes import MessagePush
 
 MAX_TEXT = 2_000
@@ -38,11 +39,13 @@ class ReadMarker(msgspec.Struct, frozen=True):
 
 
 def send(session: Session, user_id: UUID, order_id: UUID, text: str) -> MessageView:
-    """Write to the other side. Refuses with `not_found` or `blocked`."""
+    """Write to the other side, who is notified of the first message after those that were read. Refuses with
+    `not_found` or `blocked`."""
     # A deletion notes all messages of its user.
     accounts.keep(session, user_id)
     order = orders.locked(session, user_id, order_id)
-    blocks.check(session, orders.other_of(order, user_id), user_id)
+    other = orders.other_of(order, user_id)
+    blocks.check(session, other, user_id)
     order.messages += 1
     message = ChatMessage(id=new_id(), order_id=order_id, number=order.messages, sender_id=user_id, text=text)
     session.add(message)
@@ -58,6 +61,10 @@ def send(session: Session, user_id: UUID, order_id: UUID, text: str) -> MessageV
         created_at=view.created_at,
     )
     tell_after_commit(session, [(party, push) for party in (order.buyer_id, order.seller_id)])
+    read = order.buyer_read if other == order.buyer_id else order.seller_read
+    title = session.get_one(Auction, order.auction_id).title
+    news = News(other, Event.MESSAGE, f"{order_id}:{read}", {"title": title}, order.auction_id, order_id)
+    notifications.notify(session, [news])
     return view
 
 
@@ -76,13 +83,16 @@ def page(
 
 
 def read(session: Session, user_id: UUID, order_id: UUID, number: int) -> ReadMarker:
-    """Note that the user has read the messages up to `number`; where that is in the end. Refuses with `not_found`."""
+    """Note that the user has read the messages up to `number`; where that is in the end. Who has read all has read what
+    was told of them, too. Refuses with `not_found`."""
     order = orders.locked(session, user_id, order_id)
     number = min(number, order.messages)
     if user_id == order.buyer_id:
         order.buyer_read = number = max(number, order.buyer_read)
     else:
         order.seller_read = number = max(number, order.seller_read)
+    if number == order.messages:
+        notifications.read_about(session, user_id, Event.MESSAGE, order_id)
     return ReadMarker(number)
 
 

@@ -287,6 +287,10 @@ TEXTS: dict[Event, dict[Language, Text]] = {
             " 판매는 그대로 유효합니다.",
         ),
     },
+    Event.MESSAGE: {
+        EN: Text("A message about {title}", "The other side of the order of {title} has written to you."),
+        KO: Text("새 메시지: {title}", "{title}의 거래 상대가 메시지를 보냈습니다."),
+    },
     Event.DISPUTE: {
         EN: Text("News about your dispute: {title}", "There is something new in the dispute about {title}."),
         KO: Text("분쟁 처리 소식: {title}", "{title}에 관한 분쟁에 새로운 소식이 있습니다."),

@@ -49,6 +49,7 @@ _WAITS = {
     Event.UNSOLD,
     Event.QUESTION,
     Event.ANSWER,
+    Event.MESSAGE,
     Event.REVIEW,
     Event.ANNOUNCEMENT,
 }
@@ -419,6 +420,24 @@ def read_all(session: Session, user_id: UUID, up_to: UUID) -> Unread:
         execution_options={"synchronize_session": False},
     )
     return _tell_unread(session, user_id)
+
+
+def read_about(session: Session, user_id: UUID, event: Event, order_id: UUID) -> None:
+    """Note that the user has read what this event said about an order: elsewhere, such as in its chat."""
+    told = session.scalars(
+        update(Notification)
+        .where(
+            Notification.user_id == user_id,
+            Notification.read_at.is_(None),
+            Notification.event == event,
+            Notification.order_id == order_id,
+        )
+        .values(read_at=func.now())
+        .returning(Notification.id),
+        execution_options={"synchronize_session": False},
+    ).all()
+    if told:
+        _tell_unread(session, user_id)
 
 
 def _tell_unread(session: Session, user_id: UUID) -> Unread:

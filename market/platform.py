@@ -18,7 +18,7 @@ from market.audit import Actor, Subject
 from market.errors import Refusal, outdated
 from market.fees import SellerFee
 from market.pages import Page, bounded, decode_cursor, page_of
-from market.times import from_ms, to_ms
+from market.times import clock, from_ms, to_ms
 from store.models import Announcement, PlatformSetting
 from store.switches import Switches
 
@@ -161,8 +161,8 @@ def announce(
     session: Session, actor: Actor, text_ko: str, text_en: str, starts_at: int, ends_at: int, reason: str
 ) -> AnnouncementView:
     """Tell everybody something from `starts_at` until `ends_at` (ms). Refuses with `invalid_time` if that is never."""
-    if starts_at >= ends_at:
-        raise Refusal("invalid_time", "It ends before it starts.")
+    if ends_at <= max(starts_at, to_ms(clock(session))):
+        raise Refusal("invalid_time", "It ends after it starts, and after now.")
     new = Announcement(
         text_ko=text_ko, text_en=text_en, starts_at=from_ms(starts_at), ends_at=from_ms(ends_at)
     )

@@ -63,6 +63,8 @@ class Event(StrEnum):
     WARNING = "warning"
     """A moderator's word to the user."""
     SUSPENDED = "suspended"
+    MESSAGE = "message"
+    """The first one in an order's chat that the user has not read."""
     DISPUTE = "dispute"
 
 

@@ -133,7 +133,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "text_ko": "공지",
         "text_en": "Notice",
         "starts_at": 1_000,
-        "ends_at": 2_000,
+        "ends_at": 2**42,
         "reason": "A test",
     },
     f"POST /admin/announcements/{NOWHERE}/end": {"reason": "A test"},

@@ -1,9 +1,13 @@
 """The chat of an order."""
 
 from functools import partial
+from uuid import UUID
+
+from sqlalchemy import select
 
 from market import blocks, chats, orders
 from market.chats import MessageView
+from store.models import Event, Notification
 from tests.database import make_user
 from tests.market.parallel import at_once
 from tests.market.trade import Trade
@@ -50,6 +54,30 @@ def test_unread_are_the_others_messages_after_the_marker(trade: Trade) -> None:
     assert trade.do(chats.read, trade.buyer, trade.order_id, 900).number == 4
     assert trade.do(chats.read, trade.seller, trade.order_id, 4).number == 4
     assert unread() == [0, 0]
+
+
+def test_the_other_side_is_notified_of_the_first_message_that_is_not_read(trade: Trade) -> None:
+    def told(user: UUID) -> list[bool]:
+        """Of each notification about messages, whether it is read."""
+        with trade.database.transaction() as session:
+            query = select(Notification.read_at).order_by(Notification.id)
+            rows = session.scalars(
+                query.where(Notification.user_id == user, Notification.event == Event.MESSAGE)
+            )
+            return [read_at is not None for read_at in rows]
+
+    def say(*texts: str) -> None:
+        for text in texts:
+            trade.do(chats.send, trade.seller, trade.order_id, text)
+
+    say("One", "Two")
+    assert (told(trade.buyer), told(trade.seller)) == ([False], [])
+    trade.do(chats.read, trade.buyer, trade.order_id, 1)
+    assert told(trade.buyer) == [False], "there is another one"
+    trade.do(chats.read, trade.buyer, trade.order_id, 2)
+    assert told(trade.buyer) == [True]
+    say("Three", "Four")
+    assert told(trade.buyer) == [True, False]
 
 
 def test_whoever_is_blocked_cannot_write(trade: Trade) -> None:

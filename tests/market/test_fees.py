@@ -51,7 +51,7 @@ def test_nobody_pays_more_than_the_price(basis_points: int, floor: int, cap: int
 
 def set_fee(session: Session, fee: SellerFee) -> None:
     version = platform.get(session, SellerFee).version
-    platform.put(session, Actor(make_user(session), Role.ADMIN), fee, version, "A test")
+    platform.put(session, Actor(make_user(session, role=Role.ADMIN), Role.ADMIN), fee, version, "A test")
 
 
 def test_the_fee_of_an_auction_is_that_of_the_moment_when_it_was_published(db_session: Session) -> None:

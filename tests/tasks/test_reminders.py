@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from market import announcing, bidding, paddles, platform, reminders, tellings, watches
 from market.audit import Actor
+from market.times import from_ms
 from store.models import (
     Announcement,
     Auction,
@@ -209,8 +210,10 @@ def test_everybody_hears_what_is_announced_once_in_the_own_language(
         session.execute(update(User).where(User.id == ben).values(language=Language.KOREAN))
         users = session.scalars(select(func.count()).select_from(User)).one()
         for text, starts_in, ends_in in (("now", -2, 60), ("later", 50, 60), ("over", -2, -1)):
-            times = now + starts_in * MINUTE_MS, now + ends_in * MINUTE_MS
-            platform.announce(session, Actor(ann, Role.ADMIN), f"{text}, 공지", text, *times, "A test")
+            starts_at, ends_at = (from_ms(now + minutes * MINUTE_MS) for minutes in (starts_in, ends_in))
+            session.add(
+                Announcement(text_ko=f"{text}, 공지", text_en=text, starts_at=starts_at, ends_at=ends_at)
+            )
     monkeypatch.setattr(tellings, "BATCH", users // 3 + 1)
     for _ in range(2):
         tell_announced(resources)
@@ -226,7 +229,7 @@ def test_what_is_ended_is_announced_to_no_more_and_what_fails_keeps_no_other_fro
 ) -> None:
     now = resources.hot.now_ms()
     with resources.database.transaction() as session:
-        admin = Actor(make_user(session), Role.ADMIN)
+        admin = Actor(make_user(session, role=Role.ADMIN), Role.ADMIN)
         times = now - MINUTE_MS, now + MINUTE_MS
         ended, failing, good = (
             platform.announce(session, admin, text, text, *times, "A test").id

@@ -1,4 +1,4 @@
-"""Users are told that they were suspended."""
+"""Users are told that they were suspended, and of messages that they have not read."""
 
 from alembic import op
 
@@ -25,9 +25,9 @@ def _allow(added: str) -> None:
 
 
 def upgrade() -> None:
-    _allow("'suspended', ")
+    _allow("'suspended', 'message', ")
 
 
 def downgrade() -> None:
-    op.execute("DELETE FROM notifications WHERE event = 'suspended'")
+    op.execute("DELETE FROM notifications WHERE event IN ('suspended', 'message')")
     _allow("")

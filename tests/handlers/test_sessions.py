@@ -407,6 +407,8 @@ async def test_a_log_out_without_redis_counts_and_is_left_to_the_sweep(
 class LeavingDatabase:
     """PostgreSQL until it has seen so many transactions; from then on it is away."""
 
+    use = Database.use
+
     def __init__(self, database: Database, transactions: int) -> None:
         self._there, self._away = database, Database(f"postgresql://nobody@127.0.0.1:{CLOSED_PORT}/none")
         self._left = transactions

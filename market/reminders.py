@@ -1,20 +1,22 @@
-"""Telling those who are interested that an auction has opened, or ends soon: who watches it, and who has a paddle.
+"""Telling those who are interested that an auction has opened, or ends soon: who watches it, and who has a paddle; and
+that a late bid has moved its end: who was outbid.
 
 None of it locks the auction before its last transaction.
 """
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, CompoundSelect, Select, func, literal, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from market import listings
 from market.notifications import News, Value
 from market.tellings import reachable, tell_next
 from market.times import to_ms
-from store.models import Auction, AuctionStatus, Event, Paddle, PaddleStatus, User, Watch
+from store.models import Auction, AuctionStatus, Bid, Event, Paddle, PaddleStatus, User, Watch
 
 BEFORE_END = timedelta(minutes=10)
 
@@ -24,7 +26,9 @@ AGAIN_AFTER = timedelta(hours=1)
 BATCH = 1_000
 """Auctions in a run."""
 
-Reminder = Literal[Event.OPENED, Event.ENDING_SOON]
+LONGEST_EXTENSION = timedelta(milliseconds=listings.MAX_SOFT_CLOSE_MS)
+
+Reminder = Literal[Event.OPENED, Event.ENDING_SOON, Event.EXTENDED]
 
 
 def due(session: Session, event: Reminder) -> Sequence[UUID]:
@@ -38,8 +42,21 @@ def _is_due(event: Reminder) -> ColumnElement[bool]:
     running = (Auction.status == AuctionStatus.PUBLISHED) & (Auction.ends_at > func.now())
     if event == Event.OPENED:
         return running & ~Auction.opened_told & (Auction.opens_at <= func.now())
+    if event == Event.EXTENDED:
+        # The first condition is for the index: what a late bid has extended ends soon.
+        soon = Auction.ends_at <= func.now() + LONGEST_EXTENSION
+        cap = Auction.soft_close_cap_ms * literal(timedelta(milliseconds=1))
+        return running & soon & ~Auction.extended_told & (Auction.ends_at + cap > Auction.latest_end)
     untold = or_(Auction.ending_told_for.is_(None), Auction.ends_at > Auction.ending_told_for + AGAIN_AFTER)
     return running & untold & (Auction.ends_at <= func.now() + BEFORE_END)
+
+
+_TOLD: dict[Reminder, dict[InstrumentedAttribute[Any], Any]] = {
+    Event.OPENED: {Auction.opened_told: True},
+    Event.ENDING_SOON: {Auction.ending_told_for: Auction.ends_at},
+    Event.EXTENDED: {Auction.extended_told: True},
+}
+"""How it is noted that all were told."""
 
 
 def remind(session: Session, auction_id: UUID, event: Reminder) -> bool:
@@ -48,12 +65,6 @@ def remind(session: Session, auction_id: UUID, event: Reminder) -> bool:
     auction = session.scalar(select(Auction).where(Auction.id == auction_id, _is_due(event)))
     if auction is None:
         return False
-    watching = select(Watch.user_id).where(Watch.auction_id == auction_id)
-    bidding = select(Paddle.bidder_id).where(
-        Paddle.auction_id == auction_id, Paddle.status != PaddleStatus.RETURNED
-    )
-    # Of what is hidden only those hear who take part.
-    interested = watching.union(bidding) if auction.hidden_at is None else bidding
     data: dict[str, Value] = {
         "title": auction.title,
         "price": auction.price or auction.start_price,
@@ -65,17 +76,26 @@ def remind(session: Session, auction_id: UUID, event: Reminder) -> bool:
     more = tell_next(
         session,
         f"{event}:{cause}",
-        select(User.id).where(User.id.in_(interested), reachable()),
+        select(User.id).where(User.id.in_(_interested(auction, event)), reachable()),
         lambda row: News(row.id, event, cause, data, auction_id),
     )
     if not more:
-        noted = (
-            {Auction.opened_told: True}
-            if event == Event.OPENED
-            else {Auction.ending_told_for: Auction.ends_at}
-        )
         session.execute(
-            update(Auction).where(Auction.id == auction_id).values(noted),
+            update(Auction).where(Auction.id == auction_id).values(_TOLD[event]),
             execution_options={"synchronize_session": False},
         )
     return more
+
+
+def _interested(auction: Auction, event: Reminder) -> Select[UUID] | CompoundSelect[UUID]:
+    if event == Event.EXTENDED:
+        # Who leads knows: by an own bid, or told with the bid that moved the end.
+        outbid = Bid.bidder_id != auction.leader_id
+        return select(Bid.bidder_id).where(Bid.auction_id == auction.id, outbid)
+    bidding = select(Paddle.bidder_id).where(
+        Paddle.auction_id == auction.id, Paddle.status != PaddleStatus.RETURNED
+    )
+    # Of what is hidden only those hear who take part.
+    if auction.hidden_at is not None:
+        return bidding
+    return select(Watch.user_id).where(Watch.auction_id == auction.id).union(bidding)

@@ -1,5 +1,5 @@
-"""Telling those who are interested that an auction has opened, ends soon, or was extended after an outage, and
-everybody what is announced."""
+"""Telling those who are interested that an auction has opened, ends soon, or was extended, and everybody what is
+announced."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -34,8 +34,10 @@ def tell_ending(resources: Resources) -> None:
 
 @periodic(every_s=2)
 def tell_extended(resources: Resources) -> None:
-    """Tell whoever had bid in the auctions that were extended after an outage."""
+    """Tell whoever had bid in the auctions that were extended after an outage, and whoever had been outbid in those
+    that a late bid has extended."""
     _tell(resources, Event.EXTENDED, outages.untold, outages.tell)
+    _remind(resources, Event.EXTENDED)
 
 
 @periodic(every_s=10)

@@ -72,7 +72,7 @@ class Auction(Base):
     auction was published. Since `hidden_at` only those who take part and moderators find it.
 
     `opened_told`: who is interested was told that it has opened; `ending_told_for` is the end that they were told is
-    near.
+    near; `extended_told`: who had been outbid was told that a late bid has moved it.
 
     `version` counts the seller's edits, and nothing else. `addenda` are {"at": ms, "text"}, oldest first. An auction
     that was listed again after this one has its id as `relisted_from`.
@@ -182,6 +182,7 @@ class Auction(Base):
     cancel_reason: Mapped[str | None]
     opened_told: Mapped[bool] = mapped_column(server_default="false")
     ending_told_for: Mapped[datetime | None]
+    extended_told: Mapped[bool] = mapped_column(server_default="false")
 
 
 class Category(Base):

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from market import announcing, bidding, paddles, platform, reminders, tellings, watches
 from market.audit import Actor
+from market.listings import SoftClose
 from market.times import from_ms
 from store.models import (
     Announcement,
@@ -27,7 +28,7 @@ from store.models import (
 )
 from tasks import reminders as tasks_reminders
 from tasks.app import Resources
-from tasks.reminders import tell_announced, tell_ending, tell_opened
+from tasks.reminders import tell_announced, tell_ending, tell_extended, tell_opened
 from tests.database import (
     MINUTE_MS,
     make_funded_user,
@@ -160,6 +161,30 @@ def test_an_end_that_an_outage_has_moved_is_told_again_and_one_that_late_bids_ha
         change(resources, auction, **moved)
         sweep(resources)
         assert told(resources, *users) == [["ending_soon"] * times] * 2 + [[]]
+
+
+@pytest.mark.usefixtures("some_regions")
+def test_who_was_outbid_hears_once_that_a_late_bid_has_moved_the_end(resources: Resources) -> None:
+    soft_close = SoftClose(window_ms=MINUTE_MS, extension_ms=MINUTE_MS, cap_ms=10 * MINUTE_MS)
+    with resources.database.transaction() as session:
+        auction = make_neighbourhood_auction(session, soft_close=soft_close).id
+        outbid, beaten, late = (make_neighbour(session, 50_000)[0] for _ in range(3))
+
+    def bid(user: UUID, maximum: int) -> None:
+        with resources.database.transaction() as session:
+            bidding.place(session, user, auction, str(maximum), maximum)
+        for _ in range(2):
+            tell_extended(resources)
+
+    bid(outbid, 2_000)
+    bid(beaten, 3_000)
+    assert told(resources, outbid, beaten) == [["outbid"], []]
+    # The time passes until half a minute before the end.
+    end = func.now() + timedelta(seconds=30)
+    change(resources, auction, ends_at=end, latest_end=end + timedelta(minutes=10))
+    for maximum in (4_000, 5_000):
+        bid(late, maximum)
+        assert told(resources, outbid, beaten, late) == [["outbid", "extended"], ["extended", "outbid"], []]
 
 
 def test_nobody_who_is_banned_is_told(resources: Resources) -> None:

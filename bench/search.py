@@ -39,6 +39,7 @@ from market import accounts, hot_copies, neighbourhoods, sessions
 from market.accounts import NewUser
 from market.sessions import Lifetime, LogIn, RefreshToken
 from server import media, settings
+from server.process import collect_rarely
 from server.settings import Settings
 from store.database import Database, SyncDatabase
 from store.hot import Hot, keys_of, state_of
@@ -137,6 +138,7 @@ async def measure(loaded: Settings, url: str, rounds: int) -> dict[str, list[flo
     socket, port = bind_unused_port()
     server.add_socket(socket)
     client = AsyncHTTPClient()
+    collect_rarely()
     pages = [
         (name, query | ({"neighbourhood_id": str(home)} if "radius" in query else {}))
         for name, query in (QUERIES | FACETS).items()

@@ -19,8 +19,9 @@ import h3
 import psycopg
 from sqlalchemy import make_url
 
-from market import categories, regions, words
-from market.neighbourhoods import RESOLUTION, Radius
+from market.listings import categories, search_index
+from market.places import regions
+from market.places.neighbourhoods import RESOLUTION, Radius
 from market.times import from_ms, to_ms
 from server import settings
 from store.database import SyncDatabase
@@ -113,7 +114,7 @@ def fill(url: str, count: int) -> None:
         _copy(connection, "users", "id email password_hash display_name", people)
         made = [_listing(random, now, n / count, sellers) for n in range(count)]
         _copy(connection, "auctions", " ".join(made[0]), (tuple(listing.values()) for listing in made))
-        found_by = ((m["id"], words.vector(f"{m['title']}\n{m['description']}")) for m in made)
+        found_by = ((m["id"], search_index.vector(f"{m['title']}\n{m['description']}")) for m in made)
         _copy(connection, "search_words", "auction_id words", found_by)
         photos = (
             (

@@ -30,20 +30,22 @@ from tornado.testing import bind_unused_port
 from tornado.web import Application
 
 from bench import listings
-from handlers import openapi
-from handlers.base import Services
-from handlers.media import MediaThreads
+from handlers.http import openapi
+from handlers.http.base import Services
+from handlers.http.media import MediaThreads
+from handlers.http.tokens import AccessTokens
 from handlers.routes import ROUTES
-from handlers.tokens import AccessTokens
-from market import accounts, hot_copies, neighbourhoods, sessions
-from market.accounts import NewUser
-from market.sessions import Lifetime, LogIn, RefreshToken
+from market.accounts import accounts, sessions
+from market.accounts.accounts import NewUser
+from market.accounts.sessions import Lifetime, LogIn, RefreshToken
+from market.bidding import hot_state
+from market.places import neighbourhoods
 from server import media, settings
 from server.process import collect_rarely
 from server.settings import Settings
 from store.database import Database, SyncDatabase
-from store.hot import Hot, keys_of, state_of
 from store.models import Auction, AuctionKind, AuctionStatus
+from store.redis.hot import Hot, keys_of, state_of
 from store.vault import Vault
 
 BOUND_MS = 50
@@ -95,7 +97,7 @@ async def _load(hot: Hot, database: SyncDatabase) -> list[UUID]:
         ids = []
         for auction in rows:
             keys = keys_of(auction.id)
-            fields: dict[Any, Any] = dict(state_of(hot_copies.hot_copy(auction, [])))
+            fields: dict[Any, Any] = dict(state_of(hot_state.hot_copy(auction, [])))
             pipe.hset(keys.auction, mapping=fields)
             pipe.hset(keys.viewers, "bench", "3:0")
             ids.append(auction.id)

@@ -22,13 +22,13 @@ import psycopg
 from sqlalchemy import make_url, select
 
 from bench import listings
-from market import write_back
+from market.bidding import write_back
 from market.times import to_ms
 from server import settings
 from store.database import SyncDatabase
 from store.ids import SHARDS, new_id
 from store.models import Auction, AuctionKind, AuctionStatus
-from store.records import BidRecord
+from store.redis.records import BidRecord
 
 DATABASE, WITHOUT = "neighborbid_bench_write_back", "neighborbid_bench_write_back_without"
 EXTRA = (

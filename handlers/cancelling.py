@@ -1,13 +1,13 @@
-"""What doors do after the commit of a use-case of `market.cancelling`."""
+"""What doors do after the commit of a use-case of `market.bidding.cancelling`."""
 
 from uuid import UUID
 
 import msgspec
 
 from handlers.mirroring import tell_viewers
-from market import cancelling
-from market.cancelling import Cancelling
-from store.hot import Hot, cancel_auction
+from market.bidding import cancelling
+from market.bidding.cancelling import Cancelling
+from store.redis.hot import Hot, cancel_auction
 
 
 class Cancelled(msgspec.Struct, frozen=True):

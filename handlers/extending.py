@@ -8,11 +8,12 @@ from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from handlers.mirroring import tell_viewers
-from market import bidding, moderation
 from market.audit import Actor
+from market.bidding import neighbourhood
+from market.moderation import auction_actions
 from store.database import Database
-from store.hot import Hot, extend_auction
-from store.records import ExtensionRecord
+from store.redis.hot import Hot, extend_auction
+from store.redis.records import ExtensionRecord
 
 log = structlog.get_logger()
 
@@ -44,12 +45,12 @@ async def extend_touched(
     Refuses as `outages.touched`, before anything is extended.
     """
     times = (began_at, ended_at, by_ms)
-    touched = await database.use(moderation.order_extension, actor, action, *times, reason)
+    touched = await database.use(auction_actions.order_extension, actor, action, *times, reason)
     extended: list[UUID] = []
     unreached: list[UUID] = []
     for auction in touched.neighbourhood:
         try:
-            mirror = await database.use(bidding.extend, auction, action, by_ms)
+            mirror = await database.use(neighbourhood.extend, auction, action, by_ms)
         except SQLAlchemyError:
             # One that fails keeps no other from its time.
             log.exception("extension_failed", auction=str(auction), action=str(action))

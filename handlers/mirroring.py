@@ -3,10 +3,10 @@
 import structlog
 from redis import RedisError
 
-from market.alarms import Alarm
-from market.bidding import Mirror
-from store import mirrors
-from store.hot import Hot
+from market.bidding.neighbourhood import Mirror
+from market.platform.alarms import Alarm
+from store.redis import mirrors
+from store.redis.hot import Hot
 
 log = structlog.get_logger()
 

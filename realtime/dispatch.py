@@ -33,12 +33,17 @@ from realtime.protocol import (
 )
 from realtime.teller import Teller
 from realtime.viewer import Viewer
-from store import revocations
-from store.hot import Call, Hot, buy_now, place_bid
-from store.pushes import outbid_by
-from store.records import BidRecord, Rejection
-from store.switches import Switches
-from store.tickets import take_ticket
+from store.redis import revocations
+from store.redis.hot import (
+    Call,
+    Hot,
+    buy_now,
+    place_bid,
+)
+from store.redis.pushes import outbid_by
+from store.redis.records import BidRecord, Rejection
+from store.redis.switches import Switches
+from store.redis.tickets import take_ticket
 
 log = structlog.get_logger()
 

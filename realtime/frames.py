@@ -3,7 +3,7 @@
 import struct
 
 from realtime.protocol import Message, encode
-from store.pushes import Push
+from store.redis.pushes import Push
 
 
 def frame(message: Message | Push) -> bytes:

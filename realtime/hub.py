@@ -24,10 +24,20 @@ from realtime.protocol import Viewers as ViewersPush
 from realtime.room import Room
 from realtime.subscriber import Subscriber
 from realtime.viewer import Viewer
-from store import live, revocations
-from store.hot import Hot, Reading, keys_of, read_auction
-from store.pushes import OutbidPush, channel_of, outbid_in, user_of
-from store.records import Record, decode_record
+from store.redis import glances, revocations
+from store.redis.hot import (
+    Hot,
+    Reading,
+    keys_of,
+    read_auction,
+)
+from store.redis.pushes import (
+    OutbidPush,
+    channel_of,
+    outbid_in,
+    user_of,
+)
+from store.redis.records import Record, decode_record
 
 log = structlog.get_logger()
 
@@ -84,7 +94,7 @@ class Hub:
         """Stop hearing."""
         await self.subscriber.stop()
         await stop_all(self._tasks)
-        await live.forget_viewers(self._hot, self._process, list(self._rooms))
+        await glances.forget_viewers(self._hot, self._process, list(self._rooms))
 
     # -- sockets
 
@@ -327,7 +337,7 @@ class Hub:
         """Find the rooms that missed a message and did not notice, such as the last one. Raises `redis.RedisError`."""
         rooms = [room for room in self._rooms.values() if room.loaded]
         before = [(room.epoch, room.seq) for room in rooms]
-        found = await live.positions(self._hot, [room.auction for room in rooms])
+        found = await glances.positions(self._hot, [room.auction for room in rooms])
         for room, known, there in zip(rooms, before, found, strict=True):
             # Ahead of us, and the message may be under way; or behind us, and Redis has lost data.
             if there != (room.epoch, room.seq) and there != known and self._rooms.get(room.auction) is room:
@@ -336,7 +346,7 @@ class Hub:
     async def count_viewers(self) -> None:
         """Tell the other processes how many viewers are here, and viewers how many there are in all."""
         counts = {room.auction: room.size for room in self._rooms.values()}
-        totals = await live.share_viewers(self._hot, self._process, counts, self._clock.now())
+        totals = await glances.share_viewers(self._hot, self._process, counts, self._clock.now())
         for auction, total in totals.items():
             room = self._rooms.get(auction)
             if room is not None and room.total_viewers != total:

@@ -12,7 +12,14 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from market.rules import MAX_AMOUNT
-from store.pushes import MessagePush, NotificationPush, OrderPush, OutbidPush, Push, UnreadPush
+from store.redis.pushes import (
+    MessagePush,
+    NotificationPush,
+    OrderPush,
+    OutbidPush,
+    Push,
+    UnreadPush,
+)
 
 Ref = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.:-]{1,64}\Z")]
 Amount = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]

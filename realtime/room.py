@@ -31,9 +31,15 @@ from realtime.protocol import (
     Tick,
 )
 from realtime.viewer import Viewer
-from store.hot import Reading
-from store.pushes import OutbidPush
-from store.records import BidRecord, ExtensionRecord, Record, SealRecord, decode_record
+from store.redis.hot import Reading
+from store.redis.pushes import OutbidPush
+from store.redis.records import (
+    BidRecord,
+    ExtensionRecord,
+    Record,
+    SealRecord,
+    decode_record,
+)
 
 RECENT_BIDS = 20
 """Bids in a snapshot."""

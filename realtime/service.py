@@ -21,9 +21,8 @@ from realtime.protocol import CloseCode, Drain
 from realtime.socket import LiveSocket
 from realtime.teller import Teller
 from realtime.viewer import Viewer
-from store import figures, switches
-from store import live as live_store
-from store.hot import Hot
+from store.redis import glances, measurements, switches
+from store.redis.hot import Hot
 
 log = structlog.get_logger()
 
@@ -122,13 +121,13 @@ class Realtime:
 
     async def _share_figures(self) -> None:
         live, late = self._live, self._live.late_rejections
-        await figures.share(live.hot, self._process_name, live.hub.watching, late, live.clock.now())
+        await measurements.share(live.hot, self._process_name, live.hub.watching, late, live.clock.now())
         # What could not be told is told the next time; meanwhile others may have come.
         live.late_rejections -= late
 
     async def _watch_write_back(self) -> None:
         """Nobody else would notice that accepted bids do not reach PostgreSQL any more."""
-        last = max(await live_store.write_back_at(self._live.hot), self._started_at)
+        last = max(await glances.write_back_at(self._live.hot), self._started_at)
         self._write_back_age_ms = max(0, self._live.clock.now() - last)
         metrics.WRITE_BACK_AGE_S.set(self._write_back_age_ms / 1000)
         if self._write_back_age_ms <= self._live.limits.write_back_age_s * 1000:

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from realtime.background import stop_all
-from store.hot import Hot
-from store.pushes import Told, publish
+from store.redis.hot import Hot
+from store.redis.pushes import Told, publish
 
 
 class Teller:

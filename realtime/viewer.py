@@ -13,7 +13,7 @@ from realtime.frames import frame
 from realtime.limits import Limits
 from realtime.metrics import SLOW_VIEWERS
 from realtime.protocol import CloseCode, Message
-from store.pushes import Push
+from store.redis.pushes import Push
 
 if TYPE_CHECKING:
     from realtime.room import Room

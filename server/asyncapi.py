@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from handlers.openapi import portable
+from handlers.http.openapi import portable
 from realtime.protocol import REQUESTS, Outgoing, name_of
 
 Json = dict[str, Any]

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from server import settings, testing
+from server import settings
 from server.control import Supervisor
 from server.errors import Failure
 from server.instance import NOT_UP, down, first_unready, migrate, restart, up
@@ -31,9 +31,9 @@ def main() -> int:
     arguments = _parser().parse_args(command if command in (["test"], ["demo"]) else None)
     try:
         if arguments.command == "test":
-            return testing.run(
-                [argument for argument in rest if argument != "--keep"], keep="--keep" in rest, say=say
-            )
+            from server import testing
+
+            return testing.main(rest, say)
         loaded = settings.load_or_exit()
         match arguments.command:
             case "up":
@@ -51,15 +51,15 @@ def main() -> int:
             case "migrate":
                 migrate(loaded)
             case "createadmin":
-                from server import admin
+                from server import operator_actions
 
-                existed = admin.create(loaded, arguments.email)
+                existed = operator_actions.create(loaded, arguments.email)
                 account = "the account that was there, with its password" if existed else "a new account"
                 say(f"{arguments.email} is an administrator now: {account}.")
             case "admin":
-                from server import admin_commands
+                from server import operator_commands
 
-                admin_commands.administer(loaded, arguments, say)
+                operator_commands.administer(loaded, arguments, say)
             case "load-regions":
                 from server.regions import SHIPPED, load
 
@@ -67,9 +67,9 @@ def main() -> int:
             case "check-config":
                 check_config(loaded)
             case "demo":
-                from server import demo
+                from server.demo import play
 
-                return demo.main(loaded, rest)
+                return play.main(loaded, rest)
     except Failure as failure:
         if failure.evidence:
             print(failure.evidence.rstrip(), file=sys.stderr)
@@ -110,7 +110,9 @@ def _parser() -> argparse.ArgumentParser:
         help="run three live auctions, or with --neighbourhood a trade, with bots on the running system",
     )
     commands.add_parser(
-        "test", help="run pytest on an instance of its own (--keep leaves it up), with pytest's options"
+        "test",
+        help="run the tests on an instance of their own, all or those that paths name; takes pytest's options, --fast"
+        " (leave out gateway, system and faults) and --keep (leave the instance up)",
     )
     return parser
 

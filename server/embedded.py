@@ -141,13 +141,7 @@ def create_database(settings: Settings, timeout_s: float) -> None:
     The role may create databases and roles (migrations make `neighborbid_app`) but is no superuser.
     Raises Failure when the server does not accept connections in time.
     """
-    superuser = psycopg.conninfo.make_conninfo(
-        host="127.0.0.1",
-        port=settings.postgres_port,
-        user="postgres",
-        password=secret(settings.home, "postgres-superuser"),
-        dbname="postgres",
-    )
+    superuser = superuser_url(settings)
     wait_for_postgres(superuser, timeout_s)
     role, password = sql.Identifier("neighborbid"), sql.Literal(secret(settings.home, "postgres"))
     with psycopg.connect(superuser, autocommit=True) as connection:
@@ -160,6 +154,12 @@ def create_database(settings: Settings, timeout_s: float) -> None:
         )
         if connection.execute("SELECT FROM pg_database WHERE datname = 'neighborbid'").fetchone() is None:
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
+
+
+def superuser_url(settings: Settings) -> str:
+    """How the superuser of the embedded PostgreSQL logs in."""
+    password = secret(settings.home, "postgres-superuser")
+    return f"postgresql://postgres:{password}@127.0.0.1:{settings.postgres_port}/postgres"
 
 
 def wait_for_postgres(conninfo: str, timeout_s: float) -> None:

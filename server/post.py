@@ -7,8 +7,13 @@ from urllib.parse import unquote, urlsplit
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from server.settings import Settings
-from tasks.post import Folder, PostOffice, Smtp, Transport
-from tasks.web_push import WebPush
+from tasks.senders.smtp import (
+    Folder,
+    PostOffice,
+    Smtp,
+    Transport,
+)
+from tasks.senders.web_push import WebPush
 
 PORTS = {"smtp": 587, "smtps": 465}
 

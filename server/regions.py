@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from market import regions
+from market.places import regions
 from server.errors import Failure
 from server.settings import REPO, Settings
 from store.database import SyncDatabase

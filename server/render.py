@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 from string import Template
 
-from market.images import MAX_BYTES
+from market.listings.images import MAX_BYTES
 from server.embedded import user_for
 from server.settings import REPO, Settings
 
@@ -169,7 +169,7 @@ def _problems() -> str:
 
 
 def _problem(status: int, code: str, detail: str) -> str:
-    """A problem document with the members that handlers/problems.py gives, as Nginx text between single quotes."""
+    """A problem document with the members that handlers/http/problems.py gives, as Nginx text between single quotes."""
     return json.dumps(
         {
             "type": f"/problems/{code}",

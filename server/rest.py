@@ -2,17 +2,17 @@
 
 from sqlalchemy import text
 
-from handlers import openapi
-from handlers.base import Services
-from handlers.media import MediaThreads
+from handlers.http import openapi
+from handlers.http.base import Services
+from handlers.http.media import MediaThreads
+from handlers.http.tokens import AccessTokens
 from handlers.routes import ROUTES
-from handlers.tokens import AccessTokens
-from market.sessions import Lifetime
+from market.accounts.sessions import Lifetime
 from server import asyncapi, health, media, process
 from server.post import web_push
 from server.settings import Settings
 from store.database import Database
-from store.hot import Hot
+from store.redis.hot import Hot
 from store.vault import Vault
 
 

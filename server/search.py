@@ -1,6 +1,6 @@
 """What the search needs in the database."""
 
-from market import categories, words
+from market.listings import categories, search_index
 from server.settings import REPO, Settings
 from store.database import SyncDatabase
 
@@ -17,6 +17,6 @@ def prepare(settings: Settings) -> None:
         more = True
         while more:
             with database.transaction() as session:
-                more = words.catch_up(session) > 0
+                more = search_index.catch_up(session) > 0
     finally:
         database.dispose()

@@ -8,7 +8,10 @@ import subprocess
 import sys
 from types import FrameType
 
+import pytest
+
 from server import settings
+from server.embedded import superuser_url
 from server.errors import Failure
 from server.instance import Say, down, is_free, up
 from server.settings import REPO, Settings
@@ -20,10 +23,18 @@ SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses=6", "--dist=loadfile")
 """A process for each core, as far as Redis has databases for them: tests/conftest.py."""
 
 
-def run(pytest_arguments: list[str], keep: bool, say: Say) -> int:
-    """Runs pytest against a fresh instance of its own and returns pytest's exit status.
+def main(arguments: list[str], say: Say) -> int:
+    """`./neighborbid test`: our own options, then pytest's. Returns the exit status."""
+    ours = {"--keep", "--fast"}
+    pytest_arguments = [argument for argument in arguments if argument not in ours]
+    return run(pytest_arguments, keep="--keep" in arguments, fast="--fast" in arguments, say=say)
 
-    The tests find the instance in the environment: DATABASE_URL, REDIS_URL and NEIGHBORBID_*.
+
+def run(pytest_arguments: list[str], *, keep: bool, fast: bool, say: Say) -> int:
+    """Runs pytest against a fresh instance of its own and returns pytest's exit status. `fast` leaves out what watches,
+    floods and kills that instance.
+
+    The tests find the instance in the environment: DATABASE_URL, SUPERUSER_URL, REDIS_URL and NEIGHBORBID_*.
     URLs given by the caller are ignored: tests must never run against a database that somebody needs.
     """
     home = REPO / "var" / "test"
@@ -61,29 +72,44 @@ def run(pytest_arguments: list[str], keep: bool, say: Say) -> int:
         shutil.rmtree(instance.state_dir, ignore_errors=True)
         try:
             up(instance, say)
-            return _pytest(instance, pytest_arguments)
+            return _pytest(instance, pytest_arguments, fast)
         finally:
             if not keep:
                 down(instance, _quiet)
 
 
-def _pytest(instance: Settings, arguments: list[str]) -> int:
-    if arguments:
+def _pytest(instance: Settings, arguments: list[str], fast: bool) -> int:
+    """All tests, in two runs, or only what the paths among the arguments name; options hold for each run."""
+    if any(_is_path(argument) for argument in arguments):
         return _run(instance, arguments)
-    beside = _run(instance, [*SIDE_BY_SIDE, *(f"--ignore={folder}" for folder in ALONE)])
-    return _run(instance, [*ALONE]) or beside
+    beside = _run(instance, [*SIDE_BY_SIDE, *(f"--ignore={folder}" for folder in ALONE), *arguments])
+    if fast:
+        return beside
+    statuses = {beside, _run(instance, [*ALONE, *arguments])}
+    # Options such as -k may leave nothing to do for one of the two.
+    return max(statuses - {pytest.ExitCode.NO_TESTS_COLLECTED}, default=pytest.ExitCode.NO_TESTS_COLLECTED)
+
+
+def _is_path(argument: str) -> bool:
+    """Whether pytest takes it for a file, a folder or a test in a file."""
+    return not argument.startswith("-") and (REPO / argument.partition("::")[0]).exists()
 
 
 def _run(instance: Settings, arguments: list[str]) -> int:
     # Without CELERY_BROKER_URL: Celery obeys it before its configuration, so tests could have no broker of their own.
-    environ = {**os.environ, "DATABASE_URL": instance.database_url, "REDIS_URL": instance.redis_url}
-    pytest = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], cwd=REPO, env=environ)
+    environ = {
+        **os.environ,
+        "DATABASE_URL": instance.database_url,
+        "SUPERUSER_URL": superuser_url(instance),
+        "REDIS_URL": instance.redis_url,
+    }
+    tests = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], cwd=REPO, env=environ)
     try:
-        return pytest.wait()
+        return tests.wait()
     except KeyboardInterrupt:
         # A terminal's Ctrl-C has reached pytest too; asking again is harmless and serves the other cases.
-        pytest.send_signal(signal.SIGINT)
-        pytest.wait()
+        tests.send_signal(signal.SIGINT)
+        tests.wait()
         raise
 
 

@@ -17,8 +17,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, SessionTransaction, sessionmaker
 
-from store.hot import Hot, SyncHot
-from store.pushes import Told, publish, publish_sync
+from store.redis.hot import Hot, SyncHot
+from store.redis.pushes import Told, publish, publish_sync
 
 P = ParamSpec("P")
 R = TypeVar("R")

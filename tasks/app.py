@@ -15,11 +15,11 @@ from typing import Concatenate, ParamSpec
 from celery import Celery
 
 from store.database import SyncDatabase
-from store.hot import SyncHot
 from store.media.interface import Media
-from tasks.post import PostOffice
+from store.redis.hot import SyncHot
+from tasks.senders.smtp import PostOffice
+from tasks.senders.web_push import WebPush
 from tasks.watchdog import SILENCE_S, Watchdog
-from tasks.web_push import WebPush
 
 P = ParamSpec("P")
 
@@ -81,20 +81,20 @@ _places = _Places()
 app = Celery(
     "neighborbid",
     include=[
-        "tasks.auctions",
-        "tasks.figures",
-        "tasks.deliveries",
-        "tasks.mail",
-        "tasks.neighbourhood",
-        "tasks.orders",
-        "tasks.photos",
-        "tasks.platform",
-        "tasks.reminders",
-        "tasks.sessions",
-        "tasks.settlement",
-        "tasks.signals",
-        "tasks.upkeep",
-        "tasks.write_back",
+        "tasks.bidding.hot_state",
+        "tasks.analytics.platform_stats",
+        "tasks.notifications.push_deliveries",
+        "tasks.notifications.emails",
+        "tasks.bidding.neighbourhood",
+        "tasks.orders.orders",
+        "tasks.listings.photos",
+        "tasks.platform.settings",
+        "tasks.bidding.reminders",
+        "tasks.accounts.sessions",
+        "tasks.bidding.settlement",
+        "tasks.moderation.fraud_signals",
+        "tasks.platform.upkeep",
+        "tasks.bidding.write_back",
     ],
 )
 app.conf.update(
@@ -149,36 +149,47 @@ def resources() -> Resources:
     return Resources(database, hot, _places.media, _places.post, _places.web_push)
 
 
-def task(function: Callable[Concatenate[Resources, P], None]) -> Callable[Concatenate[Resources, P], None]:
-    """Make a task of a function. It stays callable as it is; `enqueue` leaves it to a worker."""
+_names: dict[Callable[..., None], str] = {}
 
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        function(resources(), *args, **kwargs)
 
-    app.task(run, name=_name(function))
-    return function
+def task(
+    name: str,
+) -> Callable[[Callable[Concatenate[Resources, P], None]], Callable[Concatenate[Resources, P], None]]:
+    """Make a task of a function, which stays callable as it is; `enqueue` leaves it to a worker.
+
+    Messages call the task by its `name`. It never changes, wherever the function moves: else a message that the version
+    before has queued would find no task.
+    """
+
+    def decorate(
+        function: Callable[Concatenate[Resources, P], None],
+    ) -> Callable[Concatenate[Resources, P], None]:
+        def run(*args: P.args, **kwargs: P.kwargs) -> None:
+            function(resources(), *args, **kwargs)
+
+        app.task(run, name=name)
+        _names[function] = name
+        return function
+
+    return decorate
 
 
 def periodic(
-    every_s: float, queue: str = DEFAULT
+    name: str, every_s: float, queue: str = DEFAULT
 ) -> Callable[[Callable[[Resources], None]], Callable[[Resources], None]]:
-    """Make a task of a function, to be run every `every_s` seconds."""
+    """Make a task of a function, to be run every `every_s` seconds. The `name` as for `task`."""
 
     def decorate(function: Callable[[Resources], None]) -> Callable[[Resources], None]:
-        app.conf.beat_schedule[_name(function)] = {
-            "task": _name(function),
+        app.conf.beat_schedule[name] = {
+            "task": name,
             "schedule": every_s,
             "options": {"queue": queue, "expires": max(every_s, EXPIRES_S)},
         }
-        return task(function)
+        return task(name)(function)
 
     return decorate
 
 
 def enqueue(function: Callable[Concatenate[Resources, P], None], *args: P.args, **kwargs: P.kwargs) -> None:
     """Leave a task to a worker. Only after the commit of what it is about."""
-    app.send_task(_name(function), args, kwargs)
-
-
-def _name(function: Callable[..., None]) -> str:
-    return f"{function.__module__}.{function.__name__}"
+    app.send_task(_names[function], args, kwargs)

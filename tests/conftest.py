@@ -22,9 +22,9 @@ from tornado.ioloop import IOLoop
 from tornado.platform.asyncio import AsyncIOLoop
 
 from realtime.background import stop_all
-from store.hot import Hot, SyncHot
+from store.redis.hot import Hot, SyncHot
 
-pytest_plugins = ["tests.database", "tests.media"]
+pytest_plugins = ["tests.support.database", "tests.support.media"]
 
 FIXTURE_TIMEOUT_S = 40
 CLOSE_TIMEOUT_S = 5

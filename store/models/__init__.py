@@ -1,5 +1,19 @@
 """The tables, by subject."""
 
+from store.models.accounts import (
+    TRUST,
+    IdempotencyKey,
+    Language,
+    Mail,
+    MailKind,
+    MailToken,
+    Purpose,
+    RecoveryCode,
+    Role,
+    SecondFactor,
+    Session,
+    User,
+)
 from store.models.admin import Adjustment, AdjustmentState, AuditEntry, Direction
 from store.models.auctions import (
     Auction,
@@ -28,20 +42,6 @@ from store.models.notifications import (
     Telling,
 )
 from store.models.orders import ChatMessage, Delivery, Handover, Order, OrderEvent, OrderState, Review
-from store.models.people import (
-    TRUST,
-    IdempotencyKey,
-    Language,
-    Mail,
-    MailKind,
-    MailToken,
-    Purpose,
-    RecoveryCode,
-    Role,
-    SecondFactor,
-    Session,
-    User,
-)
 from store.models.photos import Photo, PhotoStatus
 from store.models.places import Neighbourhood, Region
 from store.models.platform import Announcement, Figure, PlatformSetting

@@ -202,7 +202,8 @@ class Category(Base):
 
 
 class SearchWords(Base):
-    """What the full-text search finds an auction by, made by `market.words` of its title and description.
+    """What the full-text search finds an auction by, made by `market.listings.search_index` of its title and
+    description.
 
     Not a column of the auction: each bid changes its row, and would write all these words into the index once more.
     """

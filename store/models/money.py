@@ -34,7 +34,7 @@ class AccountKind(StrEnum):
 
 
 class Account(Base):
-    """One balance. Changed only by `market.ledger`, under row locks taken in id order."""
+    """One balance. Changed only by `market.money.ledger`, under row locks taken in id order."""
 
     __tablename__ = "accounts"
     __table_args__ = (

@@ -21,7 +21,7 @@ from store.models.base import Base, one_of
 
 
 class OrderState(StrEnum):
-    """Where an order stands. `market.orders.TRANSITIONS` says how it gets from one to the other."""
+    """Where an order stands. `market.orders.orders.TRANSITIONS` says how it gets from one to the other."""
 
     IN_ESCROW = "in_escrow"
     """Paid: the hammer price lies in the order's escrow account."""

@@ -12,8 +12,8 @@ from store.models.base import Base
 
 
 class PlatformSetting(Base):
-    """A setting that admins change, by name; `market.platform` knows the shape of each value. Without a row its
-    defaults hold. `version` grows by every change."""
+    """A setting that admins change, by name; `market.platform.settings` knows the shape of each value. Without a row
+    its defaults hold. `version` grows by every change."""
 
     __tablename__ = "platform_settings"
 
@@ -40,7 +40,7 @@ class Announcement(Base):
 
 
 class Figure(Base):
-    """A measured value at a moment. `market.figures` knows the names and their units."""
+    """A measured value at a moment. `market.analytics.platform_stats` knows the names and their units."""
 
     __tablename__ = "figures"
 

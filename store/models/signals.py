@@ -29,7 +29,7 @@ class LogInTrace(Base):
 
 
 class SignalKind(StrEnum):
-    """What looks like fraud. `market.signals` has the thresholds."""
+    """What looks like fraud. `market.moderation.fraud_signals` has the thresholds."""
 
     SHARED_ADDRESS = "shared_address"
     """A bidder and the seller log in from one address."""

@@ -12,21 +12,22 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application
 
-from handlers import openapi
-from handlers.base import Services
-from handlers.media import MediaThreads
+from handlers.http import openapi
+from handlers.http.base import Services
+from handlers.http.media import MediaThreads
+from handlers.http.tokens import AccessTokens
 from handlers.routes import ROUTES
-from handlers.tokens import AccessTokens
-from market import sessions, wallet
-from market.sessions import Lifetime, Principal, RefreshToken
+from market.accounts import sessions
+from market.accounts.sessions import Lifetime, Principal, RefreshToken
+from market.money import wallet
 from server import asyncapi
 from store.database import Database, SyncDatabase
-from store.hot import Hot
 from store.ids import new_id
 from store.media.local import LocalMedia
 from store.models import Role
+from store.redis.hot import Hot
 from store.vault import Vault
-from tests.database import make_user
+from tests.support.database import make_user
 
 START_TIMEOUT_S = 10
 TOKENS = AccessTokens({"test": os.urandom(32)})

@@ -16,14 +16,17 @@ from hypothesis import strategies as st
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks
 
-from handlers.openapi import document
+from handlers.http.openapi import document
 from handlers.routes import ROUTES
-from market import hot_copies, listings, neighbourhoods, orders, questions
+from market.bidding import hot_state
+from market.listings import listings, questions
+from market.orders import orders
+from market.places import neighbourhoods
 from store.database import SyncDatabase
-from store.hot import SyncHot, load_auction
 from store.models import Role
+from store.redis.hot import SyncHot, load_auction
 from tests.api.conftest import People, User
-from tests.database import (
+from tests.support.database import (
     YEOKSAM,
     a_draft,
     make_neighbourhood_auction,
@@ -97,7 +100,7 @@ def callers(sync_database: SyncDatabase, sync_hot: SyncHot, some_regions: None, 
     with sync_database.transaction() as session:
         draft = listings.create(session, seller.id, a_draft()).id
         live = [make_published_auction(session, user.id).id for user in (seller, other)]
-        states = [hot_copies.hot_state(session, auction_id) for auction_id in live]
+        states = [hot_state.hot_state(session, auction_id) for auction_id in live]
         asked = [
             questions.ask(session, user.id, auction_id, "New?").id
             for user, auction_id in ((other, live[0]), (seller, live[1]))

@@ -8,12 +8,12 @@ import signal
 from rich.console import Console
 from sqlalchemy import func, select
 
-from server import demo_live
+from server.demo import live
 from server.settings import REPO, Settings
 from store.database import SyncDatabase
 from store.models import Bid
+from tests.support.waiting import until
 from tests.system.conftest import System
-from tests.waiting import until
 
 SECONDS = 45
 BIDDERS = 12
@@ -44,7 +44,7 @@ async def test_the_demo_survives_kills_of_realtime_workers_and_redis(system: Sys
     console = Console(file=output, width=150)
     written = bids_written(system.database)
     playing = asyncio.create_task(
-        demo_live.play(system.settings, bidders=BIDDERS, seconds=SECONDS, console=console)
+        live.play(system.settings, bidders=BIDDERS, seconds=SECONDS, console=console)
     )
     first, second = (f"realtime:{port}" for port in system.settings.realtime_ports)
 

@@ -20,7 +20,7 @@ from server import binaries, render
 from server.cli import say
 from server.settings import Settings, load
 from tests.server.test_process import free_port
-from tests.waiting import until
+from tests.support.waiting import until
 
 READ_TIMEOUT_S = 20
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from handlers.cookies import HEADER
+from handlers.http.cookies import HEADER
 from tests.gateway.conftest import Answer, StartGateway
 
 ALLOWED = "https://app.example"

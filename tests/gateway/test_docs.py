@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from handlers.docs import PAGE
+from handlers.platform.documents import PAGE
 from server.settings import Settings
 from tests.gateway.conftest import StartGateway, exchange, parse, request
 from tests.gateway.test_answers import assert_secure

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.gateway.conftest import Gateway, Headers, StartGateway
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 async def statuses(gateway: Gateway, count: int, method: str, path: str, headers: Headers) -> list[int]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from market.images import MAX_BYTES
+from market.listings.images import MAX_BYTES
 from store.media.local import LocalMedia
 from tests.gateway.conftest import Gateway, Headers, StartGateway
 from tests.gateway.test_answers import SECURITY

@@ -9,24 +9,25 @@ import pytest
 from tornado.httpclient import AsyncHTTPClient
 from tornado.web import Application
 
-from handlers import openapi
-from handlers.base import Services
-from handlers.media import MediaThreads
-from handlers.passwords import Passwords
+from handlers.http import openapi
+from handlers.http.base import Services
+from handlers.http.media import MediaThreads
+from handlers.http.passwords import Passwords
+from handlers.http.tokens import AccessTokens
 from handlers.routes import ROUTES
-from handlers.tokens import AccessTokens
-from market import sessions, wallet
-from market.sessions import Lifetime, Principal, RefreshToken
+from market.accounts import sessions
+from market.accounts.sessions import Lifetime, Principal, RefreshToken
+from market.money import wallet
 from server import asyncapi
 from store.database import Database, SyncDatabase
-from store.hot import Hot
 from store.ids import new_id
 from store.media.interface import Media
 from store.models import Role
+from store.redis.hot import Hot
 from store.vault import Vault
-from tests.database import make_user
-from tests.handlers.client import Client
-from tests.handlers.listener import Listener
+from tests.support.client import Client
+from tests.support.database import make_user
+from tests.support.listener import Listener
 
 CLOSED_PORT = 1
 """Nobody listens there."""

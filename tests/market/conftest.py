@@ -3,7 +3,7 @@
 import pytest
 
 from store.database import SyncDatabase
-from tests.market.trade import Trade
+from tests.support.trade import Trade
 
 
 @pytest.fixture

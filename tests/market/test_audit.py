@@ -3,19 +3,21 @@
 import pytest
 from sqlalchemy.orm import Session
 
-from market import accounts, audit, platform, sessions
+from market import audit
+from market.accounts import accounts, sessions
 from market.audit import Actor
 from market.errors import Refusal
 from market.fees import SellerFee
+from market.platform import settings
 from store.models import Role
-from tests.database import make_user
+from tests.support.database import make_user
 
 WHY = "A reason"
 
 
 def change_fee(session: Session, actor: Actor) -> None:
-    version = platform.get(session, SellerFee).version
-    platform.put(session, actor, SellerFee(basis_points=5_000), version, WHY)
+    version = settings.get(session, SellerFee).version
+    settings.put(session, actor, SellerFee(basis_points=5_000), version, WHY)
 
 
 def test_whoever_has_lost_the_role_since_the_request_was_let_in_changes_nothing(db_session: Session) -> None:

@@ -8,12 +8,17 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from market import bidding, fees, ledger, listings, orders, platform
+from market import fees
 from market.audit import Actor
+from market.bidding import neighbourhood
 from market.fees import SellerFee
+from market.listings import listings
+from market.money import ledger
+from market.orders import orders
+from market.platform import settings
 from market.rules import MAX_AMOUNT, BuyNowUntil
 from store.models import Account, AccountKind, Auction, Order, Role
-from tests.database import (
+from tests.support.database import (
     a_draft,
     make_neighbour,
     make_neighbourhood_auction,
@@ -50,8 +55,8 @@ def test_nobody_pays_more_than_the_price(basis_points: int, floor: int, cap: int
 
 
 def set_fee(session: Session, fee: SellerFee) -> None:
-    version = platform.get(session, SellerFee).version
-    platform.put(session, Actor(make_user(session, role=Role.ADMIN), Role.ADMIN), fee, version, "A test")
+    version = settings.get(session, SellerFee).version
+    settings.put(session, Actor(make_user(session, role=Role.ADMIN), Role.ADMIN), fee, version, "A test")
 
 
 def test_the_fee_of_an_auction_is_that_of_the_moment_when_it_was_published(db_session: Session) -> None:
@@ -72,7 +77,7 @@ def buy(session: Session, price: int) -> Order:
         session, start_price=price - 1, buy_now=price, buy_now_until=BuyNowUntil.ALWAYS
     ).id
     buyer, _ = make_neighbour(session, price)
-    bidding.place(session, buyer, auction_id, "r1", None)
+    neighbourhood.place(session, buyer, auction_id, "r1", None)
     return session.scalars(select(Order).where(Order.auction_id == auction_id)).one()
 
 

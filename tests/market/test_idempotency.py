@@ -7,9 +7,9 @@ from sqlalchemy.orm import Session
 from market import idempotency
 from market.errors import Refusal
 from market.idempotency import KEPT_S, Claim, Replayed
-from market.wallet import Wallet
+from market.money.wallet import Wallet
 from store.models import IdempotencyKey
-from tests.database import make_user
+from tests.support.database import make_user
 
 ANSWER = Wallet(1, 2)
 

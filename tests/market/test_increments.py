@@ -6,15 +6,21 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from market import auctions, listings, platform
-from market.auctions import AuctionView
 from market.audit import Actor
 from market.errors import Refusal
-from market.platform import IncrementTable, IncrementTables
+from market.listings import auction_views, listings
+from market.listings.auction_views import AuctionView
+from market.platform import settings
+from market.platform.settings import IncrementTable, IncrementTables
 from store.ids import new_id
 from store.models import Role
-from tests.database import MINUTE_MS, a_draft, make_published_auction, make_user
-from tests.market.test_auctions import change
+from tests.market.listings.test_auction_views import change
+from tests.support.database import (
+    MINUTE_MS,
+    a_draft,
+    make_published_auction,
+    make_user,
+)
 
 FINE, COARSE = IncrementTable("fine", [(0, 10), (1_000, 50)]), IncrementTable("coarse", [(0, 1_000)])
 OWN = [(0, 77)]
@@ -23,8 +29,8 @@ OWN = [(0, 77)]
 def offer(session: Session, *tables: IncrementTable) -> None:
     """Let these be the tables of the platform."""
     admin = Actor(make_user(session, role=Role.ADMIN), Role.ADMIN)
-    version = platform.get(session, IncrementTables).version
-    platform.put_increment_tables(session, admin, IncrementTables(list(tables)), version, "A test")
+    version = settings.get(session, IncrementTables).version
+    settings.put_increment_tables(session, admin, IncrementTables(list(tables)), version, "A test")
 
 
 def uses(view: AuctionView) -> tuple[str | None, list[tuple[int, int]]]:
@@ -92,7 +98,7 @@ def test_publishing_takes_what_the_table_says_then_and_keeps_it(db_session: Sess
     assert uses(view) == (None, now.increments)
     offer(db_session, FINE)
     view = edited(db_session, view, title="A third title")
-    assert uses(auctions.get(db_session, view.id)) == (None, now.increments)
+    assert uses(auction_views.get(db_session, view.id)) == (None, now.increments)
 
 
 def test_a_draft_whose_table_is_gone_is_not_published_before_it_names_another(db_session: Session) -> None:

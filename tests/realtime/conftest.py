@@ -11,10 +11,10 @@ from tornado.web import Application
 
 from realtime.limits import Limits
 from realtime.service import Realtime
-from store import switches
-from store.hot import Hot
-from store.switches import Switches
-from tests.realtime.clients import Client
+from store.redis import switches
+from store.redis.hot import Hot
+from store.redis.switches import Switches
+from tests.support.live_client import Client
 
 Connect = Callable[..., Awaitable[Client]]
 Launch = Callable[..., Awaitable["Process"]]

@@ -4,12 +4,12 @@ from uuid import UUID
 
 from realtime.accounts import Bucket
 from realtime.limits import Limits
-from store.hot import Hot, keys_of
 from store.ids import new_id
-from store.tickets import put_ticket
-from tests.realtime.clients import Client, load
+from store.redis.hot import Hot, keys_of
+from store.redis.tickets import put_ticket
 from tests.realtime.conftest import Connect, Launch, Process
-from tests.waiting import until
+from tests.support.live_client import Client, load
+from tests.support.waiting import until
 
 NEVER = 0.001
 """A second of these tests refills nothing."""

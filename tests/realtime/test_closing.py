@@ -12,11 +12,16 @@ from realtime.pipe import Pipe
 from realtime.protocol import Message
 from realtime.room import Room
 from realtime.viewer import Viewer
-from store.hot import Call, Hot, keys_of, place_bid
 from store.ids import new_id
-from store.pushes import Push
-from tests.realtime.clients import load
-from tests.waiting import until
+from store.redis.hot import (
+    Call,
+    Hot,
+    keys_of,
+    place_bid,
+)
+from store.redis.pushes import Push
+from tests.support.live_client import load
+from tests.support.waiting import until
 
 
 class CountingPipe(Pipe):

@@ -9,13 +9,21 @@ from structlog.testing import capture_logs
 
 from realtime.limits import Limits
 from realtime.pipe import OutcomeUnknown, Pipe, Unavailable
-from store.hot import SCRIPTS, WRITE_BACK_AT, Hot, SyncHot, keys_of, load_scripts, place_bid
 from store.ids import new_id
-from store.records import BidRecord
-from tests.realtime.clients import load
+from store.redis.hot import (
+    SCRIPTS,
+    WRITE_BACK_AT,
+    Hot,
+    SyncHot,
+    keys_of,
+    load_scripts,
+    place_bid,
+)
+from store.redis.records import BidRecord
 from tests.realtime.conftest import Connect, Launch, Process
-from tests.realtime.proxy import Proxy
-from tests.waiting import until
+from tests.support.live_client import load
+from tests.support.proxy import Proxy
+from tests.support.waiting import until
 
 
 @pytest.fixture

@@ -9,14 +9,28 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from realtime.limits import Limits
 from realtime.replica import Replica
-from store import figures, switches
-from store.hot import Hot, SyncHot, buy_now, cancel_auction, extend_auction, place_bid, seal_auction
 from store.ids import new_id
-from store.records import BidRecord, ExtensionRecord
-from store.switches import Switches
-from tests.realtime.clients import LIMIT, Client, load, repeat_last_bid, unload
+from store.redis import measurements, switches
+from store.redis.hot import (
+    Hot,
+    SyncHot,
+    buy_now,
+    cancel_auction,
+    extend_auction,
+    place_bid,
+    seal_auction,
+)
+from store.redis.records import BidRecord, ExtensionRecord
+from store.redis.switches import Switches
 from tests.realtime.conftest import Connect, Launch, Process
-from tests.waiting import until
+from tests.support.live_client import (
+    LIMIT,
+    Client,
+    load,
+    repeat_last_bid,
+    unload,
+)
+from tests.support.waiting import until
 
 Processes = tuple[Process, Process]
 
@@ -514,7 +528,7 @@ async def test_bids_after_the_end_and_sockets_that_watch_are_counted(
     bidder = await connect(processes[0].url, anna)
     for process in processes:
         await (await connect(process.url)).request("subscribe", auction=str(auction))
-    figures.take(sync_hot)
+    measurements.take(sync_hot)
     for maximum in (2_000, 3_000):
         reply = await bidder.request("bid", auction=str(auction), maximum=maximum)
         assert reply["code"] == "closed"
@@ -522,7 +536,7 @@ async def test_bids_after_the_end_and_sockets_that_watch_are_counted(
 
     def counted() -> bool:
         nonlocal late
-        measured = figures.take(sync_hot)
+        measured = measurements.take(sync_hot)
         late += measured.late_rejections
         return late == 2 and measured.viewers == 2
 
@@ -561,12 +575,12 @@ async def test_late_bids_that_redis_was_not_told_of_are_told_later(
     realtime = (await launch("late-bids", Limits(viewers_s=3600))).realtime
     # It tells at its start, and then not for an hour.
     await until(lambda: hot.client.hexists("figures:viewers", "late-bids"))
-    figures.take(sync_hot)
+    measurements.take(sync_hot)
     realtime._live.late_rejections = 2
     with monkeypatch.context() as away:
-        away.setattr(figures, "share", AsyncMock(side_effect=RedisConnectionError))
+        away.setattr(measurements, "share", AsyncMock(side_effect=RedisConnectionError))
         with pytest.raises(RedisConnectionError):
             await realtime._share_figures()
     for told in (2, 0):
         await realtime._share_figures()
-        assert figures.take(sync_hot).late_rejections == told
+        assert measurements.take(sync_hot).late_rejections == told

@@ -5,13 +5,13 @@ from dataclasses import replace
 import msgspec
 
 from realtime.protocol import State
-from store.hot import Hot
 from store.ids import new_id
-from store.mirrors import mirror
-from store.records import SealRecord
+from store.redis.hot import Hot
+from store.redis.mirrors import mirror
+from store.redis.records import SealRecord
 from tests.realtime.conftest import Connect, Process
-from tests.store.test_mirrors import ANN, after_bid, an_auction
-from tests.waiting import until
+from tests.store.redis.test_mirrors import ANN, after_bid, an_auction
+from tests.support.waiting import until
 
 
 async def test_viewers_on_every_process_see_bids_and_the_end(

@@ -2,13 +2,13 @@
 
 import time
 
-from store.hot import Hot
 from store.ids import new_id
-from store.pushes import OutbidPush, outbid_by, publish
-from tests.realtime.clients import load
+from store.redis.hot import Hot
+from store.redis.pushes import OutbidPush, outbid_by, publish
 from tests.realtime.conftest import Connect, Process
 from tests.realtime.test_live import bid, watch
 from tests.realtime.test_pushes import listening
+from tests.support.live_client import load
 
 Processes = tuple[Process, Process]
 

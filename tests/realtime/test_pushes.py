@@ -6,13 +6,20 @@ import msgspec
 import pytest
 
 from realtime.protocol import decode_outgoing
-from store.hot import Hot
 from store.ids import new_id
-from store.pushes import MessagePush, NotificationPush, OrderPush, Push, UnreadPush, publish
-from store.tickets import put_ticket
-from tests.realtime.clients import Client
+from store.redis.hot import Hot
+from store.redis.pushes import (
+    MessagePush,
+    NotificationPush,
+    OrderPush,
+    Push,
+    UnreadPush,
+    publish,
+)
+from store.redis.tickets import put_ticket
 from tests.realtime.conftest import Connect, Process
-from tests.waiting import until
+from tests.support.live_client import Client
+from tests.support.waiting import until
 
 ORDER = new_id()
 NOTIFICATION = NotificationPush(

@@ -9,14 +9,14 @@ from structlog.testing import capture_logs
 
 from realtime.limits import Limits
 from realtime.protocol import CloseCode
-from store import revocations
-from store.hot import Hot, keys_of
 from store.ids import new_id
-from store.tickets import put_ticket
-from tests.realtime.clients import load
+from store.redis import revocations
+from store.redis.hot import Hot, keys_of
+from store.redis.tickets import put_ticket
 from tests.realtime.conftest import Connect, Launch, Process
-from tests.realtime.proxy import Proxy
-from tests.waiting import until
+from tests.support.live_client import load
+from tests.support.proxy import Proxy
+from tests.support.waiting import until
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from realtime.replica import Message, Replica
 from realtime.room import Room
 from realtime.viewer import Viewer
 from store.ids import new_id
-from store.pushes import OutbidPush
-from store.records import BidRecord, ExtensionRecord, SealRecord
+from store.redis.pushes import OutbidPush
+from store.redis.records import BidRecord, ExtensionRecord, SealRecord
 
 AUCTION, ANNA, BERT = new_id(), new_id(), new_id()
 STATE = {

@@ -14,12 +14,12 @@ from tornado.websocket import websocket_connect
 
 from realtime.limits import Limits
 from realtime.replica import Replica
-from store.hot import Hot, keys_of, place_bid
 from store.ids import new_id
-from store.tickets import put_ticket, take_ticket
-from tests.realtime.clients import TIMEOUT_S, Client, load
+from store.redis.hot import Hot, keys_of, place_bid
+from store.redis.tickets import put_ticket, take_ticket
 from tests.realtime.conftest import Connect, Launch, Process
-from tests.waiting import until
+from tests.support.live_client import TIMEOUT_S, Client, load
+from tests.support.waiting import until
 
 AUCTION = "0192d3a0-0000-7000-8000-000000000000"
 BID = {"type": "bid", "ref": "r", "auction": AUCTION}

@@ -8,13 +8,13 @@ from uuid import UUID
 
 import pytest
 
-from market import accounts, sessions
-from market.sessions import Lifetime, RefreshToken
-from server import admin, cli
+from market.accounts import accounts, sessions
+from market.accounts.sessions import Lifetime, RefreshToken
+from server import cli, operator_actions
 from server.settings import Settings, load
 from store.database import SyncDatabase
 from store.vault import Vault
-from tests.database import NO_PASSWORD, make_user
+from tests.support.database import NO_PASSWORD, make_user
 
 WHY = "A reason"
 LIFETIME = Lifetime(60, 60)
@@ -49,7 +49,7 @@ class Night:
         """What the audit log says of the user, or of something else: action, operator and reason, the newest first."""
         return [
             (entry.action, entry.operator, entry.reason)
-            for entry in admin.entries(self.settings, str(about or self.email), 100)
+            for entry in operator_actions.entries(self.settings, str(about or self.email), 100)
         ]
 
     def said(self, *arguments: str) -> str:

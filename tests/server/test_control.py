@@ -12,7 +12,7 @@ import pytest
 
 from server.control import Supervisor
 from server.settings import Settings
-from tests.waiting import until
+from tests.support.waiting import until
 
 CONF = """\
 [unix_http_server]

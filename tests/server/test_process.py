@@ -16,7 +16,7 @@ from tornado.web import RequestHandler
 
 from server import health, logs, process
 from server.health import Readiness
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 class Slow(RequestHandler):

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from market import regions
+from market.places import regions
 from server import cli
 from server.errors import Failure
 from server.regions import load, load_first
 from server.settings import Settings
 from store.database import SyncDatabase
 from store.migrations.run import upgrade
-from tests.database import REGIONS, fresh_database
+from tests.support.database import REGIONS, fresh_database
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ import pytest
 from supervisor.options import ServerOptions
 from tornado.httpclient import AsyncHTTPClient
 
-from handlers import problems
+from handlers.http import problems
 from market.errors import Refusal
 from server import binaries, render
 from server.cli import say
 from server.settings import Settings, load
 from tests.server.test_process import free_port
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 def nginx_accepts(conf: Path) -> None:

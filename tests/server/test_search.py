@@ -6,19 +6,19 @@ import psycopg
 import pytest
 from sqlalchemy import select
 
-from market import categories, listings, words
+from market.listings import categories, listings, search_index
 from server import search
 from server.settings import Settings
 from store.database import SyncDatabase
 from store.migrations.run import upgrade
 from store.models import SearchWords
-from tests.database import a_draft, fresh_database, make_user
+from tests.support.database import a_draft, fresh_database, make_user
 
 
 def test_categories_and_words_are_there_after_every_start(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(words, "BATCH", 2)
+    monkeypatch.setattr(search_index, "BATCH", 2)
     with fresh_database() as url:
         upgrade(url)
         database = SyncDatabase(url)

@@ -8,7 +8,7 @@ from server.post import post_office, smtp, web_push
 from server.settings import P256_ORDER, BadSettings, Settings, load
 from store.media.local import LocalMedia
 from store.media.s3 import S3Media
-from tasks.post import Folder, Smtp
+from tasks.senders.smtp import Folder, Smtp
 
 KEY = "A" * 43
 KEYS = ("NEIGHBORBID_TOKEN_KEYS", "NEIGHBORBID_SECRET_KEYS", "NEIGHBORBID_HANDOVER_KEYS")

@@ -14,7 +14,7 @@ from store.ids import new_id
 from store.media.interface import Media, MediaUnavailable, Upload, incoming
 from store.media.local import LocalMedia
 from store.media.s3 import S3Media
-from tests.database import NOBODYS_ID
+from tests.support.database import NOBODYS_ID
 
 PHOTO = f"photos/{'0123456789abcdef' * 2}-card.webp"
 OTHER = f"photos/{'fedcba9876543210' * 2}-card.webp"

@@ -10,11 +10,17 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
-from market import chats, regions
+from market.orders import chats
+from market.places import regions
 from store.database import APP_ROLE, SyncDatabase, psycopg_url
 from store.migrations.run import alembic_config, upgrade
 from store.models import Base
-from tests.database import REGIONS, fresh_database, make_neighbourhood_auction, make_order
+from tests.support.database import (
+    REGIONS,
+    fresh_database,
+    make_neighbourhood_auction,
+    make_order,
+)
 
 
 @pytest.fixture

@@ -9,17 +9,18 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from handlers.tokens import AccessTokens
-from market import sessions, wallet
-from market.sessions import Lifetime, Principal, RefreshToken
+from handlers.http.tokens import AccessTokens
+from market.accounts import sessions
+from market.accounts.sessions import Lifetime, Principal, RefreshToken
+from market.money import wallet
 from server import settings
 from server.client import Api, Message
 from server.settings import Settings
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Role
-from tests.database import make_user
-from tests.waiting import until
+from tests.support.database import make_user
+from tests.support.waiting import until
 
 
 @dataclass(frozen=True)

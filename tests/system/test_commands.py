@@ -10,9 +10,9 @@ from sqlalchemy import func, select
 from server.client import LiveSocket, Message
 from server.settings import REPO
 from store.models import Account, AccountKind, Auction, AuctionStatus, Bid
+from tests.support.waiting import until
 from tests.system.conftest import Person, System
 from tests.system.test_live_auction import Viewer, bidding_socket
-from tests.waiting import until
 
 
 async def admin(*arguments: str) -> float:

@@ -6,12 +6,12 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select
 
-from market import ledger
+from market.money import ledger
 from realtime.replica import Replica
 from server.client import Disconnected, LiveSocket, Message
 from store.models import Account, AccountKind, Auction, Bid, Order, Paddle, PaddleStatus
+from tests.support.waiting import until
 from tests.system.conftest import Person, System, database_now_ms
-from tests.waiting import until
 
 BIDDERS = 200
 

@@ -19,13 +19,18 @@ from tornado.testing import bind_unused_port
 
 from realtime.background import stop_all
 from store.database import SyncDatabase
-from store.hot import SyncHot
 from store.media.interface import Media
+from store.redis.hot import SyncHot
 from tasks.app import Resources, configure
-from tasks.post import Folder, PostOffice, Smtp
-from tasks.web_push import WebPush
-from tests.tasks.servers import Certificate, Mailbox, PushService, StartServer
-from tests.tasks.stage import Stage
+from tasks.senders.smtp import Folder, PostOffice, Smtp
+from tasks.senders.web_push import WebPush
+from tests.support.servers import (
+    Certificate,
+    Mailbox,
+    PushService,
+    StartServer,
+)
+from tests.support.stage import Stage
 
 START_TIMEOUT_S = 10
 

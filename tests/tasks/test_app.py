@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from market import mails
-from store.hot import WRITE_BACK_AT
+from market.notifications import account_emails
 from store.models import AuctionStatus, MailKind, User
+from store.redis.hot import WRITE_BACK_AT
 from tasks.app import DEFAULT, PHOTOS, POST, WRITE_BACK, app
-from tests.database import make_user
-from tests.tasks.stage import Stage
-from tests.waiting import until
+from tests.support.database import make_user
+from tests.support.stage import Stage
+from tests.support.waiting import until
 
 REPO = Path(__file__).resolve().parent.parent.parent
 
@@ -26,7 +26,7 @@ def _worker(
     """Beat and a worker of three queues, with two children."""
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "celery", "-A", "tests.tasks.worker", "worker", "--beat"),
+            *(sys.executable, "-m", "celery", "-A", "tests.support.worker", "worker", "--beat"),
             *("--queues", f"{DEFAULT},{WRITE_BACK},{POST}", "--concurrency", "2", "--loglevel", "warning"),
             *("--without-mingle", "--without-gossip", "--schedule", str(tmp_path / "schedule")),
         ],
@@ -64,7 +64,7 @@ async def test_a_worker_sells_an_auction_without_any_help(stage: Stage) -> None:
 async def test_a_worker_sends_a_mail_without_any_help(stage: Stage, mail_dir: Path) -> None:
     with stage.resources.database.transaction() as session:
         address = session.get_one(User, make_user(session)).email
-        mails.write(session, MailKind.RESET, address)
+        account_emails.write(session, MailKind.RESET, address)
 
     await until(lambda: [file for file in mail_dir.glob("*.eml") if address in file.read_text()])
 
@@ -74,7 +74,7 @@ def deaf_worker(redis_url: str, database_url: str) -> Iterator[subprocess.Popen[
     """A worker with two children whom nobody sends anything, as after a broker's restart that it did not notice."""
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "celery", "-A", "tests.tasks.worker", "worker", "--queues", "unheard"),
+            *(sys.executable, "-m", "celery", "-A", "tests.support.worker", "worker", "--queues", "unheard"),
             *("--concurrency", "2", "--loglevel", "critical", "--without-mingle", "--without-gossip"),
         ],
         cwd=REPO,

@@ -1,0 +1,135 @@
+"""The own account: profile, sessions, password, deletion."""
+
+from http import HTTPStatus
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+import structlog
+from msgspec import UNSET, UnsetType
+
+from handlers.accounts import log_ins
+from handlers.http.base import UUID_PATTERN, ApiHandler
+from handlers.http.common_passwords import require_uncommon
+from handlers.http.cookies import CookieHandler
+from handlers.http.operations import operation
+from handlers.http.parsing import (
+    PROSE,
+    Body,
+    DisplayName,
+    Edit,
+    NewPassword,
+    Password,
+)
+from market import account_deletion
+from market.accounts import accounts, sessions
+from market.accounts.accounts import Profile
+from market.accounts.sessions import SessionList
+from market.errors import Refusal
+
+log = structlog.get_logger()
+
+
+class PasswordChange(Body, frozen=True, kw_only=True):
+    """The password until now, and from now on."""
+
+    old_password: Password
+    new_password: NewPassword
+
+
+class ProfileEdit(Edit, frozen=True, kw_only=True):
+    """New values. The e-mail address cannot be changed."""
+
+    display_name: DisplayName | UnsetType = UNSET
+    language: Literal["en", "ko"] | UnsetType = UNSET
+    bio: Annotated[str, msgspec.Meta(max_length=500, pattern=PROSE)] | UnsetType = UNSET
+
+
+class Deletion(Body, frozen=True, kw_only=True):
+    """Proof that it is the owner who asks."""
+
+    password: Password
+
+
+class MeHandler(ApiHandler):
+    """GET: the own profile. PATCH: change some of it."""
+
+    @operation("not_found")
+    async def get(self) -> Profile:
+        return await self.use(accounts.profile, self.principal.user_id)
+
+    @operation(edits=True)
+    async def patch(self, body: ProfileEdit, version: int) -> Profile:
+        return await self.use(accounts.edit_profile, self.principal.user_id, version, body.changes())
+
+
+class SessionsHandler(ApiHandler):
+    """GET: where the user is logged in."""
+
+    @operation()
+    async def get(self) -> SessionList:
+        return await self.use(sessions.open_sessions, self.principal.user_id, self.principal.session_id)
+
+
+class SessionHandler(ApiHandler):
+    """DELETE: end one of the own sessions."""
+
+    @operation(statuses=(HTTPStatus.NO_CONTENT,))
+    async def delete(self, session_id: UUID) -> None:
+        revoked = await self.use(sessions.revoke, self.principal.user_id, session_id)
+        await log_ins.tell_revoked(self, revoked)
+
+
+class PasswordHandler(ApiHandler):
+    """POST: change the password. A stolen access token does not suffice; all other sessions end."""
+
+    @operation(
+        "invalid_credentials",
+        "password_too_common",
+        "too_many_attempts",
+        "busy",
+        statuses=(HTTPStatus.NO_CONTENT,),
+    )
+    async def post(self, body: PasswordChange) -> None:
+        user_id = self.principal.user_id
+        profile = await self.use(accounts.profile, user_id)
+        require_uncommon(body.new_password, profile.email, profile.display_name)
+        old_hash = await self.use(accounts.password_hash, user_id)
+        if not await log_ins.check_password(self, user_id, old_hash, body.old_password):
+            raise Refusal("invalid_credentials", "The old password is wrong.")
+        new_hash = await self.services.passwords.hash(body.new_password)
+        async with self.services.database.transaction() as session:
+            await session.run_sync(accounts.change_password, user_id, old_hash, new_hash)
+            revoked = await session.run_sync(sessions.revoke_all, user_id, self.principal.session_id)
+        log.info("password_changed", user_id=str(user_id))
+        await log_ins.tell_revoked(self, revoked)
+
+
+class DeletionHandler(CookieHandler):
+    """POST: delete the account, for good. Business and money must be settled first."""
+
+    @operation(
+        "invalid_credentials",
+        "too_many_attempts",
+        "busy",
+        "last_admin",
+        "unsettled_business",
+        "balance_not_zero",
+        statuses=(HTTPStatus.NO_CONTENT,),
+    )
+    async def post(self, body: Deletion) -> None:
+        user_id = self.principal.user_id
+        password_hash = await self.use(accounts.password_hash, user_id)
+        if not await log_ins.check_password(self, user_id, password_hash, body.password):
+            raise Refusal("invalid_credentials", "The password is wrong.")
+        await log_ins.tell_revoked(self, await self.use(account_deletion.delete, user_id, password_hash))
+        self.clear_refresh_cookie()
+
+
+routes = [
+    (r"/api/v1/me", MeHandler),
+    (r"/api/v1/me/sessions", SessionsHandler),
+    (rf"/api/v1/me/sessions/{UUID_PATTERN}", SessionHandler),
+    (r"/api/v1/me/password", PasswordHandler),
+    (r"/api/v1/me/deletion", DeletionHandler),
+]

@@ -1,0 +1,93 @@
+"""What is done by mail: confirming the address, and a new password for whoever has forgotten it."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+import msgspec
+
+from handlers.accounts import log_ins
+from handlers.http.base import ApiHandler
+from handlers.http.common_passwords import require_uncommon
+from handlers.http.operations import operation
+from handlers.http.parsing import (
+    Addressed,
+    Body,
+    Email,
+    NewPassword,
+)
+from market.accounts import email_tokens
+
+Token = Annotated[str, msgspec.Meta(max_length=128, pattern=r"\A[A-Za-z0-9_-]+\Z")]
+"""Out of a mail."""
+
+
+class Verification(Body, frozen=True, kw_only=True):
+    """The token of the mail that verifies an address."""
+
+    token: Token
+
+
+class Forgotten(Body, frozen=True, kw_only=True):
+    """Whose password is forgotten."""
+
+    email: Email
+
+
+class PasswordReset(Body, frozen=True, kw_only=True):
+    """The token of the mail, and the password from now on."""
+
+    token: Token
+    new_password: NewPassword
+
+
+class VerifyHandler(ApiHandler):
+    """POST: confirm an address. The token is the proof, so nobody needs to be logged in."""
+
+    public = True
+
+    @operation("invalid_token", statuses=(HTTPStatus.NO_CONTENT,))
+    async def post(self, body: Verification) -> None:
+        await self.use(email_tokens.verify, body.token)
+
+
+class VerificationHandler(ApiHandler):
+    """POST: send the mail that verifies the own address again. The one before is void then."""
+
+    @operation("email_verified", statuses=(HTTPStatus.ACCEPTED,))
+    async def post(self) -> Addressed:
+        return Addressed(await self.use(email_tokens.send_verification, self.principal.user_id))
+
+
+class ForgotHandler(ApiHandler):
+    """POST: send the mail for a new password. The answer does not tell whether the address has an account."""
+
+    public = True
+
+    @operation(statuses=(HTTPStatus.ACCEPTED,))
+    async def post(self, body: Forgotten) -> Addressed:
+        await self.use(email_tokens.forgot, body.email)
+        return Addressed(body.email.lower())
+
+
+class ResetHandler(ApiHandler):
+    """POST: choose a new password by the token of the mail. All sessions end."""
+
+    public = True
+
+    @operation("invalid_token", "password_too_common", "busy", statuses=(HTTPStatus.NO_CONTENT,))
+    async def post(self, body: PasswordReset) -> None:
+        # Only a good token is worth the work of a hash.
+        person = await self.use(email_tokens.may_reset, body.token)
+        require_uncommon(body.new_password, person.email, person.display_name)
+        password_hash = await self.services.passwords.hash(body.new_password)
+        done = await self.use(email_tokens.reset, body.token, password_hash)
+        await log_ins.forget_attempts(self, done.user_id)
+        await log_ins.tell_revoked(self, done.revoked)
+
+
+routes = [
+    (r"/api/v1/auth/verify", VerifyHandler),
+    (r"/api/v1/auth/forgot", ForgotHandler),
+    (r"/api/v1/auth/reset", ResetHandler),
+    (r"/api/v1/me/verification", VerificationHandler),
+]

@@ -1,0 +1,124 @@
+"""The second factor of the own account."""
+
+from http import HTTPStatus
+
+from handlers.accounts import log_ins
+from handlers.http.base import ApiHandler
+from handlers.http.operations import operation
+from handlers.http.parsing import Body, Code, Password
+from market.accounts import accounts, sessions, two_factor
+from market.accounts.two_factor import Enrolment, RecoveryCodes, Status
+from market.errors import Refusal
+
+
+class PasswordProof(Body, frozen=True, kw_only=True):
+    """The password again: a stolen access token does not suffice."""
+
+    password: Password
+
+
+class CodeProof(Body, frozen=True, kw_only=True):
+    """A code of the app."""
+
+    code: Code
+
+
+class FullProof(Body, frozen=True, kw_only=True):
+    """The password again, and a code of the app or a recovery code."""
+
+    password: Password
+    code: Code
+
+
+class _ProofHandler(ApiHandler):
+    """Asks for the password again."""
+
+    async def prove(self, password: str) -> str:
+        """The hash of the user's password, if `password` is right. Refuses with `invalid_credentials`."""
+        user_id = self.principal.user_id
+        password_hash = await self.use(accounts.password_hash, user_id)
+        if not await log_ins.check_password(self, user_id, password_hash, password):
+            raise Refusal("invalid_credentials", "The password is wrong.")
+        return password_hash
+
+
+class SecondFactorHandler(_ProofHandler):
+    """GET: whether log-ins take a second factor. POST: begin to set it up, with a secret for the app on the phone."""
+
+    @operation()
+    async def get(self) -> Status:
+        return await self.use(two_factor.status, self.principal.user_id)
+
+    @operation(
+        "invalid_credentials",
+        "too_many_attempts",
+        "busy",
+        "second_factor_on",
+        statuses=(HTTPStatus.CREATED,),
+    )
+    async def post(self, body: PasswordProof) -> Enrolment:
+        password_hash = await self.prove(body.password)
+        return await self.use(two_factor.begin, self.services.vault, self.principal.user_id, password_hash)
+
+
+class SecondFactorConfirmHandler(ApiHandler):
+    """POST: switch the second factor on by the first code. All other sessions end."""
+
+    @operation("invalid_code", "too_many_attempts", "second_factor_on", "second_factor_off")
+    async def post(self, body: CodeProof) -> RecoveryCodes:
+        user_id = self.principal.user_id
+        async with self.services.database.transaction() as session:
+            outcome = await session.run_sync(two_factor.confirm, self.services.vault, user_id, body.code)
+            if isinstance(outcome, RecoveryCodes):
+                revoked = await session.run_sync(sessions.revoke_all, user_id, self.principal.session_id)
+        codes = log_ins.accepted(outcome)
+        await log_ins.tell_revoked(self, revoked)
+        return codes
+
+
+class RecoveryCodesHandler(_ProofHandler):
+    """POST: make new recovery codes. Those before are void."""
+
+    @operation(
+        "invalid_credentials",
+        "invalid_code",
+        "too_many_attempts",
+        "busy",
+        "second_factor_off",
+        statuses=(HTTPStatus.CREATED,),
+    )
+    async def post(self, body: FullProof) -> RecoveryCodes:
+        password_hash = await self.prove(body.password)
+        user_id = self.principal.user_id
+        return log_ins.accepted(
+            await self.use(
+                two_factor.renew_recovery_codes, self.services.vault, user_id, password_hash, body.code
+            )
+        )
+
+
+class SecondFactorDisableHandler(_ProofHandler):
+    """POST: switch the second factor off."""
+
+    @operation(
+        "invalid_credentials",
+        "invalid_code",
+        "too_many_attempts",
+        "busy",
+        "second_factor_off",
+        statuses=(HTTPStatus.NO_CONTENT,),
+    )
+    async def post(self, body: FullProof) -> None:
+        password_hash = await self.prove(body.password)
+        user_id = self.principal.user_id
+        log_ins.accepted(
+            await self.use(two_factor.disable, self.services.vault, user_id, password_hash, body.code)
+        )
+
+
+routes = [
+    (r"/api/v1/me/second-factor", SecondFactorHandler),
+    (r"/api/v1/me/second-factor/confirm", SecondFactorConfirmHandler),
+    (r"/api/v1/me/second-factor/recovery-codes", RecoveryCodesHandler),
+    (r"/api/v1/me/second-factor/disable", SecondFactorDisableHandler),
+]

@@ -1,1 +1,0 @@
-"""The Admin API: for moderators and admins. Every operation names its role; every action stands in the audit log."""

@@ -1,0 +1,136 @@
+"""Buying: the paddle, the ticket for a live socket."""
+
+from http import HTTPStatus
+from uuid import UUID
+
+import msgspec
+import structlog
+from redis import RedisError
+
+from handlers.http.base import UUID_PATTERN, ApiHandler
+from handlers.http.operations import operation
+from handlers.http.parsing import Amount, Body
+from market.accounts import accounts
+from market.bidding import paddles
+from market.bidding.paddles import PaddleView
+from market.errors import Refusal
+from store.models import PaddleStatus
+from store.redis.hot import put_paddle
+from store.redis.tickets import TICKET_TTL_S, put_ticket
+
+log = structlog.get_logger()
+
+MONEY = ("insufficient_funds", "balance_too_large", "hold_resolved")
+"""What the ledger may refuse when money is held or released."""
+
+
+class PaddleLimit(Body, frozen=True, kw_only=True):
+    """Up to where the paddle may bid."""
+
+    limit: Amount
+
+
+class LiveTicket(msgspec.Struct, frozen=True):
+    """A ticket for one live socket, and for how many ms it is good."""
+
+    ticket: str
+    expires_in_ms: int
+
+
+class PaddleHandler(ApiHandler):
+    """POST: take a paddle of an auction. GET: the own paddle. PATCH: raise its limit. DELETE: give it back."""
+
+    @operation(
+        "email_not_verified",
+        "suspended",
+        "own_auction",
+        "blocked",
+        "wrong_kind",
+        "closed",
+        "paddle_taken",
+        "paddle_returning",
+        *MONEY,
+        statuses=(HTTPStatus.CREATED,),
+        idempotent=True,
+    )
+    async def post(self, auction_id: UUID, body: PaddleLimit) -> PaddleView:
+        self.set_header("Location", self.request.path)
+        paddle = await self.use_once(paddles.take, self.principal.user_id, auction_id, body.limit)
+        await self._write_hot(paddle)
+        return paddle
+
+    @operation("no_paddle")
+    async def get(self, auction_id: UUID) -> PaddleView:
+        return await self.use(paddles.get, self.principal.user_id, auction_id)
+
+    @operation(
+        "suspended",
+        "no_paddle",
+        "wrong_kind",
+        "closed",
+        "limit_not_raised",
+        *MONEY,
+        idempotent=True,
+        edits=True,
+    )
+    async def patch(self, auction_id: UUID, body: PaddleLimit, version: int) -> PaddleView:
+        paddle = await self.use_once(
+            paddles.raise_limit, self.principal.user_id, auction_id, body.limit, version
+        )
+        await self._write_hot(paddle)
+        return paddle
+
+    @operation(
+        "no_paddle",
+        "wrong_kind",
+        "closed",
+        "paddle_leading",
+        "paddle_changed",
+        *MONEY,
+        statuses=(HTTPStatus.OK, HTTPStatus.ACCEPTED),
+    )
+    async def delete(self, auction_id: UUID) -> PaddleView:
+        """Redis must have refused the paddle before its money is free: else a bid could still be accepted on it."""
+        bidder_id = self.principal.user_id
+        paddle = await self.use(paddles.begin_return, bidder_id, auction_id)
+        answer = await self._write_hot(paddle)
+        if answer == "leading":
+            paddle = await self.use(paddles.cancel_return, paddle.auction_id, bidder_id, paddle.version)
+            await self._write_hot(paddle)
+            raise Refusal("paddle_leading", "Whoever leads cannot give the paddle back.")
+        if answer == "written":
+            paddle = await self.use(paddles.finish_return, paddle.auction_id, bidder_id, paddle.version)
+        if answer == "stale" or paddle.status == PaddleStatus.ACTIVE:
+            raise Refusal("paddle_changed", "The paddle was changed at the same time. Please look again.")
+        # Otherwise nobody knows what Redis holds or is being loaded with: the sweep asks again and finishes it.
+        if paddle.status == PaddleStatus.RETURNING:
+            self.set_status(HTTPStatus.ACCEPTED)
+        return paddle
+
+    async def _write_hot(self, paddle: PaddleView) -> str:
+        """Tell Redis about a committed paddle. What it does not confirm is written again by the sweep."""
+        try:
+            answer = await self.services.hot.run(put_paddle(paddle.auction_id, paddles.hot(paddle)))
+        except RedisError as error:
+            log.warning("paddle_left_to_sweep", auction=str(paddle.auction_id), error=str(error))
+            return "unavailable"
+        if answer == "written":
+            await self.use(paddles.synced, paddle.auction_id, self.principal.user_id, paddle.version)
+        return answer
+
+
+class TicketsHandler(ApiHandler):
+    """POST: a ticket that opens one live socket once."""
+
+    @operation("suspended", statuses=(HTTPStatus.CREATED,))
+    async def post(self) -> LiveTicket:
+        # Scripts know nothing of suspensions; watching needs no ticket.
+        await self.use(accounts.require_not_suspended, self.principal.user_id)
+        ticket = await put_ticket(self.services.hot, self.principal.user_id, self.principal.session_id)
+        return LiveTicket(ticket, TICKET_TTL_S * 1000)
+
+
+routes = [
+    (rf"/api/v1/auctions/{UUID_PATTERN}/paddle", PaddleHandler),
+    (r"/api/v1/ws-tickets", TicketsHandler),
+]

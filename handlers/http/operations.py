@@ -1,0 +1,163 @@
+"""What a method of a handler takes and answers, said once: in its signature and in `@operation`.
+
+The decorator parses what the signature asks for, answers what the method returns, and keeps both as an `Operation`,
+from which `handlers.openapi` makes the document.
+"""
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Concatenate, ParamSpec, TypeVar, get_origin, get_type_hints
+from uuid import UUID
+
+import msgspec
+
+from handlers.http.base import ApiHandler
+from handlers.http.parsing import Amount
+from market.errors import Refusal
+from market.idempotency import Replayed
+from store.models import Role
+
+H = TypeVar("H", bound=ApiHandler)
+P = ParamSpec("P")
+R = TypeVar("R", bound=msgspec.Struct | msgspec.Raw | None)
+
+ALWAYS = frozenset({"bad_request", "rate_limited", "internal_error", "unavailable"})
+"""Codes of the refusals that every operation may answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one address. `answer` is the type of the body of every status in `statuses`, None without one.
+
+    `ids` are the names and types of the ids in the path, `refusals` the codes that its use-cases add to `ALWAYS` and to
+    those that follow from what it takes.
+    """
+
+    ids: Mapping[str, Any]
+    body: type[msgspec.Struct] | None
+    query: type[msgspec.Struct] | None
+    answer: Any
+    statuses: tuple[HTTPStatus, ...]
+    refusals: frozenset[str]
+    idempotent: bool
+    """Whether it heeds an `Idempotency-Key`."""
+    edits: bool
+    """Whether it changes one version of something, which `If-Match` names."""
+
+    file_types: tuple[str, ...] = ()
+    """Media types of the file that it takes as its body."""
+    role: Role = Role.USER
+    """Who may call it, beside those whose role includes this one."""
+
+    @property
+    def versioned(self) -> bool:
+        """Whether what it answers has a `version`, which is its `ETag`, too."""
+        fields = getattr(get_origin(self.answer) or self.answer, "__struct_fields__", ())
+        return "version" in fields
+
+    def codes(self, public: bool) -> frozenset[str]:
+        """The codes of everything that it may refuse, unless a method or address is wrong."""
+        codes = ALWAYS | self.refusals
+        if not public:
+            codes |= {"unauthenticated"}
+        if self.role != Role.USER:
+            codes |= {"forbidden"}
+        if self.ids:
+            codes |= {"not_found"}
+        if self.body is not None:
+            codes |= {"invalid_json", "invalid_body", "unsupported_media_type"}
+            if any(field.type == Amount for field in msgspec.structs.fields(self.body)):
+                codes |= {"invalid_amount"}
+        if self.query is not None:
+            codes |= {"invalid_query"}
+        if self.idempotent:
+            codes |= {"invalid_idempotency_key", "idempotency_key_reused", "idempotency_in_flight"}
+        if self.edits:
+            codes |= {"precondition_required", "precondition_failed"}
+        return codes
+
+
+class _Versioned(msgspec.Struct):
+    version: int
+
+
+class _Made(msgspec.Struct):
+    id: UUID
+
+
+_operations: dict[Callable[..., Any], Operation] = {}
+
+
+def operation(
+    *refusals: str,
+    statuses: tuple[HTTPStatus, ...] = (HTTPStatus.OK,),
+    idempotent: bool = False,
+    edits: bool = False,
+    file_types: tuple[str, ...] = (),
+    role: Role = Role.USER,
+    found_at: str | None = None,
+) -> Callable[[Callable[Concatenate[H, P], Awaitable[R]]], Callable[..., Awaitable[None]]]:
+    """Make a handler's method of a function whose signature says what it takes and answers.
+
+    `body` and `query` are parsed as their types; `version`, the last parameter of what `edits`, is the one that
+    `If-Match` names; every other parameter is an id in the path. The status is the first of `statuses`, unless the
+    function sets another of them. An answer with a `version` has it as its `ETag`, too, and `Location` says where that
+    with the answer's `id` is `found_at` (before the id). Whoever has not the `role`, at this moment and not when the
+    token was made, is refused with `forbidden` before anything is parsed.
+    """
+
+    def decorate(method: Callable[Concatenate[H, P], Awaitable[R]]) -> Callable[..., Awaitable[None]]:
+        types = get_type_hints(method, include_extras=True)
+        names = list(inspect.signature(method).parameters)[1:]
+        body, query = types.get("body"), types.get("query")
+        ids = {name: types[name] for name in names if name not in ("body", "query", "version")}
+
+        @functools.wraps(method)
+        async def run(self: H, *path: str) -> None:
+            if role != Role.USER and not self.principal.role.includes(role):
+                raise Refusal("forbidden", f"This is for those with the role {role}.")
+            arguments: list[Any] = [msgspec.convert(*part) for part in zip(path, ids.values(), strict=True)]
+            if body is not None:
+                arguments.append(self.parse_body(body))
+            if query is not None:
+                arguments.append(self.parse_query(query))
+            if edits:
+                arguments.append(self.edited_version())
+            self.set_status(statuses[0])
+            try:
+                answer = await method(self, *arguments)  # type: ignore[call-arg]
+            except Replayed as replayed:
+                self.set_status(replayed.status)
+                written = replayed.body
+            else:
+                written = b"" if answer is None else msgspec.json.encode(answer)
+            if declared.versioned:
+                self.set_header("ETag", f'"{msgspec.json.decode(written, type=_Versioned).version}"')
+            if found_at is not None:
+                self.set_header("Location", f"{found_at}/{msgspec.json.decode(written, type=_Made).id}")
+            if written:
+                self.write(written)
+
+        declared = _operations[run] = Operation(
+            ids=ids,
+            body=body,
+            query=query,
+            answer=None if types["return"] is type(None) else types["return"],
+            statuses=statuses,
+            refusals=frozenset(refusals),
+            idempotent=idempotent,
+            edits=edits,
+            file_types=file_types,
+            role=role,
+        )
+        return run
+
+    return decorate
+
+
+def operation_of(handler: type[ApiHandler], method: str) -> Operation | None:
+    """What a method (upper case) of a handler is declared to be; None for one that is not declared."""
+    return _operations.get(getattr(handler, method.lower()))

@@ -1,0 +1,55 @@
+"""What those with a role do to auctions that run."""
+
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta
+
+from handlers import cancelling, extending
+from handlers.cancelling import Cancelled
+from handlers.extending import Extended
+from handlers.http.admin import AdminHandler, Reason, Reasoned
+from handlers.http.base import UUID_PATTERN
+from handlers.http.operations import operation
+from handlers.http.parsing import Body
+from market.moderation import auction_actions
+from store.models import Role
+
+Time = Annotated[int, Meta(ge=0, le=10**13)]
+
+
+class Outage(Body, frozen=True, kw_only=True):
+    """From when until when (ms) what ran was touched, and by how much it is to be extended. `action` names this order:
+    asked again under the same, nothing is extended twice."""
+
+    action: UUID
+    began_at: Time
+    ended_at: Time
+    by_ms: int
+    reason: Reason
+
+
+class AdminCancelHandler(AdminHandler):
+    """POST: cancel an auction that is not settled yet, whatever was bid; every hold goes back."""
+
+    @operation("wrong_state", "closed", "unavailable", "balance_too_large", role=Role.MODERATOR)
+    async def post(self, auction_id: UUID, body: Reasoned) -> Cancelled:
+        outcome = await self.use(auction_actions.cancel_auction, self.actor, auction_id, body.reason)
+        return await cancelling.complete(self.services.hot, outcome)
+
+
+class OutagesHandler(AdminHandler):
+    """POST: extend every auction that an outage touched, once for each action."""
+
+    @operation("invalid_time", "idempotency_key_reused", role=Role.ADMIN)
+    async def post(self, body: Outage) -> Extended:
+        times = (body.began_at, body.ended_at, body.by_ms)
+        return await extending.extend_touched(
+            self.services.database, self.services.hot, self.actor, body.action, *times, body.reason
+        )
+
+
+routes = [
+    (rf"/api/v1/admin/auctions/{UUID_PATTERN}/cancel", AdminCancelHandler),
+    (r"/api/v1/admin/outages", OutagesHandler),
+]

@@ -1,0 +1,43 @@
+"""What looks like fraud."""
+
+from typing import Literal
+from uuid import UUID
+
+from handlers.http.admin import AdminHandler, Reasoned
+from handlers.http.base import UUID_PATTERN
+from handlers.http.operations import operation
+from handlers.http.parsing import PageQuery
+from market.moderation import fraud_signals
+from market.moderation.fraud_signals import SignalView
+from market.pages import Page
+from store.models import Role, SignalKind
+
+
+class SignalsQuery(PageQuery, frozen=True, kw_only=True):
+    """Which signals."""
+
+    state: Literal["open", "reviewed"] = "open"
+    kind: SignalKind | None = None
+
+
+class SignalsHandler(AdminHandler):
+    """GET: what looks like fraud and nobody has looked at, or what was reviewed; the last found first."""
+
+    @operation("invalid_cursor", role=Role.MODERATOR)
+    async def get(self, query: SignalsQuery) -> Page[SignalView]:
+        reviewed = query.state == "reviewed"
+        return await self.use(fraud_signals.page, reviewed, query.kind, query.cursor, query.limit)
+
+
+class SignalReviewHandler(AdminHandler):
+    """POST: note that somebody has looked at it, and what came of it."""
+
+    @operation("wrong_state", role=Role.MODERATOR)
+    async def post(self, signal_id: UUID, body: Reasoned) -> SignalView:
+        return await self.use(fraud_signals.review, self.actor, signal_id, body.reason)
+
+
+routes = [
+    (r"/api/v1/admin/signals", SignalsHandler),
+    (rf"/api/v1/admin/signals/{UUID_PATTERN}/review", SignalReviewHandler),
+]

@@ -1,0 +1,50 @@
+"""The own money."""
+
+from http import HTTPStatus
+from uuid import UUID
+
+from handlers.http.base import ApiHandler
+from handlers.http.operations import operation
+from handlers.http.parsing import Amount, Body
+from market.errors import Refusal
+from market.money import wallet
+from market.money.wallet import Wallet
+
+
+class TopUp(Body, frozen=True, kw_only=True):
+    """Money from nowhere. The client makes `id`, so that sending the same again is harmless."""
+
+    id: UUID
+    amount: Amount
+
+
+class WalletHandler(ApiHandler):
+    """GET: what is available and what is held."""
+
+    @operation()
+    async def get(self) -> Wallet:
+        return await self.use(wallet.view, self.principal.user_id)
+
+
+class TopUpsHandler(ApiHandler):
+    """POST: put money in without paying, which only a development system offers."""
+
+    @operation(
+        "not_available",
+        "switched_off",
+        "transfer_conflict",
+        "balance_too_large",
+        statuses=(HTTPStatus.CREATED,),
+        idempotent=True,
+    )
+    async def post(self, body: TopUp) -> Wallet:
+        if not self.services.development:
+            raise Refusal("not_available", "Topping up without a payment is for development only.")
+        self.set_header("Location", "/api/v1/wallet")
+        return await self.use_once(wallet.top_up, self.principal.user_id, body.amount, body.id)
+
+
+routes = [
+    (r"/api/v1/wallet", WalletHandler),
+    (r"/api/v1/wallet/top-ups", TopUpsHandler),
+]

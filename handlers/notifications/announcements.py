@@ -1,0 +1,63 @@
+"""What everybody is told."""
+
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta
+
+from handlers.http.admin import AdminHandler, Reason, Reasoned
+from handlers.http.base import UUID_PATTERN
+from handlers.http.operations import operation
+from handlers.http.parsing import ONE_LINE, Body, PageQuery
+from market.pages import Page
+from market.platform import settings
+from market.platform.settings import AnnouncementView
+from store.models import Role
+
+Text = Annotated[str, Meta(max_length=500, pattern=ONE_LINE)]
+Time = Annotated[int, Meta(ge=0, le=10**13)]
+
+
+class NewAnnouncement(Body, frozen=True, kw_only=True):
+    """What everybody is to be told, in Korean and English, from when until when (ms)."""
+
+    text_ko: Text
+    text_en: Text
+    starts_at: Time
+    ends_at: Time
+    reason: Reason
+
+
+class AnnouncementsHandler(AdminHandler):
+    """GET: all announcements, the last made first. POST: make one."""
+
+    @operation("invalid_cursor", role=Role.ADMIN)
+    async def get(self, query: PageQuery) -> Page[AnnouncementView]:
+        return await self.use(settings.announcements, query.cursor, query.limit)
+
+    @operation("invalid_time", statuses=(HTTPStatus.CREATED,), role=Role.ADMIN)
+    async def post(self, body: NewAnnouncement) -> AnnouncementView:
+        return await self.use(
+            settings.announce,
+            self.actor,
+            body.text_ko,
+            body.text_en,
+            body.starts_at,
+            body.ends_at,
+            body.reason,
+        )
+
+
+class AnnouncementEndHandler(AdminHandler):
+    """POST: stop announcing it."""
+
+    @operation("wrong_state", role=Role.ADMIN)
+    async def post(self, announcement_id: UUID, body: Reasoned) -> AnnouncementView:
+        return await self.use(settings.end_announcement, self.actor, announcement_id, body.reason)
+
+
+routes = [
+    (r"/api/v1/admin/announcements", AnnouncementsHandler),
+    (rf"/api/v1/admin/announcements/{UUID_PATTERN}/end", AnnouncementEndHandler),
+]

@@ -1,0 +1,53 @@
+"""The chat of an order."""
+
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta
+
+from handlers.http.base import UUID_PATTERN, ApiHandler
+from handlers.http.operations import operation
+from handlers.http.parsing import PROSE, Body, PageQuery
+from market.orders import chats
+from market.orders.chats import MessageView, ReadMarker
+from market.pages import Page
+from market.rules import MAX_AMOUNT
+
+
+class NewMessage(Body, frozen=True, kw_only=True):
+    """What to write to the other side."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=chats.MAX_TEXT, pattern=PROSE)]
+
+
+class Read(Body, frozen=True, kw_only=True):
+    """Up to which message the user has read."""
+
+    number: Annotated[int, Meta(ge=0, le=MAX_AMOUNT)]
+
+
+class MessagesHandler(ApiHandler):
+    """POST: write to the other side. GET: what the two have written, newest first."""
+
+    @operation("blocked", statuses=(HTTPStatus.CREATED,), idempotent=True)
+    async def post(self, order_id: UUID, body: NewMessage) -> MessageView:
+        return await self.use_once(chats.send, self.principal.user_id, order_id, body.text)
+
+    @operation("invalid_cursor")
+    async def get(self, order_id: UUID, query: PageQuery) -> Page[MessageView]:
+        return await self.use(chats.page, self.principal.user_id, order_id, query.cursor, query.limit)
+
+
+class ReadHandler(ApiHandler):
+    """POST: note up to where the user has read."""
+
+    @operation()
+    async def post(self, order_id: UUID, body: Read) -> ReadMarker:
+        return await self.use(chats.read, self.principal.user_id, order_id, body.number)
+
+
+routes = [
+    (rf"/api/v1/orders/{UUID_PATTERN}/messages", MessagesHandler),
+    (rf"/api/v1/orders/{UUID_PATTERN}/messages/read", ReadHandler),
+]

@@ -1,0 +1,51 @@
+"""Orders whose two sides do not agree."""
+
+from uuid import UUID
+
+from handlers.http.admin import AdminHandler, Reason
+from handlers.http.base import UUID_PATTERN
+from handlers.http.operations import operation
+from handlers.http.parsing import Body, PageQuery
+from market.orders import disputes
+from market.orders.disputes import Case, CaseFile, Outcome
+from market.pages import Page
+from store.models import Role
+
+
+class Resolution(Body, frozen=True, kw_only=True):
+    """Who gets the escrow: the seller (`complete`) or the buyer (`refund`)."""
+
+    outcome: Outcome
+    reason: Reason
+
+
+class CasesHandler(AdminHandler):
+    """GET: the orders that wait for a moderator, the oldest first."""
+
+    @operation("invalid_cursor", role=Role.MODERATOR)
+    async def get(self, query: PageQuery) -> Page[Case]:
+        return await self.use(disputes.page, query.cursor, query.limit)
+
+
+class CaseHandler(AdminHandler):
+    """GET: one such order, or one that was decided, with its steps and its chat. Each reading stands in
+    the audit log."""
+
+    @operation(role=Role.MODERATOR)
+    async def get(self, order_id: UUID) -> CaseFile:
+        return await self.use(disputes.read, self.actor, order_id)
+
+
+class ResolveHandler(AdminHandler):
+    """POST: decide about an order whose sides do not agree, which moves its escrow."""
+
+    @operation("wrong_state", "balance_too_large", idempotent=True, role=Role.MODERATOR)
+    async def post(self, order_id: UUID, body: Resolution) -> Case:
+        return await self.use_once(disputes.resolve, self.actor, order_id, body.outcome, body.reason)
+
+
+routes = [
+    (r"/api/v1/admin/orders", CasesHandler),
+    (rf"/api/v1/admin/orders/{UUID_PATTERN}", CaseHandler),
+    (rf"/api/v1/admin/orders/{UUID_PATTERN}/resolve", ResolveHandler),
+]

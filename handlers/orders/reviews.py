@@ -1,0 +1,56 @@
+"""Reviews of completed orders, and what everybody may know of a user."""
+
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta
+
+from handlers.http.base import UUID_PATTERN, ApiHandler
+from handlers.http.operations import operation
+from handlers.http.parsing import PROSE, Body, PageQuery
+from market.orders import reviews
+from market.orders.reviews import OwnReview, PublicProfile, ReviewView
+from market.pages import Page
+
+
+class NewReview(Body, frozen=True, kw_only=True):
+    """How it was with the other side."""
+
+    stars: Annotated[int, Meta(ge=1, le=5)]
+    text: Annotated[str, Meta(max_length=reviews.MAX_TEXT, pattern=PROSE)] = ""
+
+
+class ReviewHandler(ApiHandler):
+    """POST: review the other side of a completed order."""
+
+    @operation("wrong_state", "review_closed", "already_reviewed", statuses=(HTTPStatus.CREATED,))
+    async def post(self, order_id: UUID, body: NewReview) -> OwnReview:
+        return await self.use(reviews.write, self.principal.user_id, order_id, body.stars, body.text)
+
+
+class UserHandler(ApiHandler):
+    """GET: what everybody may know of a user."""
+
+    public = True
+
+    @operation()
+    async def get(self, user_id: UUID) -> PublicProfile:
+        return await self.use(reviews.profile, user_id)
+
+
+class UserReviewsHandler(ApiHandler):
+    """GET: what others say of a user, newest first."""
+
+    public = True
+
+    @operation("invalid_cursor")
+    async def get(self, user_id: UUID, query: PageQuery) -> Page[ReviewView]:
+        return await self.use(reviews.page, user_id, query.cursor, query.limit)
+
+
+routes = [
+    (rf"/api/v1/orders/{UUID_PATTERN}/review", ReviewHandler),
+    (rf"/api/v1/users/{UUID_PATTERN}", UserHandler),
+    (rf"/api/v1/users/{UUID_PATTERN}/reviews", UserReviewsHandler),
+]

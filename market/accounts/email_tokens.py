@@ -1,0 +1,105 @@
+"""What the tokens in mails are good for: confirming an address, and choosing a new password for one that is forgotten.
+
+An address may be anybody's. So nothing here tells whether it has an account, not even by the work it takes.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy.orm import Session
+
+from market.accounts import accounts, sessions
+from market.accounts.accounts import NewUser
+from market.errors import Refusal
+from market.notifications import account_emails
+from market.platform import settings
+from store.models import MailKind, MailToken, Purpose, User
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who may choose a new password."""
+
+    email: str
+    display_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Whose password was changed, and the sessions that ended."""
+
+    user_id: UUID
+    revoked: list[UUID]
+
+
+def sign_up(session: Session, new: NewUser, *, verify: bool) -> None:
+    """Make a user, who is sent a mail to `verify` the address or else needs none. If the address has an account, its
+    owner is told by mail. Refuses with `switched_off`."""
+    settings.require(session, "registrations")
+    made = accounts.register(session, new, verified=not verify)
+    if made is None:
+        account_emails.write(session, MailKind.ADDRESS_TAKEN, new.email)
+    elif verify:
+        account_emails.write(session, MailKind.VERIFY, new.email)
+
+
+def send_verification(session: Session, user_id: UUID) -> str:
+    """Send the mail that verifies the user's address, which is answered. Refuses with `email_verified`."""
+    user = session.get_one(User, user_id)
+    if user.email_verified_at is not None:
+        raise Refusal("email_verified", "Your e-mail address is confirmed already.")
+    account_emails.write(session, MailKind.VERIFY, user.email)
+    return user.email
+
+
+def verify(session: Session, token: str) -> None:
+    """Confirm the address to which the token was sent. Refuses with `invalid_token`."""
+    _redeem(session, Purpose.VERIFY, token).email_verified_at = func.now()
+
+
+def forgot(session: Session, email: str) -> None:
+    """Send the mail that lets the owner of the address choose a new password, if there is one."""
+    account_emails.write(session, MailKind.RESET, email)
+
+
+def may_reset(session: Session, token: str) -> Person:
+    """Who may choose a new password by this token. Refuses with `invalid_token`."""
+    found = select(User.email, User.display_name).join(MailToken, MailToken.user_id == User.id)
+    row = session.execute(found.where(_good(Purpose.RESET, token))).one_or_none()
+    if row is None:
+        raise _invalid_token()
+    return Person(row.email, row.display_name)
+
+
+def reset(session: Session, token: str, password_hash: str) -> Reset:
+    """Give the owner of the token a new password, and end all sessions. The address is verified, too: the mail has
+    arrived. Refuses with `invalid_token`."""
+    user = _redeem(session, Purpose.RESET, token)
+    user.password_hash = password_hash
+    if user.email_verified_at is None:
+        user.email_verified_at = func.now()
+    accounts.password_was_changed(session, user.id, user.email)
+    return Reset(user.id, sessions.revoke_all(session, user.id))
+
+
+def _redeem(session: Session, purpose: Purpose, token: str) -> User:
+    """Use the token up. Its owner, whose row is locked first, as by changes of the password and deletions."""
+    whose = select(MailToken.user_id).where(_good(purpose, token)).scalar_subquery()
+    user = session.scalar(select(User).where(User.id == whose).with_for_update(key_share=True))
+    used = delete(MailToken).where(_good(purpose, token)).returning(MailToken.user_id)
+    if user is None or session.scalar(used, execution_options={"synchronize_session": False}) is None:
+        raise _invalid_token()
+    return user
+
+
+def _good(purpose: Purpose, token: str) -> ColumnElement[bool]:
+    return (
+        (MailToken.token_hash == account_emails.hash_of(token))
+        & (MailToken.purpose == purpose)
+        & (MailToken.expires_at > func.now())
+    )
+
+
+def _invalid_token() -> Refusal:
+    return Refusal("invalid_token", "The code is wrong, too old or used. Ask for a new mail.")

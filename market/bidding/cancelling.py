@@ -1,0 +1,99 @@
+"""Cancelling an auction: by its seller before the first bid, or by the service whatever was bid. Nobody wins then, and
+every hold goes back.
+
+A neighbourhood auction is cancelled here, in the transaction. A running live auction is cancelled by the script that
+seals it; the record of that is the truth, and write-back and settlement follow it. So the door, after the commit, runs
+`store.redis.hot.cancel_auction` for a `Cancelling` without a `cancelled_at`, and reads the answer with `decided_at`.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from market.bidding import neighbourhood, settlement
+from market.bidding.neighbourhood import Mirror, has_bids
+from market.errors import Refusal
+from market.listings.auction_views import locked
+from market.rules import REASONS, Code
+from market.times import to_ms
+from store.models import Auction, AuctionKind, AuctionStatus
+from store.redis.records import Rejection, SealRecord
+
+MAX_REASON = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelling:
+    """What a use-case here has come to. `cancelled_at` (ms) is None for a live auction that Redis must decide, with
+    `force` or without; `mirror` is what to tell the viewers of a neighbourhood auction."""
+
+    auction_id: UUID
+    force: bool
+    cancelled_at: int | None
+    mirror: Mirror | None = None
+
+
+def by_seller(session: Session, seller_id: UUID, auction_id: UUID, reason: str | None) -> Cancelling:
+    """Cancel an own auction that nobody has bid on. `reason` is for everybody to read.
+
+    What is cancelled already is answered as it was. Refuses with `not_found`, `forbidden` (somebody else's),
+    `wrong_state` (a draft), `closed` or `has_bids`.
+    """
+    auction = locked(session, auction_id)
+    if auction.seller_id != seller_id:
+        raise Refusal("forbidden", "Only its seller may cancel an auction.")
+    if auction.status == AuctionStatus.DRAFT:
+        raise _draft()
+    if auction.status != AuctionStatus.PUBLISHED and not auction.cancelled:
+        raise Refusal(Code.CLOSED, REASONS[Code.CLOSED])
+    return _cancel(session, auction, reason, force=False)
+
+
+def forced(session: Session, auction_id: UUID, reason: str | None) -> Cancelling:
+    """Cancel any auction that is not settled yet, whatever was bid. `reason` is for everybody to read.
+
+    Also one whose hammer has fallen, and whose alarms keep it from being settled. What is cancelled already is
+    answered as it was. Refuses with `not_found`, `wrong_state` (a draft, or settled) or as the ledger does.
+    """
+    auction = locked(session, auction_id)
+    if auction.status == AuctionStatus.DRAFT:
+        raise _draft()
+    if auction.status in (AuctionStatus.SOLD, AuctionStatus.UNSOLD):
+        raise Refusal("wrong_state", "The auction is settled.")
+    if auction.status == AuctionStatus.SEALED:
+        if not auction.cancelled:
+            auction.cancel_reason = reason
+        settlement.call_off(session, auction)
+    return _cancel(session, auction, reason, force=True)
+
+
+def _cancel(session: Session, auction: Auction, reason: str | None, force: bool) -> Cancelling:
+    if auction.sealed_at is not None:
+        return Cancelling(auction.id, force, to_ms(auction.sealed_at))
+    # Of a live auction it is kept before Redis decides, and means nothing unless that cancels.
+    auction.cancel_reason = reason
+    if auction.kind == AuctionKind.LIVE:
+        return Cancelling(auction.id, force, None)
+    mirror = neighbourhood.cancel(session, auction, force)
+    assert mirror.seal is not None
+    return Cancelling(auction.id, force, mirror.seal.at, mirror)
+
+
+def decided_at(answer: SealRecord | Rejection) -> int:
+    """When Redis has cancelled a live auction (ms, its clock), by its answer.
+
+    Refuses with `has_bids`, `unavailable` (no hot state: nothing has changed) or `closed` (the hammer fell first; once
+    that is in PostgreSQL, a second later, `forced` calls off even that).
+    """
+    if isinstance(answer, Rejection):
+        if answer.code == "has_bids":
+            raise has_bids()
+        raise Refusal(Code.UNAVAILABLE, REASONS[Code.UNAVAILABLE])
+    if not answer.cancelled:
+        raise Refusal(Code.CLOSED, REASONS[Code.CLOSED])
+    return answer.at
+
+
+def _draft() -> Refusal:
+    return Refusal("wrong_state", "A draft is not cancelled: nobody has seen it.")

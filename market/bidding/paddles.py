@@ -1,0 +1,239 @@
+"""Paddles: the right to bid up to a limit in one live auction, backed by a hold of as much money.
+
+PostgreSQL decides and Redis follows: every change makes the `version` grow, a door brings it to Redis after commit,
+and a sweep brings what a crash left behind (`unsynced`). A paddle is given back in two steps, because only Redis knows
+who leads: `begin_return`, then Redis forgets the limit or says that its owner leads, then `finish_return` or
+`cancel_return`.
+
+Every change locks the auction first and money last, so the paddles of one auction change one after the other and
+settlement, which locks the auction too, sees either the old hold or the new one.
+"""
+
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import Session
+
+from market.accounts import accounts, blocks
+from market.errors import Refusal, outdated
+from market.listings import auction_views
+from market.listings.auction_views import locked, not_found
+from market.money import ledger
+from store.ids import new_id
+from store.models import Auction, AuctionKind, AuctionStatus, Paddle, PaddleStatus
+from store.redis.hot import HotPaddle
+
+
+class PaddleView(msgspec.Struct, frozen=True):
+    """A paddle as its owner sees it. `limit` and `hold`, the money set aside for it now, in minor units."""
+
+    auction_id: UUID
+    bidder_id: UUID
+    number: int
+    limit: int
+    status: PaddleStatus
+    version: int
+    hold: int
+
+
+def take(session: Session, bidder_id: UUID, auction_id: UUID, limit: int) -> PaddleView:
+    """Take a paddle, before or during the auction. Asking again with the same limit gives the same paddle; one that was
+    given back is taken again under its old number.
+
+    Refuses with `email_not_verified`, `suspended`, `not_found`, `own_auction`, `blocked` (by the seller), `wrong_kind`,
+    `closed`, `paddle_taken` (with another limit), `paddle_returning` or as `ledger.post` does.
+    """
+    accounts.require_may_trade(session, bidder_id)
+    auction = locked(session, auction_id)
+    if auction.status == AuctionStatus.DRAFT:
+        raise not_found()
+    auction_views.require_visible(session, auction, bidder_id)
+    if auction.seller_id == bidder_id:
+        raise Refusal("own_auction", "A seller cannot bid in the own auction.")
+    blocks.check(session, auction.seller_id, bidder_id)
+    _require_live(auction)
+    _require_running(session, auction)
+    paddle = _find(session, bidder_id, auction_id)
+    if paddle is not None and paddle.status == PaddleStatus.RETURNING:
+        raise Refusal("paddle_returning", "The paddle is being given back. Try again in a moment.")
+    if paddle is not None and paddle.status == PaddleStatus.ACTIVE:
+        if paddle.limit != limit:
+            raise Refusal(
+                "paddle_taken", "You have a paddle with another limit. Raise it.", limit=paddle.limit
+            )
+        return _view(paddle)
+    hold = ledger.holding(session, new_id(), bidder_id, limit, auction_id)
+    ledger.post(session, [hold])
+    if paddle is None:
+        auction.paddle_count += 1
+        paddle = Paddle(auction_id=auction_id, bidder_id=bidder_id, number=auction.paddle_count, version=0)
+        session.add(paddle)
+    paddle.limit = limit
+    paddle.hold_id = hold.id
+    return _changed(session, paddle, PaddleStatus.ACTIVE)
+
+
+def raise_limit(session: Session, bidder_id: UUID, auction_id: UUID, limit: int, version: int) -> PaddleView:
+    """Raise the limit of a paddle in this `version`; the old hold is exchanged for one of the new limit, or kept if the
+    money does not suffice.
+
+    Refuses with `suspended`, `not_found`, `no_paddle`, `wrong_kind`, `closed`, `precondition_failed`,
+    `limit_not_raised` or as `ledger.post` does.
+    """
+    accounts.require_not_suspended(session, bidder_id)
+    auction = locked(session, auction_id)
+    paddle = _own(session, bidder_id, auction_id)
+    _require_live(auction)
+    _require_running(session, auction)
+    if paddle.status != PaddleStatus.ACTIVE:
+        raise _no_paddle()
+    if paddle.version != version:
+        raise outdated()
+    if limit <= paddle.limit:
+        raise Refusal("limit_not_raised", "The new limit must be higher.", limit=paddle.limit)
+    hold = ledger.holding(session, new_id(), bidder_id, limit, auction_id)
+    ledger.post(session, [*ledger.releasing(session, [paddle.hold_id]), hold])
+    paddle.limit = limit
+    paddle.hold_id = hold.id
+    return _changed(session, paddle, PaddleStatus.ACTIVE)
+
+
+def begin_return(session: Session, bidder_id: UUID, auction_id: UUID) -> PaddleView:
+    """Begin to give the paddle back. Asking again changes nothing.
+
+    Refuses with `not_found`, `no_paddle`, `wrong_kind` or `closed`: after the hammer the settlement decides about the
+    money.
+    """
+    auction = locked(session, auction_id)
+    paddle = _own(session, bidder_id, auction_id)
+    _require_live(auction)
+    if paddle.status in (PaddleStatus.RETURNING, PaddleStatus.RETURNED):
+        return _view(paddle)
+    if auction.status != AuctionStatus.PUBLISHED:
+        raise _closed()
+    return _changed(session, paddle, PaddleStatus.RETURNING)
+
+
+def finish_return(session: Session, auction_id: UUID, bidder_id: UUID, version: int) -> PaddleView:
+    """Release the money, once Redis has accepted that the paddle of this `version` is gone.
+
+    Nothing changes if the paddle is no longer in this version, or while PostgreSQL still knows its owner as the
+    leader: then the state is returned as it is, and the sweep asks again.
+    """
+    auction = locked(session, auction_id)
+    paddle = _own(session, bidder_id, auction_id)
+    if not _returning(paddle, version) or auction.leader_id == bidder_id:
+        return _view(paddle)
+    ledger.post(session, ledger.releasing(session, [paddle.hold_id]))
+    paddle.status = PaddleStatus.RETURNED
+    session.flush()
+    return _view(paddle)
+
+
+def cancel_return(session: Session, auction_id: UUID, bidder_id: UUID, version: int) -> PaddleView:
+    """Make the paddle active again, because its owner leads. Nothing changes if it is no longer in this `version`."""
+    locked(session, auction_id)
+    paddle = _own(session, bidder_id, auction_id)
+    if not _returning(paddle, version):
+        return _view(paddle)
+    return _changed(session, paddle, PaddleStatus.ACTIVE)
+
+
+def get(session: Session, bidder_id: UUID, auction_id: UUID) -> PaddleView:
+    """The paddle of a bidder. Refuses with `no_paddle`."""
+    return _view(_own(session, bidder_id, auction_id))
+
+
+def hot(view: PaddleView) -> HotPaddle:
+    """The paddle as the scripts see it."""
+    limit = view.limit if view.status == PaddleStatus.ACTIVE else 0
+    return HotPaddle(view.bidder_id, view.number, limit, view.version)
+
+
+def synced(session: Session, auction_id: UUID, bidder_id: UUID, version: int) -> None:
+    """Note that Redis has confirmed a version."""
+    session.execute(
+        update(Paddle)
+        .where(
+            Paddle.auction_id == auction_id, Paddle.bidder_id == bidder_id, Paddle.synced_version < version
+        )
+        .values(synced_version=version),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def unsynced(session: Session, older_than_s: float) -> list[PaddleView]:
+    """What a sweep must bring to Redis again: unconfirmed changes and unfinished returns, the oldest first."""
+    paddles = session.scalars(
+        select(Paddle)
+        .where(
+            or_(
+                Paddle.status == PaddleStatus.RETURNING,
+                (Paddle.status == PaddleStatus.ACTIVE) & (Paddle.synced_version < Paddle.version),
+            ),
+            Paddle.updated_at < func.now() - timedelta(seconds=older_than_s),
+        )
+        .order_by(Paddle.updated_at)
+    )
+    return [_view(paddle) for paddle in paddles]
+
+
+def _require_live(auction: Auction) -> None:
+    if auction.kind != AuctionKind.LIVE:
+        raise Refusal("wrong_kind", "In a neighbourhood auction the paddle follows from the bids.")
+
+
+def _require_running(session: Session, auction: Auction) -> None:
+    # `ends_at` may be a second old; nobody is refused for it while a soft close can still move the end.
+    over = session.scalars(select(func.clock_timestamp() >= auction.latest_end)).one()
+    if over or auction.status != AuctionStatus.PUBLISHED:
+        raise _closed()
+
+
+def _closed() -> Refusal:
+    return Refusal("closed", "The auction is over.")
+
+
+def _no_paddle() -> Refusal:
+    return Refusal("no_paddle", "You have no paddle in this auction.")
+
+
+def _find(session: Session, bidder_id: UUID, auction_id: UUID) -> Paddle | None:
+    return session.scalars(
+        select(Paddle)
+        .where(Paddle.auction_id == auction_id, Paddle.bidder_id == bidder_id)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+
+
+def _own(session: Session, bidder_id: UUID, auction_id: UUID) -> Paddle:
+    paddle = _find(session, bidder_id, auction_id)
+    if paddle is None:
+        raise _no_paddle()
+    return paddle
+
+
+def _returning(paddle: Paddle, version: int) -> bool:
+    return paddle.status == PaddleStatus.RETURNING and paddle.version == version
+
+
+def _changed(session: Session, paddle: Paddle, status: PaddleStatus) -> PaddleView:
+    paddle.status = status
+    paddle.version += 1
+    session.flush()
+    return _view(paddle)
+
+
+def _view(paddle: Paddle) -> PaddleView:
+    status = PaddleStatus(paddle.status)
+    return PaddleView(
+        auction_id=paddle.auction_id,
+        bidder_id=paddle.bidder_id,
+        number=paddle.number,
+        limit=paddle.limit,
+        status=status,
+        version=paddle.version,
+        hold=paddle.limit if status in (PaddleStatus.ACTIVE, PaddleStatus.RETURNING) else 0,
+    )

@@ -1,0 +1,55 @@
+"""What those with a role do to auctions that run: cancel one, give back the time that an outage took."""
+
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from market import audit
+from market.audit import Actor, Subject
+from market.bidding import cancelling, outage_extensions
+from market.bidding.cancelling import Cancelling
+from market.bidding.outage_extensions import Touched
+from market.errors import Refusal
+from market.listings.auction_views import locked
+from store.models import Auction, AuditEntry, Paddle
+
+
+def cancel_auction(session: Session, actor: Actor, auction_id: UUID, reason: str) -> Cancelling:
+    """`cancelling.forced`, with its refusals: any auction that is not settled yet, whatever was bid. The `reason` is
+    for everybody to read. What is cancelled already is not noted again, and a running live auction without an `after`,
+    because Redis decides later."""
+    auction = locked(session, auction_id)
+    require_outsider(session, actor, auction)
+    before = {"status": auction.status}
+    outcome = cancelling.forced(session, auction_id, reason)
+    after = None if outcome.cancelled_at is None else {"status": auction.status}
+    if after != before:
+        audit.record(session, actor, "cancel", Subject("auction", auction_id), reason, before, after)
+    return outcome
+
+
+def require_outsider(session: Session, actor: Actor, auction: Auction) -> None:
+    """Refuses with `forbidden` whoever sells it or has ever had a paddle in it."""
+    own = select(Paddle.bidder_id).where(Paddle.auction_id == auction.id, Paddle.bidder_id == actor.user_id)
+    audit.require_impartial(actor, auction.seller_id, *session.scalars(own))
+
+
+def order_extension(
+    session: Session, actor: Actor, action: UUID, began_at: int, ended_at: int, by_ms: int, reason: str
+) -> Touched:
+    """Note that all that an outage touched is to be extended, and say what that is. Refuses as `outages.touched`, or
+    with `idempotency_key_reused` when `action` was ordered with other numbers: some would end later by these, some by
+    those."""
+    touched = outage_extensions.touched(session, began_at, ended_at, by_ms)
+    numbers = {"began_at": began_at, "ended_at": ended_at, "by_ms": by_ms}
+    earlier = session.scalar(
+        select(AuditEntry.after)
+        .where(AuditEntry.subject_id == str(action), AuditEntry.action == "extend")
+        .limit(1)
+    )
+    if earlier is not None and earlier | numbers != earlier:
+        raise Refusal("idempotency_key_reused", "The action was ordered with other numbers.")
+    after = numbers | {"auctions": len(touched.live) + len(touched.neighbourhood)}
+    audit.record(session, actor, "extend", Subject("outage", action), reason, None, after)
+    return touched

@@ -1,0 +1,46 @@
+"""Telling many something, some in each transaction. How far it has come is stored, so that what goes on later, after a
+crash or in the next run, begins behind who was told last. Nobody is told twice in any case: `notify` sees to that."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from market.notifications import notifications
+from market.notifications.notifications import News
+from store.models import Telling, User
+
+Anything = tuple[Any, ...]
+
+BATCH = 1_000
+"""Users in a transaction."""
+
+
+def reachable() -> ColumnElement[bool]:
+    """Users who can log in: nobody else need know what is going on."""
+    return User.deleted_at.is_(None) & User.banned_at.is_(None)
+
+
+def tell_next(
+    session: Session, key: str, users: Select[*Anything], news: Callable[[Row[*Anything]], News]
+) -> bool:
+    """Tell the next of those whom `users` finds, with `User.id` as the first column, the `news` made of their rows.
+    Whether there are more. `key` names what is told."""
+    last = select(Telling.last).where(Telling.key == key)
+    query = users.order_by(User.id).limit(BATCH)
+    after: UUID | None = session.scalar(last)
+    rows = session.execute(query if after is None else query.where(User.id > after)).all()
+    notifications.notify(session, [news(row) for row in rows])
+    if len(rows) < BATCH:
+        session.execute(delete(Telling).where(Telling.key == key))
+        return False
+    progress = {"last": rows[-1][0]}
+    session.execute(
+        insert(Telling)
+        .values(key=key, **progress)
+        .on_conflict_do_update(index_elements=[Telling.key], set_=progress)
+    )
+    return True

@@ -1,0 +1,349 @@
+"""Notifications on their way out, by e-mail or Web Push: what is due is claimed by a task, sent, and noted.
+
+What is due for one user by one channel goes together. Each notification leaves once per channel; a process that dies
+while sending lets it leave again. Times are PostgreSQL's, unless the caller knows better (`now`).
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from market.notifications.notifications import (
+    DEFAULT_ZONE,
+    GATHERED,
+    Reader,
+    after_quiet_hours,
+)
+from market.notifications.texts import Locale, Notice
+from market.pages import Page, bounded, decode_cursor, page_of
+from market.times import clock, to_ms
+from store.database import any_id
+from store.models import (
+    SECURITY,
+    Channel,
+    Digest,
+    Event,
+    Language,
+    Notification,
+    NotificationDelivery,
+    NotificationPreferences,
+    PushSubscription,
+    User,
+)
+
+LEASE = timedelta(minutes=3)
+"""Longer than a task may run: nobody else claims what is being sent. After a crash it is sent again."""
+
+MAX_ATTEMPTS = 30
+FIRST_DELAY = timedelta(seconds=15)
+LONGEST_DELAY = timedelta(hours=1)
+"""The delay doubles with each failure; after 22 hours of them a delivery is dead."""
+
+TOGETHER = 500
+"""At most so many deliveries go together."""
+
+MAX_FAILURES = 100
+"""A browser that has not been reached so often in a row is forgotten. Pages subscribe anew when they are opened."""
+
+_OVER = {Event.WON, Event.LOST, Event.SOLD, Event.UNSOLD, Event.CANCELLED}
+SUPERSEDED_BY: dict[Event, set[Event]] = {
+    Event.OUTBID: _OVER | {Event.OUTBID, Event.LEADING},
+    Event.LEADING: _OVER | {Event.OUTBID, Event.LEADING},
+    Event.EXTENDED: _OVER | {Event.EXTENDED},
+    Event.ENDING_SOON: _OVER,
+    Event.OPENED: _OVER,
+}
+"""What is not worth sending any more once one of these has happened in the same auction."""
+
+_UNTIL_END = {Event.OPENED, Event.ENDING_SOON}
+"""What is not worth sending any more after the `ends_at` that it tells: who only watches hears nothing of the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """Where a message of Web Push goes, and the keys to encrypt it with."""
+
+    id: UUID
+    endpoint: str
+    p256dh: bytes
+    auth: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Deliveries to one user by one channel, to be sent together now; maybe of none. `notices` has the newest first;
+    `address` is that of e-mails, and `browsers` are those of Web Push."""
+
+    at: datetime
+    ids: tuple[UUID, ...]
+    user_id: UUID
+    notices: tuple[Notice, ...]
+    locale: Locale
+    attempt: int
+    address: str
+    browsers: tuple[Browser, ...] = ()
+
+
+class DeadDelivery(msgspec.Struct, frozen=True):
+    """A notification that could not be sent, and why; for administrators. Times in ms."""
+
+    id: UUID
+    user_id: UUID
+    channel: Channel
+    event: Event
+    attempts: int
+    error: str
+    died_at: int
+
+
+def claim(session: Session, channel: Channel, now: datetime | None = None) -> Claim | None:
+    """What is to be sent next by this channel, or None if nothing is due. Commit, send, then say `sent` or `failed`.
+
+    What has become pointless is deleted on the way, what falls into quiet hours that were chosen meanwhile waits, and
+    what processes died of too often is given up. If nothing else was due to the user, the claim is empty: commit, and
+    ask again. So no transaction has to go through all that is pointless.
+    """
+    now = now or clock(session)
+    waiting = (
+        (NotificationDelivery.channel == channel)
+        & NotificationDelivery.sent_at.is_(None)
+        & NotificationDelivery.dead_at.is_(None)
+    )
+    first = session.execute(
+        select(NotificationDelivery.user_id, Notification.event)
+        .join(Notification, Notification.id == NotificationDelivery.notification_id)
+        .where(waiting, NotificationDelivery.due_at <= now)
+        .order_by(NotificationDelivery.due_at)
+        .limit(1)
+        .with_for_update(of=NotificationDelivery, skip_locked=True)
+    ).one_or_none()
+    if first is None:
+        return None
+    user_id, event = first
+    # Only what was never tried is taken before its time: the rest is being sent, or was asked to wait.
+    soon = and_(NotificationDelivery.attempts == 0, NotificationDelivery.due_at <= now + GATHERED)
+    secure = Notification.event.in_(SECURITY)
+    together = session.execute(
+        select(NotificationDelivery, Notification)
+        .join(Notification, Notification.id == NotificationDelivery.notification_id)
+        .where(
+            waiting,
+            NotificationDelivery.user_id == user_id,
+            or_(NotificationDelivery.due_at <= now, soon),
+            secure if event in SECURITY else ~secure,
+        )
+        .order_by(NotificationDelivery.due_at)
+        .limit(TOGETHER)
+        .with_for_update(of=NotificationDelivery, skip_locked=True)
+    ).all()
+    claimed = _claim(session, channel, user_id, [(row[0], row[1]) for row in together], now)
+    session.flush()
+    return claimed
+
+
+def _claim(
+    session: Session,
+    channel: Channel,
+    user_id: UUID,
+    together: Sequence[tuple[NotificationDelivery, Notification]],
+    now: datetime,
+) -> Claim:
+    """Those of a user's deliveries that are still to be sent."""
+    user = session.get_one(User, user_id)
+    browsers = _browsers(session, user_id) if channel == Channel.PUSH else ()
+    reader = _reader(session.get(NotificationPreferences, user_id), user, has_browser=bool(browsers))
+    reached = reader.has_email if channel == Channel.EMAIL else reader.has_browser
+    notifications = [notification for _, notification in together]
+    pointless = _pointless(session, user_id, channel, reader, notifications, now)
+    kept = []
+    for delivery, notification in together:
+        quiet_until = now if notification.event in SECURITY else after_quiet_hours(reader, now)
+        if not reached or notification.id in pointless:
+            session.delete(delivery)
+        elif quiet_until > now:
+            delivery.due_at = quiet_until
+        elif delivery.attempts >= MAX_ATTEMPTS:
+            delivery.dead_at, delivery.last_error = now, "interrupted"
+        else:
+            delivery.attempts += 1
+            delivery.due_at = now + LEASE
+            kept.append((delivery, notification))
+    kept.sort(key=lambda pair: (pair[1].created_at, pair[1].id), reverse=True)
+    return Claim(
+        now,
+        tuple(delivery.id for delivery, _ in kept),
+        user_id,
+        tuple(_notice(notification) for _, notification in kept),
+        reader.locale,
+        max((delivery.attempts for delivery, _ in kept), default=0),
+        user.email,
+        browsers,
+    )
+
+
+def _reader(preferences: NotificationPreferences | None, user: User, has_browser: bool) -> Reader:
+    has_email, language = user.email_verified_at is not None, Language(user.language)
+    if preferences is None:
+        return Reader(None, None, DEFAULT_ZONE, Digest.OFF, {}, language, has_email, has_browser)
+    return Reader(
+        preferences.quiet_from,
+        preferences.quiet_until,
+        preferences.time_zone,
+        Digest(preferences.digest),
+        preferences.channels,
+        language,
+        has_email,
+        has_browser,
+    )
+
+
+def _notice(notification: Notification) -> Notice:
+    return Notice(
+        notification.id,
+        Event(notification.event),
+        notification.data,
+        notification.auction_id,
+        notification.order_id,
+        notification.created_at,
+    )
+
+
+def _browsers(session: Session, user_id: UUID) -> tuple[Browser, ...]:
+    rows = session.scalars(
+        select(PushSubscription).where(PushSubscription.user_id == user_id).order_by(PushSubscription.id)
+    )
+    return tuple(Browser(row.id, row.endpoint, row.p256dh, row.auth) for row in rows)
+
+
+def _pointless(
+    session: Session,
+    user_id: UUID,
+    channel: Channel,
+    reader: Reader,
+    notifications: Sequence[Notification],
+    now: datetime,
+) -> set[UUID]:
+    """What the user has read, does not want (any more), or has been overtaken by what happened since."""
+    auctions = {item.auction_id for item in notifications if item.event in SUPERSEDED_BY and item.auction_id}
+    newest: dict[tuple[UUID | None, str], datetime] = {}
+    if auctions:
+        rows = session.execute(
+            select(Notification.auction_id, Notification.event, func.max(Notification.created_at))
+            .where(
+                Notification.user_id == user_id,
+                Notification.auction_id == any_id(auctions),
+                Notification.created_at >= min(item.created_at for item in notifications),
+            )
+            .group_by(Notification.auction_id, Notification.event)
+        )
+        newest = {(auction_id, event): at for auction_id, event, at in rows}
+
+    def is_pointless(item: Notification) -> bool:
+        event = Event(item.event)
+        if event in SECURITY:
+            return False
+        overtaken = any(
+            newest.get((item.auction_id, later), item.created_at) > item.created_at
+            for later in SUPERSEDED_BY.get(event, ())
+        )
+        end = item.data.get("ends_at")
+        over = event in _UNTIL_END and isinstance(end, int) and end <= to_ms(now)
+        return item.read_at is not None or overtaken or over or not reader.wants(event, channel)
+
+    return {item.id for item in notifications if is_pointless(item)}
+
+
+def sent(session: Session, claim: Claim, now: datetime | None = None) -> None:
+    """Note that it was sent."""
+    session.execute(
+        update(NotificationDelivery)
+        .where(_of(claim), NotificationDelivery.dead_at.is_(None))
+        .values(sent_at=now or func.now()),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def failed(
+    session: Session,
+    claim: Claim,
+    error: str,
+    wait: timedelta = timedelta(0),
+    final: bool = False,
+    now: datetime | None = None,
+) -> int:
+    """Note that it could not be sent, and try again later, after `wait` at least, unless that is `final`. How many are
+    given up instead."""
+    now = now or clock(session)
+    dead = session.scalars(
+        update(NotificationDelivery)
+        .where(_of(claim), NotificationDelivery.attempts >= (0 if final else MAX_ATTEMPTS))
+        .values(dead_at=now, last_error=error)
+        .returning(NotificationDelivery.id),
+        execution_options={"synchronize_session": False},
+    ).all()
+    delay = min(FIRST_DELAY * 2 ** (claim.attempt - 1), LONGEST_DELAY)
+    session.execute(
+        update(NotificationDelivery)
+        .where(_of(claim), NotificationDelivery.dead_at.is_(None))
+        .values(due_at=now + max(delay, wait), last_error=error),
+        execution_options={"synchronize_session": False},
+    )
+    return len(dead)
+
+
+def _of(claim: Claim) -> ColumnElement[bool]:
+    return and_(NotificationDelivery.id == any_id(claim.ids), NotificationDelivery.sent_at.is_(None))
+
+
+def note_browsers(
+    session: Session, reached: Collection[UUID], gone: Collection[UUID], failed: Collection[UUID]
+) -> None:
+    """Note which browsers were reached, have unsubscribed, and could not be reached."""
+    id, failures = PushSubscription.id, PushSubscription.failures
+    unsynchronized = {"synchronize_session": False}
+    session.execute(
+        update(PushSubscription).where(id == any_id(reached), failures > 0).values(failures=0),
+        execution_options=unsynchronized,
+    )
+    session.execute(
+        update(PushSubscription).where(id == any_id(failed)).values(failures=failures + 1),
+        execution_options=unsynchronized,
+    )
+    session.execute(
+        delete(PushSubscription).where(
+            or_(id == any_id(gone), and_(id == any_id(failed), failures >= MAX_FAILURES))
+        ),
+        execution_options=unsynchronized,
+    )
+
+
+def dead(session: Session, cursor: str | None, limit: int) -> Page[DeadDelivery]:
+    """What was given up, newest first. Refuses with `invalid_cursor`."""
+    query = (
+        select(NotificationDelivery, Notification.event)
+        .join(Notification, Notification.id == NotificationDelivery.notification_id)
+        .where(NotificationDelivery.dead_at.is_not(None))
+        .order_by(NotificationDelivery.id.desc())
+    )
+    if cursor is not None:
+        query = query.where(NotificationDelivery.id < decode_cursor(cursor, UUID))
+    rows = session.execute(query.limit(bounded(limit) + 1))
+    return page_of([_dead(row, event) for row, event in rows], bounded(limit), lambda view: view.id)
+
+
+def _dead(row: NotificationDelivery, event: Event) -> DeadDelivery:
+    assert row.dead_at is not None
+    return DeadDelivery(
+        row.id,
+        row.user_id,
+        Channel(row.channel),
+        Event(event),
+        row.attempts,
+        row.last_error or "",
+        to_ms(row.dead_at),
+    )

@@ -1,0 +1,109 @@
+"""What the two sides of an order write to each other. Only they can read it."""
+
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from market.accounts import accounts, blocks
+from market.notifications import notifications
+from market.notifications.notifications import News
+from market.orders import orders
+from market.orders.orders import Side
+from market.pages import Page, bounded, decode_cursor, page_of
+from market.times import to_ms
+from store.database import tell_after_commit
+from store.ids import new_id
+from store.models import Auction, ChatMessage, Event, Order
+from store.redis.pushes import MessagePush
+
+MAX_TEXT = 2_000
+"""Characters of a message."""
+
+
+class MessageView(msgspec.Struct, frozen=True):
+    """A message. `number` counts an order's from 1 without gaps, `created_at` in ms. The text of one that is `hidden`
+    by moderators is empty."""
+
+    id: UUID
+    number: int
+    by: Side
+    text: str
+    created_at: int
+    hidden: bool
+
+
+class ReadMarker(msgspec.Struct, frozen=True):
+    """Up to which number of an order's messages a side has read."""
+
+    number: int
+
+
+def send(session: Session, user_id: UUID, order_id: UUID, text: str) -> MessageView:
+    """Write to the other side, who is notified of the first message after those that were read. Refuses with
+    `not_found` or `blocked`."""
+    # A deletion notes all messages of its user.
+    accounts.keep(session, user_id)
+    order = orders.locked(session, user_id, order_id)
+    other = orders.other_of(order, user_id)
+    blocks.check(session, other, user_id)
+    order.messages += 1
+    message = ChatMessage(id=new_id(), order_id=order_id, number=order.messages, sender_id=user_id, text=text)
+    session.add(message)
+    session.flush()
+    session.refresh(message)
+    view = _view(order, message)
+    push = MessagePush(
+        order=order_id,
+        id=view.id,
+        number=view.number,
+        by=view.by,
+        text=view.text,
+        created_at=view.created_at,
+    )
+    tell_after_commit(session, [(party, push) for party in (order.buyer_id, order.seller_id)])
+    read = order.buyer_read if other == order.buyer_id else order.seller_read
+    title = session.get_one(Auction, order.auction_id).title
+    news = News(other, Event.MESSAGE, f"{order_id}:{read}", {"title": title}, order.auction_id, order_id)
+    notifications.notify(session, [news])
+    return view
+
+
+def page(
+    session: Session, user_id: UUID, order_id: UUID, cursor: str | None, limit: int
+) -> Page[MessageView]:
+    """The messages of an order, newest first. Refuses with `not_found` or `invalid_cursor`."""
+    order = orders.own(session, user_id, order_id)
+    query = select(ChatMessage).where(ChatMessage.order_id == order_id).order_by(ChatMessage.number.desc())
+    if cursor is not None:
+        query = query.where(ChatMessage.number < decode_cursor(cursor, int))
+    found = session.scalars(query.limit(bounded(limit) + 1))
+    return page_of(
+        [_view(order, message) for message in found], bounded(limit), lambda message: message.number
+    )
+
+
+def read(session: Session, user_id: UUID, order_id: UUID, number: int) -> ReadMarker:
+    """Note that the user has read the messages up to `number`; where that is in the end. Who has read all has read what
+    was told of them, too. Refuses with `not_found`."""
+    order = orders.locked(session, user_id, order_id)
+    number = min(number, order.messages)
+    if user_id == order.buyer_id:
+        order.buyer_read = number = max(number, order.buyer_read)
+    else:
+        order.seller_read = number = max(number, order.seller_read)
+    if number == order.messages:
+        notifications.read_about(session, user_id, Event.MESSAGE, order_id)
+    return ReadMarker(number)
+
+
+def _view(order: Order, message: ChatMessage) -> MessageView:
+    return MessageView(
+        message.id,
+        message.number,
+        orders.side_of(order, message.sender_id),
+        message.text if message.hidden_at is None else "",
+        to_ms(message.created_at),
+        message.hidden_at is not None,
+    )

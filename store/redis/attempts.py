@@ -1,0 +1,34 @@
+"""Counts attempts to log in, per account and address, and makes whoever keeps failing wait longer and longer.
+
+Another address has a count of its own, so only whoever shares the owner's address can make the owner wait.
+"""
+
+import hashlib
+
+from store.redis.hot import Call, Hot, Script
+
+ATTEMPTS = Script("attempts")
+
+FREE = 5
+"""Attempts without any delay."""
+FIRST_DELAY_MS = 1_000
+LONGEST_DELAY_MS = 60_000
+"""One guess a minute is slow enough, and an owner behind the guesser's address can wait for it."""
+FORGET_MS = 60 * 60 * 1000
+"""After so long without an attempt all is forgotten."""
+
+
+def begin(account: str, address: str, *, script: Script = ATTEMPTS) -> Call[int]:
+    """Count an attempt: 0 if it may be made, else how many ms it is too early; then it does not count."""
+    arguments = [FREE, FIRST_DELAY_MS, LONGEST_DELAY_MS, FORGET_MS]
+    return Call(script, [_key(account, address)], arguments, int)
+
+
+async def forget(hot: Hot, account: str, address: str) -> None:
+    """The attempt was successful: the next failures start from the beginning. Raises `redis.RedisError`."""
+    await hot.client.delete(_key(account, address))
+
+
+def _key(account: str, address: str) -> str:
+    # Neither who logs in nor from where can be read in Redis.
+    return f"attempts:{hashlib.sha256(f'{account.lower()} {address}'.encode()).hexdigest()}"

@@ -1,0 +1,14 @@
+"""What admins change and the other processes must know."""
+
+from market.platform import settings
+from store.redis import switches
+from store.redis.switches import Switches
+from tasks.app import Resources, periodic
+
+
+@periodic("tasks.platform.bring_switches", every_s=1)
+def bring_switches(resources: Resources) -> None:
+    """Have Redis know the switches, in case it could not be told or has lost them."""
+    with resources.database.transaction() as session:
+        setting = settings.get(session, Switches)
+    resources.hot.run(switches.put(setting.version, setting.value))

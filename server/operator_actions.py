@@ -19,9 +19,7 @@ from sqlalchemy.orm import Session
 
 from handlers import cancelling, extending
 from handlers.extending import Extended
-from handlers.http.admin import Reason
 from handlers.http.common_passwords import require_uncommon
-from handlers.http.parsing import Email, NewPassword
 from handlers.http.passwords import Passwords
 from handlers.http.problems import AWAY
 from market import audit
@@ -29,6 +27,7 @@ from market.accounts import accounts, sessions
 from market.accounts.accounts import NewUser
 from market.audit import Actor, AuditView, Subject
 from market.errors import Refusal
+from market.fields import Email, NewPassword, Reason
 from market.moderation import (
     auction_actions,
     fraud_signals,

@@ -13,19 +13,13 @@ from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.common_passwords import require_uncommon
 from handlers.http.cookies import CookieHandler
 from handlers.http.operations import operation
-from handlers.http.parsing import (
-    PROSE,
-    Body,
-    DisplayName,
-    Edit,
-    NewPassword,
-    Password,
-)
+from handlers.http.parsing import Body, Edit
 from market import account_deletion
 from market.accounts import accounts, sessions
 from market.accounts.accounts import Profile
 from market.accounts.sessions import SessionList
 from market.errors import Refusal
+from market.fields import PROSE, DisplayName, NewPassword, Password
 
 log = structlog.get_logger()
 

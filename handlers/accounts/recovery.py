@@ -9,13 +9,9 @@ from handlers.accounts import log_ins
 from handlers.http.base import ApiHandler
 from handlers.http.common_passwords import require_uncommon
 from handlers.http.operations import operation
-from handlers.http.parsing import (
-    Addressed,
-    Body,
-    Email,
-    NewPassword,
-)
+from handlers.http.parsing import Addressed, Body
 from market.accounts import email_tokens
+from market.fields import Email, NewPassword
 
 Token = Annotated[str, msgspec.Meta(max_length=128, pattern=r"\A[A-Za-z0-9_-]+\Z")]
 """Out of a mail."""

@@ -5,10 +5,11 @@ from http import HTTPStatus
 from handlers.accounts import log_ins
 from handlers.http.base import ApiHandler
 from handlers.http.operations import operation
-from handlers.http.parsing import Body, Code, Password
+from handlers.http.parsing import Body, Code
 from market.accounts import accounts, sessions, two_factor
 from market.accounts.two_factor import Enrolment, RecoveryCodes, Status
 from market.errors import Refusal
+from market.fields import Password
 
 
 class PasswordProof(Body, frozen=True, kw_only=True):

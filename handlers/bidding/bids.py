@@ -10,13 +10,14 @@ import msgspec
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.idempotency import claim_of
 from handlers.http.operations import operation
-from handlers.http.parsing import Amount, Body, PageQuery
+from handlers.http.parsing import Body, PageQuery
 from handlers.mirroring import tell_viewers
 from market import rules
 from market.accounts import accounts
 from market.bidding import history, neighbourhood
 from market.bidding.history import BidView, OwnBid
 from market.errors import Refusal
+from market.fields import Amount
 from market.listings import auction_views
 from market.pages import Page
 from market.platform import settings

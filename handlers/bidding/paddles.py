@@ -9,11 +9,12 @@ from redis import RedisError
 
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
-from handlers.http.parsing import Amount, Body
+from handlers.http.parsing import Body
 from market.accounts import accounts
 from market.bidding import paddles
 from market.bidding.paddles import PaddleView
 from market.errors import Refusal
+from market.fields import Amount
 from store.models import PaddleStatus
 from store.redis.hot import put_paddle
 from store.redis.tickets import TICKET_TTL_S, put_ticket

@@ -1,15 +1,9 @@
 """What the handlers of the Admin API share."""
 
-from typing import Annotated
-
-from msgspec import Meta
-
 from handlers.http.base import ApiHandler
-from handlers.http.parsing import ONE_LINE, Body
+from handlers.http.parsing import Body
 from market.audit import Actor
-
-Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=ONE_LINE)]
-"""Why it is done. It stands in the audit log."""
+from market.fields import Reason
 
 
 class Reasoned(Body, frozen=True, kw_only=True):

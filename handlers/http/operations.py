@@ -15,8 +15,8 @@ from uuid import UUID
 import msgspec
 
 from handlers.http.base import ApiHandler
-from handlers.http.parsing import Amount
 from market.errors import Refusal
+from market.fields import Amount
 from market.idempotency import Replayed
 from store.models import Role
 

@@ -1,4 +1,4 @@
-"""What requests may contain: the field types that several bodies share, and the check that names every wrong field."""
+"""Bodies and queries of requests: the types that several share, and the check that names every wrong field."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
@@ -6,34 +6,15 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from market.errors import Refusal
-from market.rules import MAX_AMOUNT
+from market.fields import EMAIL, ONE_LINE, PROSE, Amount
 
 S = TypeVar("S", bound=msgspec.Struct)
-
-Amount = Annotated[int, msgspec.Meta(ge=1, le=MAX_AMOUNT)]
-"""Minor units of the currency. A JSON integer: neither 1.0 nor "1" nor true is one."""
-
-EMAIL = r"\A[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+\Z"
-Email = Annotated[str, msgspec.Meta(max_length=254, pattern=EMAIL)]
-"""ASCII only: no two addresses that look the same are different. Nor quotes, commas and the like, as in the forms of
-browsers: a mail to `x,ann@example.org` would go to Ann."""
-
-Password = Annotated[str, msgspec.Meta(max_length=128)]
-NewPassword = Annotated[str, msgspec.Meta(min_length=10, max_length=128)]
 
 Code = Annotated[str, msgspec.Meta(max_length=32)]
 """Of the second factor: of the app, or a recovery code. Blanks, hyphens and case do not matter."""
 
 IF_MATCH = r'(?:W/)?"([0-9]{1,18})"'
 """A version of ours as `If-Match` names it. The gateway puts W/ before the ETag of an answer that it compresses."""
-
-ONE_LINE = r"\A(?=.*\S)[^\x00-\x1f\x7f-\x9f]+\Z"
-"""Pattern of a line with something to see on it. PostgreSQL cannot store NUL."""
-
-DisplayName = Annotated[str, msgspec.Meta(max_length=50, pattern=ONE_LINE)]
-
-PROSE = r"\A[^\x00-\x08\x0b-\x1f\x7f-\x9f]*\Z"
-"""Pattern of a text that may have tabs and newlines."""
 
 IN_WORDS = {
     EMAIL: "an e-mail address in ASCII",

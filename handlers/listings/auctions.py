@@ -10,10 +10,11 @@ from msgspec import Meta
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.media import MediaHandler
 from handlers.http.operations import operation
-from handlers.http.parsing import ONE_LINE, Amount, PageQuery
+from handlers.http.parsing import PageQuery
 from handlers.listings.cards import CardsHandler
 from market.bidding import history
 from market.bidding.history import Prices
+from market.fields import ONE_LINE, Amount
 from market.listings import categories, photos, search
 from market.listings.auction_views import StateFilter
 from market.listings.photos import AuctionDetail

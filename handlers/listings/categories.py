@@ -5,10 +5,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from handlers.http.admin import AdminHandler, Reason
+from handlers.http.admin import AdminHandler
 from handlers.http.base import ApiHandler
 from handlers.http.operations import operation
-from handlers.http.parsing import Body, DisplayName
+from handlers.http.parsing import Body
+from market.fields import DisplayName, Reason
 from market.listings import categories
 from market.listings.categories import Categories, CategoryRow, CategoryRows
 from store.models import Role

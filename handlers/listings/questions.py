@@ -8,7 +8,8 @@ from msgspec import Meta
 
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
-from handlers.http.parsing import PROSE, Body, PageQuery
+from handlers.http.parsing import Body, PageQuery
+from market.fields import PROSE
 from market.listings import questions
 from market.listings.questions import QuestionView, SellerQuestion
 from market.pages import Page

@@ -13,18 +13,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from handlers.cancelling import Cancelled, complete
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
-from handlers.http.parsing import (
-    ONE_LINE,
-    PROSE,
-    Amount,
-    Body,
-    Edit,
-    PageQuery,
-)
+from handlers.http.parsing import Body, Edit, PageQuery
 from market import increments
 from market.analytics import seller_report
 from market.analytics.seller_report import Sales
 from market.bidding import cancelling, hot_state, neighbourhood
+from market.fields import ONE_LINE, PROSE, Amount
 from market.listings import auction_views, categories, listings
 from market.listings.auction_views import AuctionView
 from market.pages import Page

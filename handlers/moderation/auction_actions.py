@@ -8,10 +8,11 @@ from msgspec import Meta
 from handlers import cancelling, extending
 from handlers.cancelling import Cancelled
 from handlers.extending import Extended
-from handlers.http.admin import AdminHandler, Reason, Reasoned
+from handlers.http.admin import AdminHandler, Reasoned
 from handlers.http.base import UUID_PATTERN
 from handlers.http.operations import operation
 from handlers.http.parsing import Body
+from market.fields import Reason
 from market.moderation import auction_actions
 from store.models import Role
 

@@ -7,9 +7,10 @@ from msgspec import Meta
 
 from handlers.http.admin import AdminHandler
 from handlers.http.operations import operation
-from handlers.http.parsing import ONE_LINE, PageQuery
+from handlers.http.parsing import PageQuery
 from market import audit
 from market.audit import AuditView
+from market.fields import ONE_LINE
 from market.pages import Page
 from store.models import Role
 

@@ -2,10 +2,11 @@
 
 from uuid import UUID
 
-from handlers.http.admin import AdminHandler, Reason
+from handlers.http.admin import AdminHandler
 from handlers.http.base import UUID_PATTERN
 from handlers.http.operations import operation
 from handlers.http.parsing import Body
+from market.fields import Reason
 from market.moderation import hiding
 from market.moderation.hiding import Visibility
 from store.models import Role

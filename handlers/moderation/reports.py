@@ -6,10 +6,11 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from handlers.http.admin import AdminHandler, Reason
+from handlers.http.admin import AdminHandler
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
-from handlers.http.parsing import PROSE, Body, PageQuery
+from handlers.http.parsing import Body, PageQuery
+from market.fields import PROSE, Reason
 from market.moderation import reports
 from market.moderation.reports import OpenReports, ReportEntry, ReportView, Resolved
 from market.pages import Page

@@ -7,10 +7,11 @@ from uuid import UUID
 from msgspec import Meta
 
 from handlers.accounts import log_ins
-from handlers.http.admin import AdminHandler, Reason, Reasoned
+from handlers.http.admin import AdminHandler, Reasoned
 from handlers.http.base import UUID_PATTERN
 from handlers.http.operations import operation
-from handlers.http.parsing import ONE_LINE, Body, PageQuery
+from handlers.http.parsing import Body, PageQuery
+from market.fields import ONE_LINE, Reason
 from market.moderation import sanctions, users
 from market.moderation.users import Member, MemberCard
 from market.pages import Page

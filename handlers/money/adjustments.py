@@ -3,10 +3,11 @@
 from http import HTTPStatus
 from uuid import UUID
 
-from handlers.http.admin import AdminHandler, Reason, Reasoned
+from handlers.http.admin import AdminHandler, Reasoned
 from handlers.http.base import UUID_PATTERN
 from handlers.http.operations import operation
-from handlers.http.parsing import Amount, Body, PageQuery
+from handlers.http.parsing import Body, PageQuery
+from market.fields import Amount, Reason
 from market.money import adjustments
 from market.money.adjustments import AdjustmentView
 from market.pages import Page

@@ -5,8 +5,9 @@ from uuid import UUID
 
 from handlers.http.base import ApiHandler
 from handlers.http.operations import operation
-from handlers.http.parsing import Amount, Body
+from handlers.http.parsing import Body
 from market.errors import Refusal
+from market.fields import Amount
 from market.money import wallet
 from market.money.wallet import Wallet
 

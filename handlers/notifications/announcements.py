@@ -6,10 +6,11 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from handlers.http.admin import AdminHandler, Reason, Reasoned
+from handlers.http.admin import AdminHandler, Reasoned
 from handlers.http.base import UUID_PATTERN
 from handlers.http.operations import operation
-from handlers.http.parsing import ONE_LINE, Body, PageQuery
+from handlers.http.parsing import Body, PageQuery
+from market.fields import ONE_LINE, Reason
 from market.pages import Page
 from market.platform import settings
 from market.platform.settings import AnnouncementView

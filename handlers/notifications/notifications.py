@@ -7,7 +7,8 @@ from msgspec import Meta
 
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
-from handlers.http.parsing import ONE_LINE, Body, PageQuery
+from handlers.http.parsing import Body, PageQuery
+from market.fields import ONE_LINE
 from market.notifications import notifications
 from market.notifications.notifications import (
     NotificationView,

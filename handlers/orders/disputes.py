@@ -2,10 +2,11 @@
 
 from uuid import UUID
 
-from handlers.http.admin import AdminHandler, Reason
+from handlers.http.admin import AdminHandler
 from handlers.http.base import UUID_PATTERN
 from handlers.http.operations import operation
 from handlers.http.parsing import Body, PageQuery
+from market.fields import Reason
 from market.orders import disputes
 from market.orders.disputes import Case, CaseFile, Outcome
 from market.pages import Page

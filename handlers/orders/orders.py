@@ -11,12 +11,8 @@ from msgspec import Meta
 
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
-from handlers.http.parsing import (
-    ONE_LINE,
-    PROSE,
-    Body,
-    PageQuery,
-)
+from handlers.http.parsing import Body, PageQuery
+from market.fields import ONE_LINE, PROSE
 from market.orders import handovers, orders
 from market.orders.orders import OrderView
 from market.pages import Page

@@ -8,7 +8,8 @@ from msgspec import Meta
 
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
-from handlers.http.parsing import PROSE, Body, PageQuery
+from handlers.http.parsing import Body, PageQuery
+from market.fields import PROSE
 from market.orders import reviews
 from market.orders.reviews import OwnReview, PublicProfile, ReviewView
 from market.pages import Page

@@ -4,10 +4,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from handlers.http.admin import AdminHandler, Reason
+from handlers.http.admin import AdminHandler
 from handlers.http.base import ApiHandler
 from handlers.http.operations import operation
-from handlers.http.parsing import ONE_LINE, Body, DisplayName, PageQuery
+from handlers.http.parsing import Body, PageQuery
+from market.fields import ONE_LINE, DisplayName, Reason
 from market.pages import Page
 from market.places import regions
 from market.places.regions import RegionPath, RegionRow, RegionView

@@ -7,11 +7,12 @@ import structlog
 from msgspec import Meta
 from redis import RedisError
 
-from handlers.http.admin import AdminHandler, Reason
+from handlers.http.admin import AdminHandler
 from handlers.http.operations import operation
-from handlers.http.parsing import ONE_LINE, Body
+from handlers.http.parsing import Body
 from market import fees, increments
 from market.fees import SellerFee
+from market.fields import ONE_LINE, Reason
 from market.platform import settings
 from market.platform.settings import IncrementTables, Setting
 from market.rules import MAX_AMOUNT

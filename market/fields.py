@@ -30,3 +30,8 @@ Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=ONE_LINE)]
 
 PROSE = r"\A[^\x00-\x08\x0b-\x1f\x7f-\x9f]*\Z"
 """Pattern of a text that may have tabs and newlines."""
+
+
+def portable(document: bytes) -> bytes:
+    """A JSON document with its patterns in the dialect of JSON Schema, which knows neither \\A nor \\Z."""
+    return document.replace(rb"\\A", b"^").replace(rb"\\Z", b"$")

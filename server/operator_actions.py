@@ -19,12 +19,10 @@ from sqlalchemy.orm import Session
 
 from handlers import cancelling, extending
 from handlers.extending import Extended
-from handlers.http.common_passwords import require_uncommon
-from handlers.http.passwords import Passwords
-from handlers.http.problems import AWAY
 from market import audit
 from market.accounts import accounts, sessions
 from market.accounts.accounts import NewUser
+from market.accounts.passwords import hash_password, require_uncommon
 from market.audit import Actor, AuditView, Subject
 from market.errors import Refusal
 from market.fields import Email, NewPassword, Reason
@@ -47,6 +45,7 @@ from market.times import clock, to_ms
 from server.errors import Failure
 from server.settings import Settings
 from store.database import Database
+from store.errors import AWAY
 from store.models import Role
 from store.redis import revocations, switches
 from store.redis.hot import Hot
@@ -77,7 +76,7 @@ def create(settings: Settings, email: str) -> bool:
         raise Failure(refusal.detail) from refusal
     new = NewUser(
         email=email,
-        password_hash=asyncio.run(Passwords().hash(password)),
+        password_hash=hash_password(password),
         display_name=NAME,
         role=Role.ADMIN,
     )

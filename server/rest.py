@@ -2,18 +2,14 @@
 
 from sqlalchemy import text
 
-from handlers.http import openapi
-from handlers.http.base import Services
-from handlers.http.media import MediaThreads
-from handlers.http.tokens import AccessTokens
-from handlers.routes import ROUTES
+from handlers.start import ROUTES, application_settings
 from market.accounts.sessions import Lifetime
-from server import asyncapi, health, media, process
+from realtime import asyncapi
+from server import health, media, process
 from server.post import web_push
 from server.settings import Settings
 from store.database import Database
 from store.redis.hot import Hot
-from store.vault import Vault
 
 
 async def main(settings: Settings, port: int) -> None:
@@ -26,27 +22,25 @@ async def main(settings: Settings, port: int) -> None:
             await session.execute(text("SELECT 1"))
 
     readiness = health.Readiness({"postgresql": ask_postgres, "redis": hot.ping})
-    services = Services(
-        database=database,
-        hot=hot,
-        development=settings.development,
-        tokens=AccessTokens(dict(settings.token_keys)),
-        vault=Vault(dict(settings.secret_keys)),
-        session_lifetime=Lifetime(settings.session_ttl_s, settings.session_max_s),
-        verify_email=settings.verify_email,
-        allowed_origins=frozenset(settings.allowed_origins),
-        openapi=openapi.document(ROUTES),
-        asyncapi=asyncapi.document(),
-        quota_factor=settings.quota_factor,
-        trace_key=settings.trace_key,
-    )
     application = process.ServerApplication(
         [*ROUTES, *health.routes(readiness)],
-        services=services,
-        media=MediaThreads(media.connect(settings)),
-        handover_keys=[key for _, key in settings.handover_keys],
-        unsubscribe_key=settings.unsubscribe_key,
-        push_key=web_push(settings).public_key,
+        **application_settings(
+            database=database,
+            hot=hot,
+            media=media.connect(settings),
+            development=settings.development,
+            token_keys=dict(settings.token_keys),
+            secret_keys=dict(settings.secret_keys),
+            handover_keys=[key for _, key in settings.handover_keys],
+            unsubscribe_key=settings.unsubscribe_key,
+            trace_key=settings.trace_key,
+            push_key=web_push(settings).public_key,
+            session_lifetime=Lifetime(settings.session_ttl_s, settings.session_max_s),
+            verify_email=settings.verify_email,
+            allowed_origins=settings.allowed_origins,
+            quota_factor=settings.quota_factor,
+            asyncapi=asyncapi.document(),
+        ),
     )
     try:
         await process.serve(

@@ -8,13 +8,13 @@ import structlog
 
 from handlers.accounts import log_ins
 from handlers.http.base import ApiHandler
-from handlers.http.common_passwords import require_uncommon
 from handlers.http.cookies import CookieHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Addressed, Body, Code
 from handlers.http.tokens import read_refresh_token, write_refresh_token
 from market.accounts import accounts, email_tokens, sessions
 from market.accounts.accounts import NewUser
+from market.accounts.passwords import require_uncommon
 from market.accounts.sessions import LogIn, RefreshToken, Reused
 from market.errors import Refusal
 from market.fields import DisplayName, Email, NewPassword, Password

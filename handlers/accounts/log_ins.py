@@ -11,11 +11,11 @@ from redis import RedisError
 
 from handlers.http import limits
 from handlers.http.base import ApiHandler
-from handlers.http.problems import AWAY
 from market.accounts import sessions
 from market.accounts.two_factor import WrongCode
 from market.errors import Refusal
 from market.moderation import fraud_signals
+from store.errors import AWAY
 from store.redis import attempts, revocations
 
 R = TypeVar("R")

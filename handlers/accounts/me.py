@@ -10,13 +10,13 @@ from msgspec import UNSET, UnsetType
 
 from handlers.accounts import log_ins
 from handlers.http.base import UUID_PATTERN, ApiHandler
-from handlers.http.common_passwords import require_uncommon
 from handlers.http.cookies import CookieHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Body, Edit
 from market import account_deletion
 from market.accounts import accounts, sessions
 from market.accounts.accounts import Profile
+from market.accounts.passwords import require_uncommon
 from market.accounts.sessions import SessionList
 from market.errors import Refusal
 from market.fields import PROSE, DisplayName, NewPassword, Password

@@ -7,10 +7,10 @@ import msgspec
 
 from handlers.accounts import log_ins
 from handlers.http.base import ApiHandler
-from handlers.http.common_passwords import require_uncommon
 from handlers.http.operations import operation
 from handlers.http.parsing import Addressed, Body
 from market.accounts import email_tokens
+from market.accounts.passwords import require_uncommon
 from market.fields import Email, NewPassword
 
 Token = Annotated[str, msgspec.Meta(max_length=128, pattern=r"\A[A-Za-z0-9_-]+\Z")]

@@ -14,6 +14,7 @@ from handlers.http import idempotency, problems
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import Operation, operation_of
 from handlers.http.parsing import IF_MATCH
+from market.fields import portable
 from store.models import Role
 
 Json = dict[str, Any]
@@ -206,8 +207,3 @@ def _responses(
             "content": {problems.CONTENT_TYPE: {"schema": schema}},
         }
     return responses
-
-
-def portable(document: bytes) -> bytes:
-    """A JSON document with its patterns in the dialect of JSON Schema, which knows neither \\A nor \\Z."""
-    return document.replace(rb"\\A", b"^").replace(rb"\\Z", b"$")

@@ -1,4 +1,4 @@
-"""Password hashes (argon2id), made and checked beside the event loop."""
+"""Passwords hashed and checked beside the event loop, a few at a time."""
 
 import asyncio
 import secrets
@@ -7,9 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-from argon2 import PasswordHasher
-from argon2.exceptions import VerifyMismatchError
-
+from market.accounts.passwords import hash_password, matches
 from market.errors import Refusal
 
 P = ParamSpec("P")
@@ -24,10 +22,9 @@ class Passwords:
     """Hashes and checks passwords."""
 
     def __init__(self) -> None:
-        self._hasher = PasswordHasher(memory_cost=19456, time_cost=2, parallelism=1)
         self._threads = ThreadPoolExecutor(THREADS, "passwords")
         self._pending = 0
-        self._decoy = self._hasher.hash(secrets.token_urlsafe())
+        self._decoy = hash_password(secrets.token_urlsafe())
 
     @contextmanager
     def slot(self) -> Iterator[None]:
@@ -41,23 +38,17 @@ class Passwords:
             self._pending -= 1
 
     async def hash(self, password: str) -> str:
-        """The hash to store, with its parameters and salt in it. Raises Refusal `busy`."""
+        """The hash to store. Raises Refusal `busy`."""
         with self.slot():
-            return await self._beside(self._hasher.hash, password)
+            return await self._beside(hash_password, password)
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
         """Whether the password belongs to the hash. None, for an unknown user, costs the same work and is False.
 
         Only within a `slot`, taken before the attempt is counted: whoever is told `busy` has not guessed.
         """
-        matches = await self._beside(self._matches, password_hash or self._decoy, password)
-        return matches and password_hash is not None
-
-    def _matches(self, password_hash: str, password: str) -> bool:
-        try:
-            return self._hasher.verify(password_hash, password)
-        except VerifyMismatchError:
-            return False
+        right = await self._beside(matches, password_hash or self._decoy, password)
+        return right and password_hash is not None
 
     async def _beside(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         loop = asyncio.get_running_loop()

@@ -6,12 +6,10 @@
 from http import HTTPStatus
 from typing import Any
 
-import sqlalchemy.exc
-from redis import RedisError
 from tornado.web import HTTPError
 
 from market.errors import Refusal
-from store.media.interface import MediaUnavailable
+from store.errors import AWAY
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -114,14 +112,6 @@ _FROM_TORNADO = {
     HTTPStatus.BAD_REQUEST: Refusal("bad_request", "The request cannot be understood."),
     HTTPStatus.METHOD_NOT_ALLOWED: Refusal("method_not_allowed", "This address does not offer this method."),
 }
-AWAY = (
-    MediaUnavailable,
-    RedisError,
-    sqlalchemy.exc.OperationalError,
-    sqlalchemy.exc.InterfaceError,
-    sqlalchemy.exc.TimeoutError,
-)
-"""What is raised while PostgreSQL or Redis is away."""
 
 
 def refusal_of(error: BaseException | None) -> Refusal:

@@ -20,7 +20,7 @@ from handlers.routes import ROUTES
 from market.accounts import sessions
 from market.accounts.sessions import Lifetime, Principal, RefreshToken
 from market.money import wallet
-from server import asyncapi
+from realtime import asyncapi
 from store.database import Database, SyncDatabase
 from store.ids import new_id
 from store.media.local import LocalMedia

@@ -5,8 +5,8 @@ from typing import get_args
 
 import msgspec
 
+from realtime import asyncapi
 from realtime.protocol import REQUESTS, Outgoing, name_of
-from server import asyncapi
 
 DOCUMENT = json.loads(asyncapi.document())
 

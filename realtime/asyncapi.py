@@ -1,13 +1,13 @@
 """The AsyncAPI 3 document of `/ws/live`, made from the messages of `realtime.protocol`.
 
-It stands here because the REST processes serve it, and the doors do not import each other.
+The REST processes serve it, and get it from `server`: the doors do not import each other.
 """
 
 from typing import Any, get_args
 
 import msgspec
 
-from handlers.http.openapi import portable
+from market.fields import portable
 from realtime.protocol import REQUESTS, Outgoing, name_of
 
 Json = dict[str, Any]

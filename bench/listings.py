@@ -256,7 +256,7 @@ def main() -> None:
     parser.add_argument("--database", default="neighborbid_listings")
     parser.add_argument("--count", type=int, default=100_000)
     options = parser.parse_args()
-    print(own_database(settings.load(os.environ).owner_database_url, options.database, options.count))
+    print(own_database(settings.load(os.environ).postgres.owner_url, options.database, options.count))
 
 
 if __name__ == "__main__":

@@ -132,20 +132,20 @@ async def _outbid(
 async def measure(loaded: Settings, bids: int, closings: int) -> dict[str, list[float]]:
     """The delays in ms: answered, seen on the slowest process, stored, a ping, outbid told on another process, and the
     hammer on the slowest process."""
-    database = SyncDatabase(loaded.database_url)
-    seller, *bidders = [await _user(loaded.url) for _ in range(3)]
+    database = SyncDatabase(loaded.postgres.url)
+    seller, *bidders = [await _user(loaded.gateway.url) for _ in range(3)]
     auction = await _auction(seller, 30_000 + 200 * bids)
-    viewers = [Viewer() for _ in loaded.realtime_ports]
+    viewers = [Viewer() for _ in loaded.realtime.ports]
     watching = [
         await LiveSocket.open(f"http://127.0.0.1:{port}", viewer.receive)
-        for port, viewer in zip(loaded.realtime_ports, viewers, strict=True)
+        for port, viewer in zip(loaded.realtime.ports, viewers, strict=True)
     ]
     for socket in watching:
         await socket.request("subscribe", auction=auction)
     sockets = []
     for bidder in bidders:
         await bidder.post(f"/auctions/{auction}/paddle", {"limit": LIMIT})
-        sockets.append(await _socket(bidder, loaded.url, lambda message: None))
+        sockets.append(await _socket(bidder, loaded.gateway.url, lambda message: None))
 
     delays: dict[str, list[float]] = {"answered": [], "seen": []}
     storing = []
@@ -160,7 +160,7 @@ async def measure(loaded: Settings, bids: int, closings: int) -> dict[str, list[
     delays["stored"] = [await written - started for started, written in storing]
 
     quiet = await _auction(seller, 30_000 + 200 * bids)
-    delays["ping"], delays["outbid"] = await _outbid(loaded.realtime_ports, bidders, quiet, bids)
+    delays["ping"], delays["outbid"] = await _outbid(loaded.realtime.ports, bidders, quiet, bids)
 
     delays["hammer"] = []
     ending = []
@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--closings", type=int, default=50)
     options = parser.parse_args()
     loaded = settings.load(os.environ)
-    if loaded.realtime_processes < 2:
+    if loaded.realtime.processes < 2:
         raise SystemExit("needs two realtime processes")
     delays = asyncio.run(measure(loaded, options.bids, options.closings))
     table = Table("ms after", "n", "p50", "p99", "max")

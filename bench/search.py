@@ -114,7 +114,7 @@ async def _unload(hot: Hot, ids: Sequence[UUID]) -> None:
 
 async def measure(loaded: Settings, url: str, rounds: int) -> dict[str, list[float]]:
     """The ms that each page took, by its name."""
-    synchronous, database, hot = SyncDatabase(url), Database(url), Hot.connect(loaded.redis_url)
+    synchronous, database, hot = SyncDatabase(url), Database(url), Hot.connect(loaded.redis.url)
     with synchronous.transaction() as session:
         new = NewUser(email=f"{secrets.token_hex(8)}@bench.example", password_hash="", display_name="Bench")
         user = accounts.register(session, new, verified=True)
@@ -122,14 +122,14 @@ async def measure(loaded: Settings, url: str, rounds: int) -> dict[str, list[flo
         log_in = LogIn(user, sessions.open_session(session, user, RefreshToken.new(), LIFETIME))
         home = neighbourhoods.verify(session, user, *HOME, accuracy_m=10).id
     running = await _load(hot, synchronous)
-    tokens = AccessTokens(dict(loaded.token_keys))
+    tokens = AccessTokens(loaded.keys.tokens)
     token, _ = tokens.issue(log_in)
     services = Services(
         database,
         hot,
         development=True,
         tokens=tokens,
-        vault=Vault(dict(loaded.secret_keys)),
+        vault=Vault(loaded.keys.secrets),
         session_lifetime=LIFETIME,
         verify_email=False,
         openapi=openapi.document(ROUTES),
@@ -180,11 +180,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     options = parser.parse_args()
     loaded = settings.load(os.environ)
-    url = listings.own_database(loaded.owner_database_url, DATABASE, options.listings)
+    url = listings.own_database(loaded.postgres.owner_url, DATABASE, options.listings)
     try:
         taken = uvloop.run(measure(loaded, url, options.rounds))
     finally:
-        with psycopg.connect(loaded.owner_database_url, autocommit=True) as connection:
+        with psycopg.connect(loaded.postgres.owner_url, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
     table = Table(f"ms for {PAGE} of {options.listings}", "p50", "p95", "p99")
     rows = {

@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=5_000, help="in each round")
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
-    owner_url = settings.load(os.environ).owner_database_url
+    owner_url = settings.load(os.environ).postgres.owner_url
     url = listings.own_database(owner_url, DATABASE, options.listings)
     without = make_url(url).set(database=WITHOUT).render_as_string(hide_password=False)
     with psycopg.connect(owner_url, autocommit=True) as connection:

@@ -198,7 +198,7 @@ def status(settings: Settings) -> int:
     for process in supervisor.processes():
         say(f"{process.name:<16} {process.state:<10} {process.description}")
     unready = first_unready(settings, supervisor)
-    say(f"Healthy: {settings.url}" if unready is None else f"Not healthy: {unready[0]}")
+    say(f"Healthy: {settings.gateway.url}" if unready is None else f"Not healthy: {unready[0]}")
     return 0 if unready is None else 1
 
 

@@ -16,7 +16,8 @@ import psycopg
 from psycopg import sql
 
 from server.errors import Failure
-from server.settings import Settings, secret
+from server.settings import Settings
+from server.settings.secret_files import secret
 
 POSTGRES_CONF = """\
 # Rendered by ./neighborbid up.
@@ -75,13 +76,13 @@ def prepare_postgres(settings: Settings, initdb: Path) -> Path:
         # Under another name until it is complete: an interrupted initdb is not a cluster.
         draft = data.with_name("draft")
         shutil.rmtree(draft, ignore_errors=True)
-        _initdb(initdb, draft, user, secret(settings.home, "postgres-superuser"), settings.postgres_fsync)
+        _initdb(initdb, draft, user, secret(settings.home, "postgres-superuser"), settings.postgres.fsync)
         with (draft / "postgresql.conf").open("a") as main_conf:
             main_conf.write("\ninclude = 'neighborbid.conf'\n")
         draft.rename(data)
-    fsync = "on" if settings.postgres_fsync else "off"
+    fsync = "on" if settings.postgres.fsync else "off"
     conf = data / "neighborbid.conf"
-    conf.write_text(POSTGRES_CONF.format(port=settings.postgres_port, fsync=fsync))
+    conf.write_text(POSTGRES_CONF.format(port=settings.postgres.port, fsync=fsync))
     return data
 
 
@@ -127,7 +128,7 @@ def prepare_redis(settings: Settings) -> Path:
     conf.touch(mode=0o600)
     conf.write_text(
         REDIS_CONF.format(
-            port=settings.redis_port, password=secret(settings.home, "redis"), directory=directory
+            port=settings.redis.port, password=secret(settings.home, "redis"), directory=directory
         )
     )
     if user is not None:
@@ -159,7 +160,7 @@ def create_database(settings: Settings, timeout_s: float) -> None:
 def superuser_url(settings: Settings) -> str:
     """How the superuser of the embedded PostgreSQL logs in."""
     password = secret(settings.home, "postgres-superuser")
-    return f"postgresql://postgres:{password}@127.0.0.1:{settings.postgres_port}/postgres"
+    return f"postgresql://postgres:{password}@127.0.0.1:{settings.postgres.port}/postgres"
 
 
 def wait_for_postgres(conninfo: str, timeout_s: float) -> None:

@@ -42,13 +42,13 @@ def up(settings: Settings, say: Say) -> None:
         if supervisor.is_running():
             _refuse_other_settings(settings)
             if first_unready(settings, supervisor) is None:
-                say(f"NeighborBid was up: {settings.url}")
+                say(f"NeighborBid was up: {settings.gateway.url}")
                 return
         else:
             _start_supervisord(settings, say)
-        if settings.embedded_redis:
+        if settings.redis.embedded:
             supervisor.start("redis")
-        if settings.embedded_postgres:
+        if settings.postgres.embedded:
             supervisor.start("postgresql")
             say("Waiting for PostgreSQL")
             try:
@@ -67,21 +67,21 @@ def up(settings: Settings, say: Say) -> None:
         for process in supervisor.processes():
             supervisor.start(process.name)
         _wait_until_ready(settings, supervisor)
-    say(f"NeighborBid is up:  {settings.url}")
+    say(f"NeighborBid is up:  {settings.gateway.url}")
 
 
 def _start_supervisord(settings: Settings, say: Say) -> None:
     say("Checking PostgreSQL, Redis and Nginx")
     programs = ["nginx"]
-    programs += ["postgres", "initdb"] if settings.embedded_postgres else []
-    programs += ["redis-server"] if settings.embedded_redis else []
+    programs += ["postgres", "initdb"] if settings.postgres.embedded else []
+    programs += ["redis-server"] if settings.redis.embedded else []
     paths = binaries.require(programs, say)
     if found := Supervisor(settings).stop_leftovers():
         say(f"Ended {found} processes that a killed supervisord had left")
     _require_free_ports(settings)
     say("Writing the configuration")
-    data = embedded.prepare_postgres(settings, paths["initdb"]) if settings.embedded_postgres else None
-    redis_conf = embedded.prepare_redis(settings) if settings.embedded_redis else None
+    data = embedded.prepare_postgres(settings, paths["initdb"]) if settings.postgres.embedded else None
+    redis_conf = embedded.prepare_redis(settings) if settings.redis.embedded else None
     render.nginx(settings)
     render.publish_web(settings)
     conf = render.supervisord(settings, paths, data, redis_conf)
@@ -105,11 +105,7 @@ def _start_supervisord(settings: Settings, say: Say) -> None:
 
 
 def _require_free_ports(settings: Settings) -> None:
-    ports = [*settings.rest_ports, *settings.realtime_ports]
-    ports += [settings.postgres_port] if settings.embedded_postgres else []
-    ports += [settings.redis_port] if settings.embedded_redis else []
-    ports += [settings.https_port] if settings.tls_certificate is not None else []
-    taken = [port for port in [settings.http_port, *ports] if not is_free(port)]
+    taken = [port for ports in settings.ports.values() for port in ports if not is_free(port)]
     if taken:
         numbers = ", ".join(map(str, taken))
         raise Failure(f"Another program uses port {numbers}; stop it or choose others (NEIGHBORBID_…_PORT).")
@@ -146,7 +142,7 @@ def _wait(condition: Callable[[], bool], sentence: str, log: Path) -> None:
 
 
 def _wait_for_redis(settings: Settings) -> None:
-    client = redis.Redis.from_url(settings.redis_url, socket_timeout=5, socket_connect_timeout=5)
+    client = redis.Redis.from_url(settings.redis.url, socket_timeout=5, socket_connect_timeout=5)
 
     def answers() -> bool:
         try:
@@ -160,10 +156,10 @@ def _wait_for_redis(settings: Settings) -> None:
 
 def migrate(settings: Settings) -> None:
     """Brings the schema up to date as its owner; does nothing when it is."""
-    embedded.wait_for_postgres(settings.owner_database_url, READY_TIMEOUT_S)
+    embedded.wait_for_postgres(settings.postgres.owner_url, READY_TIMEOUT_S)
     from store.migrations.run import upgrade
 
-    upgrade(settings.owner_database_url)
+    upgrade(settings.postgres.owner_url)
 
 
 def first_unready(settings: Settings, supervisor: Supervisor) -> tuple[str, Path] | None:
@@ -172,7 +168,7 @@ def first_unready(settings: Settings, supervisor: Supervisor) -> tuple[str, Path
     for process in sorted(supervisor.processes(), key=lambda process: process.state == "RUNNING"):
         if problem := _problem(process):
             return problem, Path(process.log)
-    gateway = urlsplit(settings.url)
+    gateway = urlsplit(settings.gateway.url)
     assert gateway.hostname is not None
     assert gateway.port is not None
     tls = gateway.scheme == "https"

@@ -1,6 +1,7 @@
 """The backend of media that the settings name."""
 
-from server.settings import Settings, secret
+from server.settings import Settings
+from server.settings.secret_files import secret
 from store.media.interface import Media
 from store.media.local import LocalMedia
 from store.media.s3 import S3Media
@@ -8,12 +9,7 @@ from store.media.s3 import S3Media
 
 def connect(settings: Settings) -> Media:
     """The backend. Nothing is asked of it yet. On local disk it makes the secret that signs uploads, once."""
-    if settings.media == "s3":
-        return S3Media(
-            settings.s3_bucket,
-            settings.s3_region,
-            settings.s3_endpoint,
-            settings.media_base,
-            settings.s3_path_style,
-        )
-    return LocalMedia(settings.media_dir, secret(settings.home, "media").encode(), settings.media_base)
+    s3, base = settings.media.s3, settings.media.base
+    if s3 is not None:
+        return S3Media(s3.bucket, s3.region, s3.endpoint, base, s3.path_style)
+    return LocalMedia(settings.media_dir, secret(settings.home, "media").encode(), base)

@@ -279,8 +279,8 @@ def _run(settings: Settings, command: Callable[[Database, Hot], Coroutine[Any, A
     """Run it with connections of its own. Raises Failure for what is refused, and for a server that is away."""
 
     async def connected() -> T:
-        hot = Hot.connect(settings.redis_url)
-        database = Database(settings.database_url, hot)
+        hot = Hot.connect(settings.redis.url)
+        database = Database(settings.postgres.url, hot)
         try:
             return await command(database, hot)
         finally:

@@ -20,14 +20,16 @@ PORTS = {"smtp": 587, "smtps": 465}
 
 def post_office(settings: Settings) -> PostOffice:
     """By SMTP if there is a server, else into files."""
-    transport: Transport = smtp(settings.smtp_url) if settings.smtp_url else Folder(settings.mail_dir)
-    return PostOffice(transport, settings.mail_from, settings.public_url, settings.unsubscribe_key)
+    transport: Transport = (
+        smtp(settings.mail.smtp_url) if settings.mail.smtp_url else Folder(settings.mail_dir)
+    )
+    return PostOffice(transport, settings.mail.sender, settings.gateway.public_url, settings.keys.unsubscribe)
 
 
 def web_push(settings: Settings) -> WebPush:
     """Signed by the key of the settings: browsers that subscribed with another one cannot be reached any more."""
-    key = ec.derive_private_key(int.from_bytes(settings.push_key), ec.SECP256R1())
-    return WebPush(key, f"mailto:{settings.mail_from}", private_allowed=settings.development)
+    key = ec.derive_private_key(int.from_bytes(settings.keys.push), ec.SECP256R1())
+    return WebPush(key, f"mailto:{settings.mail.sender}", private_allowed=settings.development)
 
 
 def smtp(url: str) -> Smtp:

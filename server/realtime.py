@@ -15,8 +15,8 @@ class NotReady(Exception):
 async def main(settings: Settings, port: int) -> None:
     """Serves the live sockets on loopback until told to stop; Redis need not be there yet."""
     realtime = Realtime(
-        settings.redis_url,
-        allowed_origins=frozenset(settings.allowed_origins),
+        settings.redis.url,
+        allowed_origins=frozenset(settings.gateway.allowed_origins),
         process_name=f"{socket.gethostname()}:{port}",
     )
 

@@ -17,7 +17,7 @@ def load(settings: Settings, file: Path, say: Callable[[str], None]) -> None:
     Raises Failure for a file that cannot be used.
     """
     say(f"Loading the regions of {file.name}")
-    database = SyncDatabase(settings.database_url)
+    database = SyncDatabase(settings.postgres.url)
     try:
         with database.transaction() as session:
             count = regions.load(session, file)
@@ -30,7 +30,7 @@ def load(settings: Settings, file: Path, say: Callable[[str], None]) -> None:
 
 def load_first(settings: Settings, say: Callable[[str], None]) -> None:
     """Brings the shipped regions into a database that has none."""
-    database = SyncDatabase(settings.database_url)
+    database = SyncDatabase(settings.postgres.url)
     try:
         with database.transaction() as session:
             empty = regions.is_empty(session)

@@ -96,22 +96,23 @@ def nginx(settings: Settings) -> Path:
             settings.log_level
         ],
         **_tls(settings),
-        "api_rate": settings.requests_per_s,
-        "api_burst": 2 * settings.requests_per_s,
-        "auth_rate": settings.auth_requests_per_minute,
-        "auth_burst": max(5, settings.auth_requests_per_minute // 3),
-        "handshake_rate": settings.handshakes_per_s,
-        "handshake_burst": 2 * settings.handshakes_per_s,
-        "connections": settings.connections,
+        "api_rate": settings.limits.requests_per_s,
+        "api_burst": 2 * settings.limits.requests_per_s,
+        "auth_rate": settings.limits.auth_requests_per_minute,
+        "auth_burst": max(5, settings.limits.auth_requests_per_minute // 3),
+        "handshake_rate": settings.limits.handshakes_per_s,
+        "handshake_burst": 2 * settings.limits.handshakes_per_s,
+        "connections": settings.limits.connections,
         "cors_origins": "\n".join(
-            f'        "~^/api/[^ ]* {re.escape(origin)}$" "{origin}";' for origin in settings.allowed_origins
+            f'        "~^/api/[^ ]* {re.escape(origin)}$" "{origin}";'
+            for origin in settings.gateway.allowed_origins
         ),
         "web": str(settings.state_dir / "web"),
         "media": str(settings.media_dir),
-        "media_origins": "".join(f" {origin}" for origin in settings.media_origins),
+        "media_origins": "".join(f" {origin}" for origin in settings.media.origins),
         "upload_size": MAX_BYTES,
-        "rest_servers": _upstream(settings.rest_hosts),
-        "realtime_servers": _upstream(settings.realtime_hosts),
+        "rest_servers": _upstream(settings.rest.hosts),
+        "realtime_servers": _upstream(settings.realtime.hosts),
         "problems": _problems(),
     }
     target = settings.var / "etc" / "nginx"
@@ -128,20 +129,20 @@ def _upstream(hosts: tuple[str, ...]) -> str:
 
 def _tls(settings: Settings) -> dict[str, str]:
     """The values that depend on whether there is a certificate. Without one, the files about TLS are not included."""
-    plain = f"{settings.http_host}:{settings.http_port}"
-    tls = settings.tls_certificate is not None
+    plain = f"{settings.gateway.http_host}:{settings.gateway.http_port}"
+    tls = settings.gateway.tls_certificate is not None
     stapling = ""
-    if settings.tls_chain is not None:
-        stapling = f"ssl_stapling on;\nssl_stapling_verify on;\nssl_trusted_certificate {settings.tls_chain};"
+    if settings.gateway.tls_chain is not None:
+        stapling = f"ssl_stapling on;\nssl_stapling_verify on;\nssl_trusted_certificate {settings.gateway.tls_chain};"
     return {
-        "listen": f"{settings.http_host}:{settings.https_port} ssl http2" if tls else plain,
+        "listen": f"{settings.gateway.http_host}:{settings.gateway.https_port} ssl http2" if tls else plain,
         "tls": "        include tls.conf;" if tls else "",
         "redirect": "    include redirect.conf;" if tls else "",
         "hsts": HSTS if tls else "",
         "plain_listen": plain,
-        "tls_port_suffix": "" if settings.https_port == 443 else f":{settings.https_port}",
-        "tls_certificate": str(settings.tls_certificate or ""),
-        "tls_key": str(settings.tls_key or ""),
+        "tls_port_suffix": "" if settings.gateway.https_port == 443 else f":{settings.gateway.https_port}",
+        "tls_certificate": str(settings.gateway.tls_certificate or ""),
+        "tls_key": str(settings.gateway.tls_key or ""),
         "stapling": stapling,
     }
 
@@ -236,10 +237,10 @@ def supervisord_environ(settings: Settings, programs: dict[str, Path]) -> dict[s
         **os.environ,
         "NEIGHBORBID_HOME": str(settings.home),
         "NEIGHBORBID_LOG_LEVEL": settings.log_level,
-        "NEIGHBORBID_REST_PROCESSES": str(settings.rest_processes),
-        "NEIGHBORBID_REST_PORT": str(settings.rest_port),
-        "NEIGHBORBID_REALTIME_PROCESSES": str(settings.realtime_processes),
-        "NEIGHBORBID_REALTIME_PORT": str(settings.realtime_port),
+        "NEIGHBORBID_REST_PROCESSES": str(settings.rest.processes),
+        "NEIGHBORBID_REST_PORT": str(settings.rest.port),
+        "NEIGHBORBID_REALTIME_PROCESSES": str(settings.realtime.processes),
+        "NEIGHBORBID_REALTIME_PORT": str(settings.realtime.port),
         "NEIGHBORBID_WORKER_CONCURRENCY": str(settings.worker_concurrency),
         "NGINX_PROGRAM": str(programs["nginx"]),
         "NGINX_STATE": str(settings.state_dir / "nginx"),

@@ -14,8 +14,8 @@ from store.redis.hot import Hot
 
 async def main(settings: Settings, port: int) -> None:
     """Serves REST on loopback until told to stop; PostgreSQL and Redis need not be there yet."""
-    hot = Hot.connect(settings.redis_url)
-    database = Database(settings.database_url, hot)
+    hot = Hot.connect(settings.redis.url)
+    database = Database(settings.postgres.url, hot)
 
     async def ask_postgres() -> None:
         async with database.transaction() as session:
@@ -29,16 +29,16 @@ async def main(settings: Settings, port: int) -> None:
             hot=hot,
             media=media.connect(settings),
             development=settings.development,
-            token_keys=dict(settings.token_keys),
-            secret_keys=dict(settings.secret_keys),
-            handover_keys=[key for _, key in settings.handover_keys],
-            unsubscribe_key=settings.unsubscribe_key,
-            trace_key=settings.trace_key,
+            token_keys=settings.keys.tokens,
+            secret_keys=settings.keys.secrets,
+            handover_keys=settings.keys.handovers.values(),
+            unsubscribe_key=settings.keys.unsubscribe,
+            trace_key=settings.keys.trace,
             push_key=web_push(settings).public_key,
-            session_lifetime=Lifetime(settings.session_ttl_s, settings.session_max_s),
-            verify_email=settings.verify_email,
-            allowed_origins=settings.allowed_origins,
-            quota_factor=settings.quota_factor,
+            session_lifetime=Lifetime(settings.accounts.session_ttl_s, settings.accounts.session_max_s),
+            verify_email=settings.accounts.verify_email,
+            allowed_origins=settings.gateway.allowed_origins,
+            quota_factor=settings.limits.quota_factor,
             asyncapi=asyncapi.document(),
         ),
     )

@@ -10,7 +10,7 @@ CATEGORIES = REPO / "store" / "data" / "categories.csv"
 def prepare(settings: Settings) -> None:
     """Brings the shipped categories that it does not know into the migrated database, and the words of listings from
     before there was a search."""
-    database = SyncDatabase(settings.database_url)
+    database = SyncDatabase(settings.postgres.url)
     try:
         with database.transaction() as session:
             categories.load(session, CATEGORIES)

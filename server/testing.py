@@ -15,6 +15,7 @@ from server.embedded import superuser_url
 from server.errors import Failure
 from server.instance import Say, down, is_free, up
 from server.settings import REPO, Settings
+from server.settings.reader import PREFIX
 
 ALONE = ("tests/gateway", "tests/system", "tests/faults")
 """These watch, flood and kill the one instance, so nothing may run beside them."""
@@ -42,8 +43,7 @@ def run(pytest_arguments: list[str], *, keep: bool, fast: bool, say: Say) -> int
     environ = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(settings.PREFIX)
-        and name not in ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL")
+        if not name.startswith(PREFIX) and name not in ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL")
     }
     environ |= {
         "NEIGHBORBID_HOME": str(home),
@@ -99,9 +99,9 @@ def _run(instance: Settings, arguments: list[str]) -> int:
     # Without CELERY_BROKER_URL: Celery obeys it before its configuration, so tests could have no broker of their own.
     environ = {
         **os.environ,
-        "DATABASE_URL": instance.database_url,
+        "DATABASE_URL": instance.postgres.url,
         "SUPERUSER_URL": superuser_url(instance),
-        "REDIS_URL": instance.redis_url,
+        "REDIS_URL": instance.redis.url,
     }
     tests = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], cwd=REPO, env=environ)
     try:

@@ -17,9 +17,9 @@ __all__ = ["app"]
 warnings.filterwarnings("ignore", category=SecurityWarning)
 _settings = settings.load_or_exit()
 configure(
-    database_url=_settings.database_url,
-    redis_url=_settings.redis_url,
-    broker_url=_settings.celery_broker_url,
+    database_url=_settings.postgres.url,
+    redis_url=_settings.redis.url,
+    broker_url=_settings.redis.broker_url,
     post=post_office(_settings),
     web_push=web_push(_settings),
     media=media.connect(_settings),

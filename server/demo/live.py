@@ -239,7 +239,7 @@ def prove(
 
 async def play(settings: Settings, *, bidders: int, seconds: int, console: Console) -> bool:
     """Run the demo; whether every claim holds."""
-    base_url = settings.url
+    base_url = settings.gateway.url
     console.print(f"Three sellers and {bidders} bidders register at {base_url} …")
     sellers = await asyncio.gather(*(sign_up(base_url, f"seller {n}") for n in range(len(TITLES))))
     people = [await sign_up(base_url, f"bidder {n}", WALLET) for n in range(bidders)]
@@ -268,7 +268,7 @@ async def play(settings: Settings, *, bidders: int, seconds: int, console: Conso
     await asyncio.wait([watching])
 
     details = await settled(bots[0].api, lots)
-    database = SyncDatabase(settings.database_url)
+    database = SyncDatabase(settings.postgres.url)
     try:
         with database.transaction() as session:
             claims = await asyncio.to_thread(prove, session, details, bots, tally)

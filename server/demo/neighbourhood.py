@@ -235,7 +235,7 @@ async def _is_picture(address: str) -> bool:
 
 async def play(settings: Settings, *, seconds: int, console: Console) -> bool:
     """Run the demo with an auction of `seconds` before soft close; whether every claim holds."""
-    base_url, report = settings.url, Report(console)
+    base_url, report = settings.gateway.url, Report(console)
     console.print(f"Three neighbours register at {base_url} and show where they are …")
     seller, buyer, rival = people = [
         await Neighbour.move_in(base_url, name, spot)
@@ -278,7 +278,7 @@ async def play(settings: Settings, *, seconds: int, console: Console) -> bool:
             f"{person.name} has ₩{wallet['available']:,}: {change:+,}",
             wallet == {"available": FUNDS + change, "held": 0},
         )
-    database = SyncDatabase(settings.database_url)
+    database = SyncDatabase(settings.postgres.url)
     try:
         with database.transaction() as session:
             await asyncio.to_thread(_prove, session, lot, order["id"], placed, report)

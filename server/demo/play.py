@@ -21,7 +21,7 @@ def main(settings: Settings, args: Sequence[str]) -> int:
     )
     options = parser.parse_args(args)
     console = Console()
-    if settings.verify_email or not settings.development:
+    if settings.accounts.verify_email or not settings.development:
         console.print(
             "The demo's people have neither mailboxes nor money:"
             " it needs development and NEIGHBORBID_VERIFY_EMAIL=off."

@@ -46,7 +46,7 @@ async def test_the_demo_survives_kills_of_realtime_workers_and_redis(system: Sys
     playing = asyncio.create_task(
         live.play(system.settings, bidders=BIDDERS, seconds=SECONDS, console=console)
     )
-    first, second = (f"realtime:{port}" for port in system.settings.realtime_ports)
+    first, second = (f"realtime:{port}" for port in system.settings.realtime.ports)
 
     for name in (first, "writer", "redis", "worker", second):
         # Bids must flow all the way to PostgreSQL at first, and again after each kill.

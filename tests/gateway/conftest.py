@@ -123,7 +123,7 @@ class Gateway:
 
     async def ask(self, method: str, path: str, headers: Headers | None = None, body: bytes = b"") -> Answer:
         """One request on a connection of its own, to the port that has no TLS."""
-        return parse(await exchange(self.settings.http_port, request(method, path, headers, body)))
+        return parse(await exchange(self.settings.gateway.http_port, request(method, path, headers, body)))
 
 
 StartGateway = Callable[..., Awaitable[Gateway]]
@@ -169,7 +169,7 @@ async def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
             async def answers() -> bool:
                 assert process.poll() is None, "Nginx did not start"
                 try:
-                    return bool(await exchange(settings.http_port, request("GET", "/")))
+                    return bool(await exchange(settings.gateway.http_port, request("GET", "/")))
                 except ConnectionRefusedError:
                     return False
 

@@ -65,7 +65,7 @@ async def test_a_chunked_body_is_measured_too(start_gateway: StartGateway) -> No
     gateway = await start_gateway()
     chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     head = b"POST /api/v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-    answer = parse(await exchange(gateway.settings.http_port, head + chunk * 17))
+    answer = parse(await exchange(gateway.settings.gateway.http_port, head + chunk * 17))
     assert (answer.status, json.loads(answer.body)["code"]) == (413, "body_too_large")
 
 
@@ -113,7 +113,7 @@ async def test_what_has_no_address_is_refused_alike(
     start_gateway: StartGateway, text: bytes, status: int
 ) -> None:
     gateway = await start_gateway()
-    answer = parse(await exchange(gateway.settings.http_port, text))
+    answer = parse(await exchange(gateway.settings.gateway.http_port, text))
     assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
     assert json.loads(answer.body)["status"] == status
     assert_secure(answer)

@@ -74,16 +74,16 @@ async def test_the_page_passes_the_content_security_policy(start_gateway: StartG
     [("/api/openapi.json", b'"openapi":"3.1.0"'), ("/api/asyncapi.json", b'"asyncapi":"3.0.0"')],
 )
 async def test_the_documents_are_served(instance: Settings, path: str, kind: bytes) -> None:
-    answer = parse(await exchange(instance.http_port, request("GET", path)))
+    answer = parse(await exchange(instance.gateway.http_port, request("GET", path)))
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
     assert kind in answer.body.replace(b" ", b"")
     assert_secure(answer)
 
 
 async def test_the_address_of_the_documentation_leads_to_the_page(instance: Settings) -> None:
-    answer = parse(await exchange(instance.http_port, request("GET", "/api/docs")))
+    answer = parse(await exchange(instance.gateway.http_port, request("GET", "/api/docs")))
     assert (answer.status, answer.headers["location"]) == (302, PAGE)
     assert_secure(answer)
-    page = parse(await exchange(instance.http_port, request("GET", answer.headers["location"])))
+    page = parse(await exchange(instance.gateway.http_port, request("GET", answer.headers["location"])))
     assert page.status == 200
     assert b"/docs/docs.js" in page.body

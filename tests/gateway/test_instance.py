@@ -22,7 +22,7 @@ INTERNAL = ["metrics", "healthz", "readyz"]
 
 async def handshake(instance: Settings, headers: Headers) -> bytes:
     """The head of the answer to a handshake of a client that offers what `headers` say."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", instance.http_port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", instance.gateway.http_port)
     try:
         writer.write(request("GET", "/ws/live", {"Host": "bid.example", **HANDSHAKE, **headers}))
         return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
@@ -58,7 +58,7 @@ async def test_no_compression_is_negotiated(instance: Settings) -> None:
 
 
 async def test_a_compressed_frame_is_no_bomb_but_an_error(instance: Settings) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", instance.http_port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", instance.gateway.http_port)
     writer.write(request("GET", "/ws/live", {"Host": "bid.example", **HANDSHAKE}))
     await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
     # A text frame with RSV1 ("compressed"), masked with zeros.
@@ -70,7 +70,7 @@ async def test_a_compressed_frame_is_no_bomb_but_an_error(instance: Settings) ->
 
 @pytest.mark.parametrize("size", [16 * 1024 + 1, 1024 * 1024, 2**62])
 async def test_an_oversized_message_closes_the_socket(instance: Settings, size: int) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", instance.http_port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", instance.gateway.http_port)
     try:
         writer.write(request("GET", "/ws/live", {"Host": "bid.example", **HANDSHAKE}))
         await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
@@ -125,14 +125,14 @@ async def test_an_oversized_message_closes_the_socket(instance: Settings, size: 
 async def test_nothing_internal_is_reachable(instance: Settings, name: str, spelling: str) -> None:
     encoded = "".join(f"%{ord(char):02x}" for char in name)
     for spelled in (name, encoded, name.upper(), name[:-1] + encoded[-3:]):
-        text = await exchange(instance.http_port, request("GET", spelling.format(spelled)))
+        text = await exchange(instance.gateway.http_port, request("GET", spelling.format(spelled)))
         answer = parse(text)
         assert answer.status in (400, 404), spelled
         assert b"# HELP" not in answer.body
 
 
 def test_private_ports_are_on_loopback_only(instance: Settings) -> None:
-    private = {*instance.rest_ports, *instance.realtime_ports, instance.postgres_port, instance.redis_port}
+    private = {*instance.rest.ports, *instance.realtime.ports, instance.postgres.port, instance.redis.port}
     listening: dict[int, set[str]] = {}
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
@@ -147,8 +147,8 @@ def test_private_ports_are_on_loopback_only(instance: Settings) -> None:
 
 async def test_a_spoofed_address_has_no_quota_of_its_own(instance: Settings) -> None:
     spoofed = {"X-Forwarded-For": "198.51.100.7", "X-Real-IP": "198.51.100.7"}
-    with redis.Redis.from_url(instance.redis_url, socket_timeout=10) as client, client.monitor() as monitor:
-        text = await exchange(instance.http_port, request("GET", "/api/v1/regions", spoofed))
+    with redis.Redis.from_url(instance.redis.url, socket_timeout=10) as client, client.monitor() as monitor:
+        text = await exchange(instance.gateway.http_port, request("GET", "/api/v1/regions", spoofed))
         keys = (re.search(r"quota:default:address:\S+", said["command"]) for said in monitor.listen())
         counted = next(key[0] for key in keys if key)
     assert counted == "quota:default:address:127.0.0.1"

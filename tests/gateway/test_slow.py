@@ -16,7 +16,7 @@ BODY = b"POST /api/v1/me HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx"
 async def seconds_until_cut(gateway: Gateway, start: bytes, drip: bytes) -> float:
     """Sends `start`, then `drip` every half second, until the gateway gives up."""
     begun = monotonic()
-    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.settings.http_port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.settings.gateway.http_port)
     end = asyncio.create_task(reader.read())
     try:
         writer.write(start)

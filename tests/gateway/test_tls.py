@@ -42,14 +42,16 @@ def trusting(certificate: Certificate) -> ssl.SSLContext:
 
 
 def handshake(gateway: Gateway, context: ssl.SSLContext) -> ssl.SSLSocket:
-    raw = socket.create_connection(("127.0.0.1", gateway.settings.https_port), timeout=5)
+    raw = socket.create_connection(("127.0.0.1", gateway.settings.gateway.https_port), timeout=5)
     return context.wrap_socket(raw, server_hostname="localhost")
 
 
 async def test_the_example_for_production_runs(start_gateway: StartGateway, certificate: Certificate) -> None:
     gateway = await start_gateway(**production(certificate))
-    assert gateway.settings.url == f"https://127.0.0.1:{gateway.settings.https_port}"
-    text = await exchange(gateway.settings.https_port, request("GET", "/api/v1/me"), trusting(certificate))
+    assert gateway.settings.gateway.url == f"https://127.0.0.1:{gateway.settings.gateway.https_port}"
+    text = await exchange(
+        gateway.settings.gateway.https_port, request("GET", "/api/v1/me"), trusting(certificate)
+    )
     answer = parse(text)
     assert answer.status == 200
     assert answer.headers["strict-transport-security"] == "max-age=31536000"
@@ -63,7 +65,9 @@ async def test_the_plain_port_only_says_where_to_go(
     for method, path in (("GET", "/api/v1/me?x=1"), ("POST", "/"), ("GET", "/ws/live"), ("GET", "/metrics")):
         answer = await gateway.ask(method, path)
         assert answer.status == 308
-        assert answer.headers["location"] == f"https://bid.example:{gateway.settings.https_port}{path}"
+        assert (
+            answer.headers["location"] == f"https://bid.example:{gateway.settings.gateway.https_port}{path}"
+        )
         assert "strict-transport-security" not in answer.headers
     assert gateway.echo.seen == []
 
@@ -72,7 +76,7 @@ async def test_plain_http_on_the_port_of_tls_is_refused(
     start_gateway: StartGateway, certificate: Certificate
 ) -> None:
     gateway = await start_gateway(**production(certificate))
-    answer = parse(await exchange(gateway.settings.https_port, request("GET", "/api/v1/me")))
+    answer = parse(await exchange(gateway.settings.gateway.https_port, request("GET", "/api/v1/me")))
     assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json")
 
 
@@ -88,7 +92,7 @@ async def test_protocols_are_modern(start_gateway: StartGateway, certificate: Ce
         assert tls.version() == "TLSv1.2"
         assert tls.session is not None
         assert not tls.session.has_ticket
-    address = f"127.0.0.1:{gateway.settings.https_port}"
+    address = f"127.0.0.1:{gateway.settings.gateway.https_port}"
     old = run(["openssl", "s_client", "-connect", address, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0"])
     assert "alert protocol version" in old.stderr
 

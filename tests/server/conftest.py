@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from server.settings import Settings, load
 from store.database import SyncDatabase
 from store.vault import Vault
 from tests.support.database import NO_PASSWORD, make_user
+from tests.support.settings import at
 
 WHY = "A reason"
 LIFETIME = Lifetime(60, 60)
@@ -92,6 +93,6 @@ def night(
     with sync_database.transaction() as session:
         user_id = make_user(session)
         email = accounts.profile(session, user_id).email
-    here = replace(settings, database_url=database_url, redis_url=redis_url)
+    here = at(settings, database=database_url, redis=redis_url)
     monkeypatch.setattr("server.settings.load_or_exit", lambda: here)
     return Night(here, sync_database, user_id, email, capsys, monkeypatch)

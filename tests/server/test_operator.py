@@ -4,7 +4,6 @@ import io
 import os
 import pwd
 import re
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -23,6 +22,7 @@ from store.redis.hot import SyncHot
 from store.redis.pushes import channel_of
 from tests.server.conftest import WHY, Night
 from tests.support.database import NO_PASSWORD, make_user
+from tests.support.settings import at
 
 PASSWORD = "correct horse"
 OPERATIONS = (REPO / "docs" / "operations.md").read_text()
@@ -32,7 +32,7 @@ def create(
     settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch, email: str, password: str
 ) -> bool:
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{password}\n"))
-    return operator_actions.create(replace(settings, database_url=database_url), email)
+    return operator_actions.create(at(settings, database=database_url), email)
 
 
 def test_an_admin_is_made_with_the_password_from_stdin(
@@ -70,7 +70,7 @@ class Terminal(io.StringIO):
 def test_on_a_terminal_the_password_is_asked_twice(
     settings: Settings, database_url: str, sync_database: SyncDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here, email = replace(settings, database_url=database_url), f"{new_id()}@example.org"
+    here, email = at(settings, database=database_url), f"{new_id()}@example.org"
     monkeypatch.setattr("sys.stdin", Terminal())
     typed = iter([PASSWORD, "correct hoarse", PASSWORD, PASSWORD])
     monkeypatch.setattr("getpass.getpass", lambda *_: next(typed))
@@ -169,7 +169,7 @@ def test_what_the_operator_gets_wrong_is_said_and_changes_nothing(night: Night) 
 def test_without_redis_it_is_done_and_the_sweep_closes_the_sockets(night: Night) -> None:
     gone = night.open_session()
     with pytest.raises(Failure, match="Redis is away"):
-        operator_actions.ban(replace(night.settings, redis_url="redis://127.0.0.1:1"), night.email, WHY)
+        operator_actions.ban(at(night.settings, redis="redis://127.0.0.1:1"), night.email, WHY)
     assert not night.is_open(gone)
     with night.database.transaction() as session:
         assert gone in sessions.untold(session)
@@ -236,6 +236,6 @@ def test_a_user_may_be_named_by_the_id_that_the_lists_show(night: Night) -> None
 
 
 def test_while_postgresql_is_away_one_sentence_says_so(night: Night) -> None:
-    away = replace(night.settings, database_url="postgresql://127.0.0.1:1/nothing")
+    away = at(night.settings, database="postgresql://127.0.0.1:1/nothing")
     with pytest.raises(Failure, match="A server is away: "):
         operator_actions.warn(away, night.email, WHY)

@@ -1,7 +1,6 @@
 """What operators do to auctions by `./neighborbid admin`."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -26,6 +25,7 @@ from tasks.bidding.settlement import settle_due
 from tasks.bidding.write_back import drain
 from tests.server.conftest import WHY, Night
 from tests.support.database import make_neighbour, make_neighbourhood_auction, make_published_auction
+from tests.support.settings import at
 from tests.support.stage import LIMIT, Stage
 
 pytestmark = pytest.mark.usefixtures("some_regions")
@@ -45,7 +45,7 @@ def stage(night: Night, redis_url: str) -> Iterator[Stage]:
     hot = SyncHot.connect(redis_url)
     hot.client.flushdb()
     unused: dict[str, Any] = {"media": None, "post": None, "web_push": None}
-    configure(database_url=night.settings.database_url, redis_url=redis_url, broker_url=redis_url, **unused)
+    configure(database_url=night.settings.postgres.url, redis_url=redis_url, broker_url=redis_url, **unused)
     yield Stage(Resources(database=night.database, hot=hot, **unused))
     hot.client.close()
 
@@ -137,7 +137,7 @@ def test_while_redis_is_away_a_live_auction_goes_on_and_a_local_one_is_cancelled
     live = stage.auction()
     with night.database.transaction() as session:
         local = make_neighbourhood_auction(session).id
-    away = replace(night.settings, redis_url=AWAY)
+    away = at(night.settings, redis=AWAY)
     with pytest.raises(Failure, match="Redis is away, so the auction is cancelled or not"):
         operator_actions.cancel(away, live, WHY)
     assert seal_of(stage, live) is None

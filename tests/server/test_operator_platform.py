@@ -1,6 +1,5 @@
 """What operators see of the platform, and switch, by `./neighborbid admin`."""
 
-from dataclasses import replace
 from uuid import UUID
 
 import msgspec
@@ -25,6 +24,7 @@ from store.redis.hot import SyncHot
 from store.redis.switches import Switches
 from tests.server.conftest import WHY, Night
 from tests.support.database import make_notification, make_published_auction, make_user
+from tests.support.settings import at
 
 POSITIONS = [
     "registrations is on.",
@@ -63,7 +63,7 @@ def test_a_switch_holds_in_postgresql_and_in_redis_when_the_command_is_back(
 
 @pytest.mark.usefixtures("default_settings")
 def test_without_redis_a_switch_is_changed_and_brought_later(night: Night, sync_hot: SyncHot) -> None:
-    away = replace(night.settings, redis_url="redis://127.0.0.1:1")
+    away = at(night.settings, redis="redis://127.0.0.1:1")
     with pytest.raises(Failure, match="Redis is away; live auctions obey when it is back"):
         operator_actions.set_switch(away, "live_bidding", False, WHY)
     assert not operator_actions.read_switches(night.settings).live_bidding

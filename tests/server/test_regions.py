@@ -22,11 +22,11 @@ def empty(settings: Settings) -> Iterator[Settings]:
     """Settings of an instance whose database is migrated and has no regions."""
     with fresh_database() as url:
         upgrade(url)
-        yield replace(settings, database_url=url, owner_database_url=url)
+        yield replace(settings, postgres=replace(settings.postgres, url=url, owner_url=url))
 
 
 def names(settings: Settings) -> list[str]:
-    database = SyncDatabase(settings.database_url)
+    database = SyncDatabase(settings.postgres.url)
     try:
         with database.transaction() as session:
             return [region.name for region in regions.page(session, None, None, None, 100).items]
@@ -46,7 +46,7 @@ def test_a_new_database_gets_the_shipped_regions_once(empty: Settings) -> None:
 def test_a_file_is_loaded_by_the_command_again_and_again(
     empty: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", empty.database_url)
+    monkeypatch.setenv("DATABASE_URL", empty.postgres.url)
     monkeypatch.setattr(sys, "argv", ["neighborbid", "load-regions", str(REGIONS)])
     for _ in range(2):
         assert cli.main() == 0

@@ -66,7 +66,7 @@ def gateway(home: Path, settings: Settings) -> Iterator[str]:
     conf = render.nginx(alone)
     program = binaries.require(["nginx"], say)["nginx"]
     with subprocess.Popen([program, "-e", "stderr", "-c", conf, "-g", "daemon off;"]) as process:
-        yield alone.url
+        yield alone.gateway.url
         process.terminate()
 
 

@@ -1,7 +1,5 @@
 """A started instance has all that the search needs."""
 
-from dataclasses import replace
-
 import psycopg
 import pytest
 from sqlalchemy import select
@@ -13,6 +11,7 @@ from store.database import SyncDatabase
 from store.migrations.run import upgrade
 from store.models import SearchWords
 from tests.support.database import a_draft, fresh_database, make_user
+from tests.support.settings import at
 
 
 def test_categories_and_words_are_there_after_every_start(
@@ -29,7 +28,7 @@ def test_categories_and_words_are_there_after_every_start(
             # As it was before there was a search.
             owner.execute("DELETE FROM search_words")
         for _ in range(2):
-            search.prepare(replace(settings, database_url=url))
+            search.prepare(at(settings, database=url))
             with database.transaction() as session:
                 assert len(categories.tree(session).items) == 13
                 found = session.scalars(select(SearchWords.words)).all()

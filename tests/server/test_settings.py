@@ -5,7 +5,9 @@ import pytest
 
 from server import cli, media
 from server.post import post_office, smtp, web_push
-from server.settings import P256_ORDER, BadSettings, Settings, load
+from server.settings import Settings, load
+from server.settings.accounts import P256_ORDER
+from server.settings.reader import BadSettings
 from store.media.local import LocalMedia
 from store.media.s3 import S3Media
 from tasks.senders.smtp import Folder, Smtp
@@ -30,14 +32,14 @@ def problems_of(environ: dict[str, str]) -> list[str]:
 
 
 def test_defaults_are_an_embedded_system_on_loopback(settings: Settings, home: Path) -> None:
-    assert settings.embedded_postgres
-    assert settings.embedded_redis
-    assert settings.url == "http://127.0.0.1:8080"
-    assert settings.rest_hosts == ("127.0.0.1:8101", "127.0.0.1:8102")
-    assert list(settings.realtime_ports) == [8201, 8202]
-    assert settings.redis_url.endswith("@127.0.0.1:8302/0")
-    assert settings.celery_broker_url.endswith("@127.0.0.1:8302/1")
-    assert settings.owner_database_url == settings.database_url
+    assert settings.postgres.embedded
+    assert settings.redis.embedded
+    assert settings.gateway.url == "http://127.0.0.1:8080"
+    assert settings.rest.hosts == ("127.0.0.1:8101", "127.0.0.1:8102")
+    assert list(settings.realtime.ports) == [8201, 8202]
+    assert settings.redis.url.endswith("@127.0.0.1:8302/0")
+    assert settings.redis.broker_url.endswith("@127.0.0.1:8302/1")
+    assert settings.postgres.owner_url == settings.postgres.url
     assert settings.development
 
 
@@ -118,16 +120,16 @@ def test_given_urls_are_used_and_nothing_embedded_is_left(home: Path) -> None:
             "NEIGHBORBID_HTTP_PORT": "8301",
         }
     )
-    assert not settings.embedded_postgres
-    assert not settings.embedded_redis
-    assert settings.database_url == "postgresql://app:pw@db.example:5432/bids"
+    assert not settings.postgres.embedded
+    assert not settings.redis.embedded
+    assert settings.postgres.url == "postgresql://app:pw@db.example:5432/bids"
     assert not (home / "var").exists()
 
 
 def test_a_redis_url_alone_never_becomes_the_broker(home: Path) -> None:
     settings = load({"NEIGHBORBID_HOME": str(home), "REDIS_URL": "redis://cluster.example:6379"})
-    assert settings.embedded_redis
-    assert "127.0.0.1:8302/1" in settings.celery_broker_url
+    assert settings.redis.embedded
+    assert "127.0.0.1:8302/1" in settings.redis.broker_url
 
 
 def test_neither_problems_nor_the_summary_show_a_password(
@@ -145,7 +147,7 @@ def test_neither_problems_nor_the_summary_show_a_password(
     assert "s3cret" not in shown
     assert KEY not in shown
     assert SINGLE_KEY not in shown
-    assert repr(load(environ).push_key) not in shown + repr(load(environ))
+    assert repr(load(environ).keys.push) not in shown + repr(load(environ))
     assert (home / "var" / "secrets" / "redis").read_text() not in shown
     assert "s3cret" not in "\n".join(problems_of({**environ, "DATABASE_URL": "oracle://app:s3cret@db"}))
 
@@ -160,7 +162,7 @@ def test_tls_needs_both_files_and_they_must_be_readable(home: Path) -> None:
         (problem,) = problems_of({**certificate, "NEIGHBORBID_TLS_KEY": key})
         assert problem.startswith("NEIGHBORBID_TLS_KEY must be")
     settings = load({**certificate, "NEIGHBORBID_TLS_KEY": str(home / "cert.pem")})
-    assert settings.url == "https://127.0.0.1:8443"
+    assert settings.gateway.url == "https://127.0.0.1:8443"
     (problem,) = problems_of({"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_TLS_CHAIN": f"{home}/cert.pem"})
     assert problem == "NEIGHBORBID_TLS_CHAIN needs NEIGHBORBID_TLS_CERTIFICATE."
 
@@ -185,17 +187,18 @@ def test_an_origin_is_what_a_browser_sends(home: Path, origin: str) -> None:
 
 def test_production_is_strict_by_default(home: Path) -> None:
     strict = load({"NEIGHBORBID_HOME": str(home), **PRODUCTION})
-    assert (strict.requests_per_s, strict.auth_requests_per_minute, strict.handshakes_per_s) == (50, 60, 10)
-    assert (strict.connections, strict.quota_factor, strict.verify_email) == (256, 1, True)
-    assert strict.public_url == "https://bid.example"
-    assert load({"NEIGHBORBID_HOME": str(home)}).verify_email is False
-    assert load({"NEIGHBORBID_HOME": str(home)}).quota_factor == 100
+    limits = strict.limits
+    assert (limits.requests_per_s, limits.auth_requests_per_minute, limits.handshakes_per_s) == (50, 60, 10)
+    assert (limits.connections, limits.quota_factor, strict.accounts.verify_email) == (256, 1, True)
+    assert strict.gateway.public_url == "https://bid.example"
+    assert load({"NEIGHBORBID_HOME": str(home)}).accounts.verify_email is False
+    assert load({"NEIGHBORBID_HOME": str(home)}).limits.quota_factor == 100
 
 
 def keys_of(environ: dict[str, str], name: str) -> tuple[tuple[str, bytes], ...]:
     settings = load(environ)
-    given = (settings.token_keys, settings.secret_keys, settings.handover_keys)
-    return dict(zip(KEYS, given, strict=True))[name]
+    given = (settings.keys.tokens, settings.keys.secrets, settings.keys.handovers)
+    return tuple(dict(zip(KEYS, given, strict=True))[name].items())
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -213,9 +216,8 @@ def test_keys_are_read_in_order_and_generated_for_development_only(home: Path, n
 @pytest.mark.parametrize("name", SINGLE_KEYS)
 def test_a_single_key_is_read_or_made_once_for_development(home: Path, name: str) -> None:
     def key_of(environ: dict[str, str]) -> bytes:
-        key = getattr(
-            load({"NEIGHBORBID_HOME": str(home), **environ}), name.removeprefix("NEIGHBORBID_").lower()
-        )
+        keys = load({"NEIGHBORBID_HOME": str(home), **environ}).keys
+        key = getattr(keys, name.removeprefix("NEIGHBORBID_").removesuffix("_KEY").lower())
         assert isinstance(key, bytes)
         return key
 
@@ -240,9 +242,9 @@ def test_a_number_that_is_no_key_of_web_push_is_a_problem(home: Path, number: in
 
 
 def test_no_generated_key_serves_two_purposes(settings: Settings) -> None:
-    rings = (settings.token_keys, settings.secret_keys, settings.handover_keys)
-    keys = {key for ring in rings for _, key in ring}
-    assert len(keys | {settings.push_key, settings.unsubscribe_key, settings.trace_key}) == 6
+    rings = (settings.keys.tokens, settings.keys.secrets, settings.keys.handovers)
+    keys = {key for ring in rings for key in ring.values()}
+    assert len(keys | {settings.keys.push, settings.keys.unsubscribe, settings.keys.trace}) == 6
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -285,7 +287,7 @@ def test_settings_of_mail_are_checked(home: Path, name: str, value: str) -> None
 
 def test_mails_link_to_the_gateway_unless_told_otherwise(home: Path) -> None:
     settings = load({"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_HTTP_PORT": "8088"})
-    assert settings.public_url == settings.url == "http://127.0.0.1:8088"
+    assert settings.gateway.public_url == settings.gateway.url == "http://127.0.0.1:8088"
 
 
 @pytest.mark.parametrize(
@@ -308,7 +310,7 @@ def test_without_a_server_mails_become_files(settings: Settings) -> None:
 
 
 def test_media_are_on_local_disk_by_default(settings: Settings) -> None:
-    assert (settings.media, settings.media_base, settings.media_origins) == ("local", "/media", ())
+    assert (settings.media.s3, settings.media.base, settings.media.origins) == (None, "/media", ())
     assert isinstance(media.connect(settings), LocalMedia)
     assert isinstance(media.connect(settings), LocalMedia), "with the same secret"
 
@@ -338,7 +340,7 @@ def test_a_bucket_says_where_pages_must_be_let(
 ) -> None:
     given = {f"NEIGHBORBID_{name}": value for name, value in {"MEDIA": "s3", **environ}.items()}
     settings = load({"NEIGHBORBID_HOME": str(home), **given})
-    assert (settings.media_base, settings.media_origins) == (base, origins)
+    assert (settings.media.base, settings.media.origins) == (base, origins)
     uploads = media.connect(settings)
     assert isinstance(uploads, S3Media)
 
@@ -383,5 +385,5 @@ def test_web_push_is_signed_by_the_key_of_the_settings(settings: Settings, home:
 
 
 def test_links_that_end_e_mails_are_signed_alike_by_all_processes(settings: Settings) -> None:
-    assert post_office(settings).unsubscribe_key == settings.unsubscribe_key
-    assert repr(settings.unsubscribe_key) not in repr(post_office(settings))
+    assert post_office(settings).unsubscribe_key == settings.keys.unsubscribe
+    assert repr(settings.keys.unsubscribe) not in repr(post_office(settings))

@@ -37,13 +37,13 @@ class System:
     def __init__(self, settings: Settings, database: SyncDatabase) -> None:
         self.settings = settings
         self.database = database
-        self.url = settings.url
-        self._tokens = AccessTokens(dict(settings.token_keys))
+        self.url = settings.gateway.url
+        self._tokens = AccessTokens(settings.keys.tokens)
 
     @property
     def realtime_urls(self) -> list[str]:
         """Each realtime process, past the gateway."""
-        return [f"http://127.0.0.1:{port}" for port in self.settings.realtime_ports]
+        return [f"http://127.0.0.1:{port}" for port in self.settings.realtime.ports]
 
     def person(self, funds: int = 0, role: Role = Role.USER) -> Person:
         """A new user with `funds` in the wallet. Made below the API: hundreds of password hashes take long."""
@@ -95,6 +95,6 @@ def system() -> Iterator[System]:
     if "NEIGHBORBID_HOME" not in os.environ:
         pytest.fail("These tests need the running test instance: start them with `./neighborbid test`.")
     loaded = settings.load(os.environ)
-    database = SyncDatabase(loaded.database_url)
+    database = SyncDatabase(loaded.postgres.url)
     yield System(loaded, database)
     database.dispose()

@@ -151,7 +151,7 @@ async def test_an_auction_without_bids_ends_unsold_and_gives_the_money_back(syst
     "path", ["/metrics", "/healthz", "/readyz", "/api/metrics", "/ws/metrics", "/../metrics"]
 )
 async def test_nothing_internal_is_reachable_through_the_gateway(system: System, path: str) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", system.settings.http_port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", system.settings.gateway.http_port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     answer = await reader.read()
     writer.close()

@@ -26,50 +26,8 @@ def main() -> int:
     """Runs one command and returns its exit status. A Failure becomes its sentence on stderr and status 1."""
     # Directories that unprivileged servers must enter are made on the way; secrets set their own modes.
     os.umask(0o022)
-    command, rest = sys.argv[1:2], sys.argv[2:]
-    # The options of these two are not ours to parse.
-    arguments = _parser().parse_args(command if command in (["test"], ["demo"]) else None)
     try:
-        if arguments.command == "test":
-            from server import testing
-
-            return testing.main(rest, say)
-        loaded = settings.load_or_exit()
-        match arguments.command:
-            case "up":
-                up(loaded, say)
-                say(f"Logs:               {loaded.log_dir}")
-                say("Try next:           ./neighborbid demo")
-            case "down":
-                down(loaded, say)
-            case "status":
-                return status(loaded)
-            case "logs":
-                logs(loaded, arguments.name, arguments.follow)
-            case "restart":
-                restart(loaded, arguments.name, say)
-            case "migrate":
-                migrate(loaded)
-            case "createadmin":
-                from server import operator_actions
-
-                existed = operator_actions.create(loaded, arguments.email)
-                account = "the account that was there, with its password" if existed else "a new account"
-                say(f"{arguments.email} is an administrator now: {account}.")
-            case "admin":
-                from server import operator_commands
-
-                operator_commands.administer(loaded, arguments, say)
-            case "load-regions":
-                from server.regions import SHIPPED, load
-
-                load(loaded, arguments.file or SHIPPED, say)
-            case "check-config":
-                check_config(loaded)
-            case "demo":
-                from server.demo import play
-
-                return play.main(loaded, rest)
+        return _run(sys.argv[1:])
     except Failure as failure:
         if failure.evidence:
             print(failure.evidence.rstrip(), file=sys.stderr)
@@ -80,6 +38,51 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _run(words: list[str]) -> int:
+    # The options of these two are not ours to parse.
+    arguments = _parser().parse_args(words[:1] if words[:1] in (["test"], ["demo"]) else words)
+    if arguments.command == "test":
+        from server import testing
+
+        return testing.main(words[1:], say)
+    loaded = settings.load_or_exit()
+    match arguments.command:
+        case "up":
+            up(loaded, say)
+            say(f"Logs:               {loaded.log_dir}")
+            say("Try next:           ./neighborbid demo")
+        case "down":
+            down(loaded, say)
+        case "status":
+            return status(loaded)
+        case "logs":
+            logs(loaded, arguments.name, arguments.follow)
+        case "restart":
+            restart(loaded, arguments.name, say)
+        case "migrate":
+            migrate(loaded)
+        case "createadmin":
+            from server import operator_actions
+
+            existed = operator_actions.create(loaded, arguments.email)
+            account = "the account that was there, with its password" if existed else "a new account"
+            say(f"{arguments.email} is an administrator now: {account}.")
+        case "admin":
+            from server import operator_commands
+
+            operator_commands.administer(loaded, arguments, say)
+        case "load-regions":
+            from server import shipped_data
+
+            shipped_data.load_regions(loaded, arguments.file or shipped_data.REGIONS, say)
+        case "check-config":
+            check_config(loaded)
+        case "demo":
+            from server.demo import play
+
+            return play.main(loaded, words[1:])
     return 0
 
 

@@ -46,23 +46,8 @@ def up(settings: Settings, say: Say) -> None:
                 return
         else:
             _start_supervisord(settings, say)
-        if settings.redis.embedded:
-            supervisor.start("redis")
-        if settings.postgres.embedded:
-            supervisor.start("postgresql")
-            say("Waiting for PostgreSQL")
-            try:
-                embedded.create_database(settings, READY_TIMEOUT_S)
-            except Failure as failure:
-                raise Failure(str(failure), _tail(settings.log_dir / "postgresql.log")) from failure
-        _wait_for_redis(settings)
-        say("Migrating the database")
-        migrate(settings)
-        from server import search
-        from server.regions import load_first
-
-        load_first(settings, say)
-        search.prepare(settings)
+        _start_servers(settings, supervisor, say)
+        _prepare_database(settings, say)
         say("Starting the processes")
         for process in supervisor.processes():
             supervisor.start(process.name)
@@ -102,6 +87,29 @@ def _start_supervisord(settings: Settings, say: Say) -> None:
         raise Failure("supervisord did not start.", started.stdout)
     supervisor = Supervisor(settings)
     _wait(supervisor.is_running, "supervisord does not answer.", settings.log_dir / "supervisord.log")
+
+
+def _start_servers(settings: Settings, supervisor: Supervisor, say: Say) -> None:
+    """Starts the embedded servers, and returns when those and Redis elsewhere answer."""
+    if settings.redis.embedded:
+        supervisor.start("redis")
+    if settings.postgres.embedded:
+        supervisor.start("postgresql")
+        say("Waiting for PostgreSQL")
+        try:
+            embedded.create_database(settings, READY_TIMEOUT_S)
+        except Failure as failure:
+            raise Failure(str(failure), _tail(settings.log_dir / "postgresql.log")) from failure
+    _wait_for_redis(settings)
+
+
+def _prepare_database(settings: Settings, say: Say) -> None:
+    """Brings the schema, and the data that belong to it, up to date."""
+    from server import shipped_data
+
+    say("Migrating the database")
+    migrate(settings)
+    shipped_data.prepare(settings, say)
 
 
 def _require_free_ports(settings: Settings) -> None:

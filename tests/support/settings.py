@@ -6,8 +6,9 @@ from server.settings import Settings
 
 
 def at(settings: Settings, *, database: str | None = None, redis: str | None = None) -> Settings:
-    """The same settings with the URL of another database or Redis."""
-    postgres = replace(settings.postgres, url=database or settings.postgres.url)
-    return replace(
-        settings, postgres=postgres, redis=replace(settings.redis, url=redis or settings.redis.url)
-    )
+    """The same settings with the URL of another database, also for its owner, or of another Redis."""
+    if database is not None:
+        settings = replace(settings, postgres=replace(settings.postgres, url=database, owner_url=database))
+    if redis is not None:
+        settings = replace(settings, redis=replace(settings.redis, url=redis))
+    return settings

@@ -14,7 +14,7 @@ from market.audit import Actor
 from market.errors import Refusal
 from market.places import regions
 from market.places.regions import InvalidRegions, Level
-from server.regions import SHIPPED
+from server import shipped_data
 from store.database import SyncDatabase
 from store.migrations.run import upgrade
 from store.models import AuditEntry, Region, Role
@@ -248,7 +248,7 @@ def test_a_file_in_another_encoding_is_refused(db_session: Session, tmp_path: Pa
 
 
 def shipped() -> list[dict[str, str]]:
-    with SHIPPED.open(encoding="utf-8", newline="") as lines:
+    with shipped_data.REGIONS.open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))
 
 
@@ -290,7 +290,7 @@ def test_the_shipped_regions_are_loaded_into_an_empty_database() -> None:
         try:
             with database.transaction() as session:
                 assert regions.is_empty(session)
-                assert regions.load(session, SHIPPED) == 5335
+                assert regions.load(session, shipped_data.REGIONS) == 5335
                 assert not regions.is_empty(session)
             with database.transaction() as session:
                 assert len(codes(session)) == 17

@@ -1,20 +1,23 @@
-"""Bringing regions into a database from the command line."""
+"""A started instance has the data that come with the program; regions are also brought in by a command."""
 
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
+from sqlalchemy import select
 
+from market.listings import categories, listings, search_index
 from market.places import regions
-from server import cli
+from server import cli, shipped_data
 from server.errors import Failure
-from server.regions import load, load_first
 from server.settings import Settings
 from store.database import SyncDatabase
 from store.migrations.run import upgrade
-from tests.support.database import REGIONS, fresh_database
+from store.models import SearchWords
+from tests.support.database import REGIONS, a_draft, fresh_database, make_user
+from tests.support.settings import at
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def empty(settings: Settings) -> Iterator[Settings]:
     """Settings of an instance whose database is migrated and has no regions."""
     with fresh_database() as url:
         upgrade(url)
-        yield replace(settings, postgres=replace(settings.postgres, url=url, owner_url=url))
+        yield at(settings, database=url)
 
 
 def names(settings: Settings) -> list[str]:
@@ -36,10 +39,10 @@ def names(settings: Settings) -> list[str]:
 
 def test_a_new_database_gets_the_shipped_regions_once(empty: Settings) -> None:
     said: list[str] = []
-    load_first(empty, said.append)
+    shipped_data.prepare(empty, said.append)
     assert said == ["Loading the regions of regions.csv", "5335 regions are in the database"]
     assert len(names(empty)) == 17
-    load_first(empty, said.append)
+    shipped_data.prepare(empty, said.append)
     assert len(said) == 2
 
 
@@ -61,10 +64,34 @@ def test_a_file_that_cannot_be_used_is_refused_as_a_whole(empty: Settings, tmp_p
     file = tmp_path / "bad.csv"
     file.write_text(text)
     with pytest.raises(Failure, match="cannot be loaded"):
-        load(empty, file, lambda _line: None)
+        shipped_data.load_regions(empty, file, lambda _line: None)
     assert names(empty) == []
 
 
 def test_a_file_that_is_not_there_is_refused(empty: Settings, tmp_path: Path) -> None:
     with pytest.raises(Failure, match="No such file"):
-        load(empty, tmp_path / "nothing.csv", lambda _line: None)
+        shipped_data.load_regions(empty, tmp_path / "nothing.csv", lambda _line: None)
+
+
+def test_categories_and_words_are_there_after_every_start(
+    empty: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_index, "BATCH", 2)
+    url = empty.postgres.url
+    database = SyncDatabase(url)
+    try:
+        with database.transaction() as session:
+            for _ in range(3):
+                listings.create(session, make_user(session), a_draft())
+        with psycopg.connect(url) as owner:
+            # As it was before there was a search.
+            owner.execute("DELETE FROM search_words")
+        for _ in range(2):
+            shipped_data.prepare(empty, lambda _line: None)
+            with database.transaction() as session:
+                assert len(categories.tree(session).items) == 13
+                found = session.scalars(select(SearchWords.words)).all()
+            assert len(found) == 3
+            assert all("'bicycle'" in text for text in found)
+    finally:
+        database.dispose()

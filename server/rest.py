@@ -6,7 +6,7 @@ from handlers.start import ROUTES, application_settings
 from market.accounts.sessions import Lifetime
 from realtime import asyncapi
 from server import health, media, process
-from server.post import web_push
+from server.senders import web_push
 from server.settings import Settings
 from store.database import Database
 from store.redis.hot import Hot

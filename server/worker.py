@@ -8,7 +8,7 @@ from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging
 
 from server import logs, media, settings
-from server.post import post_office, web_push
+from server.senders import post_office, web_push
 from tasks.app import app, configure
 
 __all__ = ["app"]

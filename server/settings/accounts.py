@@ -47,10 +47,6 @@ class KeyRing:
 
     @classmethod
     def read(cls, read: Reader) -> Self:
-        read.require_in_production(
-            *(f"NEIGHBORBID_{name}_KEYS" for name in ("TOKEN", "SECRET", "HANDOVER")),
-            *(f"NEIGHBORBID_{name}_KEY" for name in ("PUSH", "UNSUBSCRIBE", "TRACE")),
-        )
         keys = cls(
             tokens=read.keys("NEIGHBORBID_TOKEN_KEYS", "token_key"),
             secrets=read.keys("NEIGHBORBID_SECRET_KEYS", "secret_key"),

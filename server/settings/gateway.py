@@ -38,9 +38,9 @@ class Gateway:
             read.problems.append(
                 f"NEIGHBORBID_HTTP_HOST must be an address or a host name, not {http_host!r}."
             )
-        certificate, key, chain = (
-            read.file(f"NEIGHBORBID_TLS_{name}") for name in ("CERTIFICATE", "KEY", "CHAIN")
-        )
+        certificate = read.file("NEIGHBORBID_TLS_CERTIFICATE")
+        key = read.file("NEIGHBORBID_TLS_KEY")
+        chain = read.file("NEIGHBORBID_TLS_CHAIN")
         if (certificate is None) != (key is None):
             read.problems.append("NEIGHBORBID_TLS_CERTIFICATE and NEIGHBORBID_TLS_KEY need each other.")
         if chain is not None and certificate is None:

@@ -121,7 +121,8 @@ class Reader:
         return Path(raw)
 
     def keys(self, name: str, file: str) -> Keys:
-        """Keys by kid, or when unset one generated key. No key is ever repeated in a problem."""
+        """Keys by kid, which production must name; else one generated key. None is ever repeated in a problem."""
+        self.require_in_production(name)
         pairs = []
         for word in self.words(name):
             kid, _, text = word.partition(":")
@@ -137,7 +138,8 @@ class Reader:
         return dict(pairs) or {"generated": self._generated_key(file)}
 
     def key(self, name: str, file: str) -> bytes:
-        """A key, generated when unset. It is never repeated in a problem."""
+        """A key, which production must name; else a generated one. It is never repeated in a problem."""
+        self.require_in_production(name)
         raw = self.text(name, "")
         key = _decoded_key(raw)
         if raw and key is None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from server import cli, media
-from server.post import post_office, smtp, web_push
+from server.senders import post_office, smtp, web_push
 from server.settings import Settings, load
 from server.settings.accounts import P256_ORDER
 from server.settings.reader import BadSettings

@@ -15,6 +15,7 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy.orm import Session, aliased
 
 from market.accounts import accounts, sessions
+from market.accounts.refusals import AccountRefusal
 from market.errors import Refusal
 from market.listings import photos, questions, search_index
 from market.money import wallet
@@ -61,7 +62,7 @@ def delete(session: Session, user_id: UUID, password_hash: str) -> list[UUID]:
     rows = _lock(session, user_id)
     owner = next(row for row in rows if row.id == user_id)
     if owner.password_hash != password_hash:
-        raise Refusal("invalid_credentials", "The password was changed at the same time.")
+        raise Refusal(AccountRefusal.INVALID_CREDENTIALS)
     if owner.role == Role.ADMIN:
         accounts.require_admin_left(rows, user_id)
     email = owner.email
@@ -181,11 +182,7 @@ def _require_settled(session: Session, user_id: UUID) -> None:
         named: dict[str, list[UUID]] = {"paddles": [], "auctions": [], "orders": []}
         for kind, id in found:
             named[kind].append(id)
-        raise Refusal(
-            "unsettled_business", "Paddles, auctions or orders of yours are not settled yet.", **named
-        )
+        raise Refusal(AccountRefusal.UNSETTLED_BUSINESS, **named)
     money = wallet.view(session, user_id)
     if money.available or money.held:
-        raise Refusal(
-            "balance_not_zero", "There is money in your wallet.", available=money.available, held=money.held
-        )
+        raise Refusal(AccountRefusal.BALANCE_NOT_ZERO, available=money.available, held=money.held)

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
 from store.models import AuditEntry, Role, User
@@ -47,7 +47,7 @@ class AuditView(msgspec.Struct, frozen=True):
 def require_impartial(actor: Actor, *involved: UUID | None) -> None:
     """Refuses with `forbidden` whoever would act in an own matter."""
     if actor.user_id is not None and actor.user_id in involved:
-        raise Refusal("forbidden", "Somebody else must do this: you are involved.")
+        raise Refusal(GeneralRefusal.FORBIDDEN, "You are involved in this. Somebody else must do it.")
 
 
 def record(
@@ -69,7 +69,7 @@ def record(
             select(User.role, User.banned_at).where(User.id == actor.user_id)
         ).one()
         if banned_at is not None or not Role(role).includes(actor.role):
-            raise Refusal("forbidden", "You have lost your role just now.")
+            raise Refusal(GeneralRefusal.FORBIDDEN, "You no longer have the role for this.")
     session.add(
         AuditEntry(
             actor_id=actor.user_id,

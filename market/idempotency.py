@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from store.models import IdempotencyKey
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -47,12 +47,12 @@ def once(session: Session, claim: Claim, status: int, use_case: Callable[[Sessio
     `idempotency_in_flight` (at this moment) or as the use-case does: a refusal has changed nothing and is not stored.
     """
     if not session.scalar(select(func.pg_try_advisory_xact_lock(_lock(claim)))):
-        raise Refusal("idempotency_in_flight", "The request with this key is still running.")
+        raise Refusal(GeneralRefusal.IDEMPOTENCY_IN_FLIGHT)
     # A statement of its own, so that it sees what the last holder of the lock has committed.
     known = session.get(IdempotencyKey, (claim.user_id, claim.key))
     if known is not None:
         if known.fingerprint != claim.fingerprint:
-            raise Refusal("idempotency_key_reused", "This key was used for another request.")
+            raise Refusal(GeneralRefusal.IDEMPOTENCY_KEY_REUSED)
         raise Replayed(known.status, known.body)
     result = use_case(session)
     session.add(

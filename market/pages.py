@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -32,7 +32,7 @@ def decode_cursor(cursor: str, key: type[K]) -> K:
     try:
         return msgspec.json.decode(urlsafe_b64decode(cursor), type=key)
     except (ValueError, msgspec.MsgspecError) as error:
-        raise Refusal("invalid_cursor", "The cursor is not one that this list has given.") from error
+        raise Refusal(GeneralRefusal.INVALID_CURSOR) from error
 
 
 def page_of(items: Sequence[T], limit: int, key: Callable[[T], Any]) -> Page[T]:

@@ -36,25 +36,6 @@ class Code(StrEnum):
     NO_BUY_NOW = "no_buy_now"
 
 
-REASONS = {
-    Code.UNKNOWN_AUCTION: "There is no such auction.",
-    Code.UNAVAILABLE: "The auction cannot be reached now. Try again.",
-    Code.WRONG_KIND: "Bids on a neighbourhood auction are placed over the REST API.",
-    Code.REF_REUSED: "The ref, or the Idempotency-Key, was used for another offer.",
-    Code.CANCELLED: "The auction was cancelled.",
-    Code.CLOSED: "The auction is over.",
-    Code.STALE_EPOCH: "The auction was loaded again since. Look at it first.",
-    Code.NOT_OPEN: "The auction has not opened yet.",
-    Code.OWN_AUCTION: "A seller cannot bid in the own auction.",
-    Code.NO_PADDLE: "Take a paddle first.",
-    Code.OVER_LIMIT: "The paddle's limit does not allow so much. Raise it.",
-    Code.NOT_ABOVE_OWN_MAXIMUM: "You lead already. A new maximum must be higher than your last.",
-    Code.BELOW_MINIMUM: "A bid must be at least `next_minimum`.",
-    Code.NO_BUY_NOW: "It cannot be bought at once, or not any more.",
-}
-"""Each code in words, for people."""
-
-
 class BuyNowUntil(StrEnum):
     """What ends the offer to buy at once, besides bids that have come as high."""
 

@@ -26,6 +26,7 @@ from market.accounts.passwords import hash_password, require_uncommon
 from market.audit import Actor, AuditView, Subject
 from market.errors import Refusal
 from market.fields import Email, NewPassword, Reason
+from market.listings.refusals import ListingRefusal
 from market.moderation import (
     auction_actions,
     fraud_signals,
@@ -40,7 +41,6 @@ from market.notifications.outbox import DeadDelivery
 from market.pages import Page
 from market.platform import settings as platform_settings
 from market.platform.settings import Setting
-from market.rules import Code
 from market.times import clock, to_ms
 from server.errors import Failure
 from server.settings import Settings
@@ -159,7 +159,7 @@ def cancel(settings: Settings, auction_id: UUID, reason: str) -> None:
                 "Redis is away, so the auction is cancelled or not. Do this again when it is back."
             ) from error
         except Refusal as refusal:
-            if refusal.code != Code.CLOSED:
+            if refusal.code != ListingRefusal.CLOSED:
                 raise
             raise Failure(
                 "The hammer fell first. Do this again in a second: until it is settled, a sale is called off."

@@ -11,13 +11,16 @@ from handlers.http.base import ApiHandler
 from handlers.http.cookies import CookieHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Addressed, Body, Code
+from handlers.http.refusals import HttpRefusal
 from handlers.http.tokens import read_refresh_token, write_refresh_token
 from market.accounts import accounts, email_tokens, sessions
 from market.accounts.accounts import NewUser
 from market.accounts.passwords import require_uncommon
+from market.accounts.refusals import AccountRefusal
 from market.accounts.sessions import LogIn, RefreshToken, Reused
 from market.errors import Refusal
 from market.fields import DisplayName, Email, NewPassword, Password
+from market.platform.refusals import PlatformRefusal
 from store.models import Language
 
 log = structlog.get_logger()
@@ -62,7 +65,12 @@ class RegisterHandler(ApiHandler):
 
     public = True
 
-    @operation("switched_off", "password_too_common", "busy", statuses=(HTTPStatus.ACCEPTED,))
+    @operation(
+        PlatformRefusal.SWITCHED_OFF,
+        AccountRefusal.PASSWORD_TOO_COMMON,
+        HttpRefusal.BUSY,
+        statuses=(HTTPStatus.ACCEPTED,),
+    )
     async def post(self, body: Registration) -> Addressed:
         require_uncommon(body.password, body.email, body.display_name)
         new = NewUser(
@@ -93,13 +101,13 @@ class LoginHandler(_TokensHandler):
     """POST: log in. The answer does not tell, not even by the work it takes, whether the user exists."""
 
     @operation(
-        "invalid_credentials",
-        "banned",
-        "second_factor_required",
-        "invalid_code",
-        "too_many_attempts",
-        "foreign_page",
-        "busy",
+        AccountRefusal.INVALID_CREDENTIALS,
+        AccountRefusal.BANNED,
+        AccountRefusal.SECOND_FACTOR_REQUIRED,
+        AccountRefusal.INVALID_CODE,
+        AccountRefusal.TOO_MANY_ATTEMPTS,
+        HttpRefusal.FOREIGN_PAGE,
+        HttpRefusal.BUSY,
         statuses=(HTTPStatus.CREATED,),
     )
     async def post(self, body: Credentials) -> LoggedIn:
@@ -110,7 +118,7 @@ class LoginHandler(_TokensHandler):
         account = user_id or body.email
         attempt = await log_ins.check_password(self, account, password_hash, body.password, more_to_come=True)
         if user_id is None or password_hash is None or attempt is None:
-            raise Refusal("invalid_credentials", "The e-mail address or the password is wrong.")
+            raise Refusal(AccountRefusal.INVALID_CREDENTIALS)
         token = RefreshToken.new()
         outcome = await self.use(
             sessions.log_in,
@@ -132,7 +140,7 @@ class LoginHandler(_TokensHandler):
 class RefreshHandler(_TokensHandler):
     """POST: exchange a refresh token for the next one and a new access token. Asked again at once, the same one."""
 
-    @operation("invalid_refresh_token", "foreign_page", statuses=(HTTPStatus.CREATED,))
+    @operation(AccountRefusal.INVALID_REFRESH_TOKEN, HttpRefusal.FOREIGN_PAGE, statuses=(HTTPStatus.CREATED,))
     async def post(self, body: Refresh) -> LoggedIn:
         shown = body.refresh_token
         in_cookie = shown is None
@@ -141,14 +149,14 @@ class RefreshHandler(_TokensHandler):
             shown = self.read_refresh_cookie()
         token = read_refresh_token(shown)
         if token is None:
-            raise Refusal("invalid_refresh_token", "This is no refresh token. Log in again.")
+            raise Refusal(AccountRefusal.INVALID_REFRESH_TOKEN)
         outcome = await self.use(sessions.refresh, token, self.services.session_lifetime.idle_s)
         if isinstance(outcome, Reused):
             log.warning(
                 "refresh_token_reused", user_id=str(outcome.user_id), session_id=str(outcome.session_id)
             )
             await log_ins.tell_revoked(self, [outcome.session_id])
-            raise Refusal("invalid_refresh_token", "This refresh token was used before. Log in again.")
+            raise Refusal(AccountRefusal.INVALID_REFRESH_TOKEN)
         return self.hand_out(outcome.log_in, outcome.token, in_cookie)
 
 

@@ -8,13 +8,14 @@ from handlers.http.operations import operation
 from handlers.http.parsing import PageQuery
 from market.accounts import blocks
 from market.accounts.blocks import BlockView
+from market.errors import GeneralRefusal
 from market.pages import Page
 
 
 class BlocksHandler(ApiHandler):
     """GET: whom the user has blocked."""
 
-    @operation("invalid_cursor")
+    @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, query: PageQuery) -> Page[BlockView]:
         return await self.use(blocks.page, self.principal.user_id, query.cursor, query.limit)
 
@@ -27,7 +28,7 @@ class BlockHandler(ApiHandler):
     def methods(cls) -> list[str]:
         return ["PUT", "DELETE", "OPTIONS"]
 
-    @operation("forbidden", statuses=(HTTPStatus.NO_CONTENT,))
+    @operation(GeneralRefusal.FORBIDDEN, statuses=(HTTPStatus.NO_CONTENT,))
     async def put(self, user_id: UUID) -> None:
         await self.use(blocks.put, self.principal.user_id, user_id)
 

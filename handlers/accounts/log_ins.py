@@ -12,6 +12,7 @@ from redis import RedisError
 from handlers.http import limits
 from handlers.http.base import ApiHandler
 from market.accounts import sessions
+from market.accounts.refusals import AccountRefusal
 from market.accounts.two_factor import WrongCode
 from market.errors import Refusal
 from market.moderation import fraud_signals
@@ -81,8 +82,7 @@ async def _count_attempt(handler: ApiHandler, account: UUID | str) -> bool:
         user_id = str(account) if isinstance(account, UUID) else None
         log.warning("log_in_refused_too_many_attempts", user_id=user_id)
         raise Refusal(
-            "too_many_attempts",
-            "Too many wrong passwords. Please wait before the next attempt.",
+            AccountRefusal.TOO_MANY_ATTEMPTS,
             retry_after_s=-(-wait_ms // 1000),
         )
     return True
@@ -91,7 +91,7 @@ async def _count_attempt(handler: ApiHandler, account: UUID | str) -> bool:
 def accepted(outcome: R | WrongCode) -> R:
     """The outcome, unless it is the wrong code: that is committed by now and refused with `invalid_code`."""
     if isinstance(outcome, WrongCode):
-        raise Refusal("invalid_code", "The code is wrong, too old or used.")
+        raise Refusal(AccountRefusal.INVALID_CODE)
     return outcome
 
 

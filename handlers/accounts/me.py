@@ -13,12 +13,14 @@ from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.cookies import CookieHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Body, Edit
+from handlers.http.refusals import HttpRefusal
 from market import account_deletion
 from market.accounts import accounts, sessions
 from market.accounts.accounts import Profile
 from market.accounts.passwords import require_uncommon
+from market.accounts.refusals import AccountRefusal
 from market.accounts.sessions import SessionList
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.fields import PROSE, DisplayName, NewPassword, Password
 
 log = structlog.get_logger()
@@ -48,7 +50,7 @@ class Deletion(Body, frozen=True, kw_only=True):
 class MeHandler(ApiHandler):
     """GET: the own profile. PATCH: change some of it."""
 
-    @operation("not_found")
+    @operation(GeneralRefusal.NOT_FOUND)
     async def get(self) -> Profile:
         return await self.use(accounts.profile, self.principal.user_id)
 
@@ -78,10 +80,10 @@ class PasswordHandler(ApiHandler):
     """POST: change the password. A stolen access token does not suffice; all other sessions end."""
 
     @operation(
-        "invalid_credentials",
-        "password_too_common",
-        "too_many_attempts",
-        "busy",
+        AccountRefusal.INVALID_CREDENTIALS,
+        AccountRefusal.PASSWORD_TOO_COMMON,
+        AccountRefusal.TOO_MANY_ATTEMPTS,
+        HttpRefusal.BUSY,
         statuses=(HTTPStatus.NO_CONTENT,),
     )
     async def post(self, body: PasswordChange) -> None:
@@ -90,7 +92,7 @@ class PasswordHandler(ApiHandler):
         require_uncommon(body.new_password, profile.email, profile.display_name)
         old_hash = await self.use(accounts.password_hash, user_id)
         if not await log_ins.check_password(self, user_id, old_hash, body.old_password):
-            raise Refusal("invalid_credentials", "The old password is wrong.")
+            raise Refusal(AccountRefusal.INVALID_CREDENTIALS, "Your current password is wrong.")
         new_hash = await self.services.passwords.hash(body.new_password)
         async with self.services.database.transaction() as session:
             await session.run_sync(accounts.change_password, user_id, old_hash, new_hash)
@@ -103,19 +105,19 @@ class DeletionHandler(CookieHandler):
     """POST: delete the account, for good. Business and money must be settled first."""
 
     @operation(
-        "invalid_credentials",
-        "too_many_attempts",
-        "busy",
-        "last_admin",
-        "unsettled_business",
-        "balance_not_zero",
+        AccountRefusal.INVALID_CREDENTIALS,
+        AccountRefusal.TOO_MANY_ATTEMPTS,
+        HttpRefusal.BUSY,
+        AccountRefusal.LAST_ADMIN,
+        AccountRefusal.UNSETTLED_BUSINESS,
+        AccountRefusal.BALANCE_NOT_ZERO,
         statuses=(HTTPStatus.NO_CONTENT,),
     )
     async def post(self, body: Deletion) -> None:
         user_id = self.principal.user_id
         password_hash = await self.use(accounts.password_hash, user_id)
         if not await log_ins.check_password(self, user_id, password_hash, body.password):
-            raise Refusal("invalid_credentials", "The password is wrong.")
+            raise Refusal(AccountRefusal.INVALID_CREDENTIALS, "Your password is wrong.")
         await log_ins.tell_revoked(self, await self.use(account_deletion.delete, user_id, password_hash))
         self.clear_refresh_cookie()
 

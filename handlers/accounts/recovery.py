@@ -9,8 +9,11 @@ from handlers.accounts import log_ins
 from handlers.http.base import ApiHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Addressed, Body
+from handlers.http.refusals import HttpRefusal
 from market.accounts import email_tokens
 from market.accounts.passwords import require_uncommon
+from market.accounts.refusals import AccountRefusal
+from market.errors import GeneralRefusal
 from market.fields import Email, NewPassword
 
 Token = Annotated[str, msgspec.Meta(max_length=128, pattern=r"\A[A-Za-z0-9_-]+\Z")]
@@ -41,7 +44,7 @@ class VerifyHandler(ApiHandler):
 
     public = True
 
-    @operation("invalid_token", statuses=(HTTPStatus.NO_CONTENT,))
+    @operation(GeneralRefusal.INVALID_TOKEN, statuses=(HTTPStatus.NO_CONTENT,))
     async def post(self, body: Verification) -> None:
         await self.use(email_tokens.verify, body.token)
 
@@ -49,7 +52,7 @@ class VerifyHandler(ApiHandler):
 class VerificationHandler(ApiHandler):
     """POST: send the mail that verifies the own address again. The one before is void then."""
 
-    @operation("email_verified", statuses=(HTTPStatus.ACCEPTED,))
+    @operation(AccountRefusal.EMAIL_VERIFIED, statuses=(HTTPStatus.ACCEPTED,))
     async def post(self) -> Addressed:
         return Addressed(await self.use(email_tokens.send_verification, self.principal.user_id))
 
@@ -70,7 +73,12 @@ class ResetHandler(ApiHandler):
 
     public = True
 
-    @operation("invalid_token", "password_too_common", "busy", statuses=(HTTPStatus.NO_CONTENT,))
+    @operation(
+        GeneralRefusal.INVALID_TOKEN,
+        AccountRefusal.PASSWORD_TOO_COMMON,
+        HttpRefusal.BUSY,
+        statuses=(HTTPStatus.NO_CONTENT,),
+    )
     async def post(self, body: PasswordReset) -> None:
         # Only a good token is worth the work of a hash.
         person = await self.use(email_tokens.may_reset, body.token)

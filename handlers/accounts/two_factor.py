@@ -6,7 +6,9 @@ from handlers.accounts import log_ins
 from handlers.http.base import ApiHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Body, Code
+from handlers.http.refusals import HttpRefusal
 from market.accounts import accounts, sessions, two_factor
+from market.accounts.refusals import AccountRefusal
 from market.accounts.two_factor import Enrolment, RecoveryCodes, Status
 from market.errors import Refusal
 from market.fields import Password
@@ -39,7 +41,7 @@ class _ProofHandler(ApiHandler):
         user_id = self.principal.user_id
         password_hash = await self.use(accounts.password_hash, user_id)
         if not await log_ins.check_password(self, user_id, password_hash, password):
-            raise Refusal("invalid_credentials", "The password is wrong.")
+            raise Refusal(AccountRefusal.INVALID_CREDENTIALS, "Your password is wrong.")
         return password_hash
 
 
@@ -51,10 +53,10 @@ class SecondFactorHandler(_ProofHandler):
         return await self.use(two_factor.status, self.principal.user_id)
 
     @operation(
-        "invalid_credentials",
-        "too_many_attempts",
-        "busy",
-        "second_factor_on",
+        AccountRefusal.INVALID_CREDENTIALS,
+        AccountRefusal.TOO_MANY_ATTEMPTS,
+        HttpRefusal.BUSY,
+        AccountRefusal.SECOND_FACTOR_ON,
         statuses=(HTTPStatus.CREATED,),
     )
     async def post(self, body: PasswordProof) -> Enrolment:
@@ -65,7 +67,12 @@ class SecondFactorHandler(_ProofHandler):
 class SecondFactorConfirmHandler(ApiHandler):
     """POST: switch the second factor on by the first code. All other sessions end."""
 
-    @operation("invalid_code", "too_many_attempts", "second_factor_on", "second_factor_off")
+    @operation(
+        AccountRefusal.INVALID_CODE,
+        AccountRefusal.TOO_MANY_ATTEMPTS,
+        AccountRefusal.SECOND_FACTOR_ON,
+        AccountRefusal.SECOND_FACTOR_OFF,
+    )
     async def post(self, body: CodeProof) -> RecoveryCodes:
         user_id = self.principal.user_id
         async with self.services.database.transaction() as session:
@@ -81,11 +88,11 @@ class RecoveryCodesHandler(_ProofHandler):
     """POST: make new recovery codes. Those before are void."""
 
     @operation(
-        "invalid_credentials",
-        "invalid_code",
-        "too_many_attempts",
-        "busy",
-        "second_factor_off",
+        AccountRefusal.INVALID_CREDENTIALS,
+        AccountRefusal.INVALID_CODE,
+        AccountRefusal.TOO_MANY_ATTEMPTS,
+        HttpRefusal.BUSY,
+        AccountRefusal.SECOND_FACTOR_OFF,
         statuses=(HTTPStatus.CREATED,),
     )
     async def post(self, body: FullProof) -> RecoveryCodes:
@@ -102,11 +109,11 @@ class SecondFactorDisableHandler(_ProofHandler):
     """POST: switch the second factor off."""
 
     @operation(
-        "invalid_credentials",
-        "invalid_code",
-        "too_many_attempts",
-        "busy",
-        "second_factor_off",
+        AccountRefusal.INVALID_CREDENTIALS,
+        AccountRefusal.INVALID_CODE,
+        AccountRefusal.TOO_MANY_ATTEMPTS,
+        HttpRefusal.BUSY,
+        AccountRefusal.SECOND_FACTOR_OFF,
         statuses=(HTTPStatus.NO_CONTENT,),
     )
     async def post(self, body: FullProof) -> None:

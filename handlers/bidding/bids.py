@@ -14,13 +14,19 @@ from handlers.http.parsing import Body, PageQuery
 from handlers.mirroring import tell_viewers
 from market import rules
 from market.accounts import accounts
+from market.accounts.refusals import AccountRefusal
 from market.bidding import history, neighbourhood
 from market.bidding.history import BidView, OwnBid
-from market.errors import Refusal
+from market.bidding.refusals import OFFER_REFUSALS, BidRefusal
+from market.errors import GeneralRefusal, Refusal
 from market.fields import Amount
 from market.listings import auction_views
+from market.listings.refusals import ListingRefusal
+from market.money.refusals import MoneyRefusal
 from market.pages import Page
+from market.places.refusals import PlaceRefusal
 from market.platform import settings
+from market.platform.refusals import PlatformRefusal
 from store.ids import new_id
 from store.models import AuctionKind
 from store.redis import hot
@@ -28,22 +34,22 @@ from store.redis.pushes import outbid_by, publish
 from store.redis.records import BidRecord, Rejection
 
 REFUSALS = (
-    "email_not_verified",
-    "switched_off",
-    "suspended",
-    "cancelled",
-    "closed",
-    "not_open",
-    "own_auction",
-    "no_paddle",
-    "over_limit",
-    "not_above_own_maximum",
-    "below_minimum",
-    "no_buy_now",
-    "blocked",
-    "not_a_neighbour",
-    "insufficient_funds",
-    "balance_too_large",
+    AccountRefusal.EMAIL_NOT_VERIFIED,
+    PlatformRefusal.SWITCHED_OFF,
+    AccountRefusal.SUSPENDED,
+    BidRefusal.CANCELLED,
+    ListingRefusal.CLOSED,
+    BidRefusal.NOT_OPEN,
+    ListingRefusal.OWN_AUCTION,
+    BidRefusal.NO_PADDLE,
+    BidRefusal.OVER_LIMIT,
+    BidRefusal.NOT_ABOVE_OWN_MAXIMUM,
+    BidRefusal.BELOW_MINIMUM,
+    BidRefusal.NO_BUY_NOW,
+    AccountRefusal.BLOCKED,
+    PlaceRefusal.NOT_A_NEIGHBOUR,
+    MoneyRefusal.INSUFFICIENT_FUNDS,
+    MoneyRefusal.BALANCE_TOO_LARGE,
 )
 """What rules and ledger may refuse."""
 
@@ -91,10 +97,7 @@ class _PlacingHandler(ApiHandler):
             await self.use(accounts.require_not_suspended, bidder)
             record = await self._place_live(auction_id, bidder, ref, maximum)
         else:
-            try:
-                record, mirror = await self.use(neighbourhood.place, bidder, auction_id, ref, maximum)
-            except Refusal as refusal:
-                raise _as_rest(refusal) from refusal
+            record, mirror = await self.use(neighbourhood.place, bidder, auction_id, ref, maximum)
             if mirror is not None:
                 await tell_viewers(self.services.hot, mirror)
         known = msgspec.structs.asdict(record)
@@ -114,24 +117,14 @@ class _PlacingHandler(ApiHandler):
             call = hot.place_bid(auction_id, bidder, ref, maximum)
         answer = await self.services.hot.run(call)
         if isinstance(answer, Rejection):
-            code = rules.Code(answer.code)
-            raise _as_rest(
-                Refusal(
-                    code,
-                    rules.REASONS[code],
-                    price=answer.price,
-                    next_minimum=answer.next_minimum,
-                    ends_at=answer.ends_at,
-                )
+            raise Refusal(
+                OFFER_REFUSALS[rules.Code(answer.code)],
+                price=answer.price,
+                next_minimum=answer.next_minimum,
+                ends_at=answer.ends_at,
             )
         await publish(self.services.hot, outbid_by(answer))
         return answer
-
-
-def _as_rest(refusal: Refusal) -> Refusal:
-    """The refusal under the name that it has all over this door."""
-    names = {"unknown_auction": "unavailable", "ref_reused": "idempotency_key_reused"}
-    return Refusal(names.get(refusal.code, refusal.code), refusal.detail, **refusal.fields)
 
 
 class BidsHandler(_PlacingHandler):
@@ -141,7 +134,7 @@ class BidsHandler(_PlacingHandler):
     def is_public(cls, method: str) -> bool:
         return method != "POST"
 
-    @operation("invalid_cursor")
+    @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, auction_id: UUID, query: PageQuery) -> Page[BidView]:
         return await self.use(history.bids, auction_id, query.cursor, query.limit)
 
@@ -161,7 +154,7 @@ class PurchaseHandler(_PlacingHandler):
 class OwnBidsHandler(ApiHandler):
     """GET: the auctions that the user has bid in, the last made first, and how the user stands there."""
 
-    @operation("invalid_cursor")
+    @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, query: PageQuery) -> Page[OwnBid]:
         return await self.use(history.own_bids, self.principal.user_id, query.cursor, query.limit)
 

@@ -11,17 +11,21 @@ from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Body
 from market.accounts import accounts
+from market.accounts.refusals import AccountRefusal
 from market.bidding import paddles
 from market.bidding.paddles import PaddleView
+from market.bidding.refusals import BidRefusal
 from market.errors import Refusal
 from market.fields import Amount
+from market.listings.refusals import ListingRefusal
+from market.money.refusals import MoneyRefusal
 from store.models import PaddleStatus
 from store.redis.hot import put_paddle
 from store.redis.tickets import TICKET_TTL_S, put_ticket
 
 log = structlog.get_logger()
 
-MONEY = ("insufficient_funds", "balance_too_large", "hold_resolved")
+MONEY = (MoneyRefusal.INSUFFICIENT_FUNDS, MoneyRefusal.BALANCE_TOO_LARGE, MoneyRefusal.HOLD_RESOLVED)
 """What the ledger may refuse when money is held or released."""
 
 
@@ -42,14 +46,14 @@ class PaddleHandler(ApiHandler):
     """POST: take a paddle of an auction. GET: the own paddle. PATCH: raise its limit. DELETE: give it back."""
 
     @operation(
-        "email_not_verified",
-        "suspended",
-        "own_auction",
-        "blocked",
-        "wrong_kind",
-        "closed",
-        "paddle_taken",
-        "paddle_returning",
+        AccountRefusal.EMAIL_NOT_VERIFIED,
+        AccountRefusal.SUSPENDED,
+        ListingRefusal.OWN_AUCTION,
+        AccountRefusal.BLOCKED,
+        BidRefusal.WRONG_KIND,
+        ListingRefusal.CLOSED,
+        BidRefusal.PADDLE_TAKEN,
+        BidRefusal.PADDLE_RETURNING,
         *MONEY,
         statuses=(HTTPStatus.CREATED,),
         idempotent=True,
@@ -60,16 +64,16 @@ class PaddleHandler(ApiHandler):
         await self._write_hot(paddle)
         return paddle
 
-    @operation("no_paddle")
+    @operation(BidRefusal.NO_PADDLE)
     async def get(self, auction_id: UUID) -> PaddleView:
         return await self.use(paddles.get, self.principal.user_id, auction_id)
 
     @operation(
-        "suspended",
-        "no_paddle",
-        "wrong_kind",
-        "closed",
-        "limit_not_raised",
+        AccountRefusal.SUSPENDED,
+        BidRefusal.NO_PADDLE,
+        BidRefusal.WRONG_KIND,
+        ListingRefusal.CLOSED,
+        BidRefusal.LIMIT_NOT_RAISED,
         *MONEY,
         idempotent=True,
         edits=True,
@@ -82,11 +86,11 @@ class PaddleHandler(ApiHandler):
         return paddle
 
     @operation(
-        "no_paddle",
-        "wrong_kind",
-        "closed",
-        "paddle_leading",
-        "paddle_changed",
+        BidRefusal.NO_PADDLE,
+        BidRefusal.WRONG_KIND,
+        ListingRefusal.CLOSED,
+        BidRefusal.PADDLE_LEADING,
+        BidRefusal.PADDLE_CHANGED,
         *MONEY,
         statuses=(HTTPStatus.OK, HTTPStatus.ACCEPTED),
     )
@@ -98,11 +102,11 @@ class PaddleHandler(ApiHandler):
         if answer == "leading":
             paddle = await self.use(paddles.cancel_return, paddle.auction_id, bidder_id, paddle.version)
             await self._write_hot(paddle)
-            raise Refusal("paddle_leading", "Whoever leads cannot give the paddle back.")
+            raise Refusal(BidRefusal.PADDLE_LEADING)
         if answer == "written":
             paddle = await self.use(paddles.finish_return, paddle.auction_id, bidder_id, paddle.version)
         if answer == "stale" or paddle.status == PaddleStatus.ACTIVE:
-            raise Refusal("paddle_changed", "The paddle was changed at the same time. Please look again.")
+            raise Refusal(BidRefusal.PADDLE_CHANGED)
         # Otherwise nobody knows what Redis holds or is being loaded with: the sweep asks again and finishes it.
         if paddle.status == PaddleStatus.RETURNING:
             self.set_status(HTTPStatus.ACCEPTED)
@@ -123,7 +127,7 @@ class PaddleHandler(ApiHandler):
 class TicketsHandler(ApiHandler):
     """POST: a ticket that opens one live socket once."""
 
-    @operation("suspended", statuses=(HTTPStatus.CREATED,))
+    @operation(AccountRefusal.SUSPENDED, statuses=(HTTPStatus.CREATED,))
     async def post(self) -> LiveTicket:
         # Scripts know nothing of suspensions; watching needs no ticket.
         await self.use(accounts.require_not_suspended, self.principal.user_id)

@@ -22,10 +22,11 @@ from tornado.web import HTTPError, RequestHandler
 from handlers.http import idempotency, limits, problems
 from handlers.http.parsing import IF_MATCH, convert, decode_object
 from handlers.http.passwords import Passwords
+from handlers.http.refusals import HttpRefusal
 from handlers.http.tokens import TOKEN, AccessTokens
 from market.accounts import sessions
 from market.accounts.sessions import Lifetime, Principal
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.idempotency import once
 from store.database import Database
 from store.redis.hot import Hot
@@ -129,14 +130,14 @@ class ApiHandler(RequestHandler):
         # The token alone would be good until it expires; the session may be revoked.
         principal = await self.use(sessions.authenticate, claims.sid, claims.sub) if claims else None
         if principal is None:
-            raise Refusal("unauthenticated", "The token is not valid (any more).")
+            raise Refusal(GeneralRefusal.UNAUTHENTICATED)
         return principal
 
     def parse_body(self, into: type[S]) -> S:
         """The JSON body as a struct; Refusal names every wrong field."""
         media_type = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
-            raise Refusal("unsupported_media_type", "Send the body as application/json.")
+            raise Refusal(HttpRefusal.UNSUPPORTED_MEDIA_TYPE)
         return convert(decode_object(self.request.body), into)
 
     def parse_query(self, into: type[S]) -> S:
@@ -148,9 +149,7 @@ class ApiHandler(RequestHandler):
         """The version that `If-Match` names. Raises Refusal `precondition_required` unless that is one of ours."""
         match = re.fullmatch(IF_MATCH, self.request.headers.get("If-Match", ""))
         if match is None:
-            raise Refusal(
-                "precondition_required", "Send the ETag of what you have read as `If-Match`, with its quotes."
-            )
+            raise Refusal(HttpRefusal.PRECONDITION_REQUIRED)
         return int(match[1])
 
     async def prepare(self) -> None:
@@ -163,7 +162,7 @@ class ApiHandler(RequestHandler):
         if not self.is_public(self.request.method):
             principal = await self.viewer()
             if principal is None:
-                raise Refusal("unauthenticated", "Log in and send the token as `Authorization: Bearer …`.")
+                raise Refusal(GeneralRefusal.UNAUTHENTICATED)
             self.principal = principal
         await self._count(principal)
 
@@ -179,8 +178,7 @@ class ApiHandler(RequestHandler):
         self.quota_headers = limits.headers(policy, standing)
         if not standing.allowed:
             raise Refusal(
-                "rate_limited",
-                "Too many requests. Retry-After says when the next one fits.",
+                HttpRefusal.RATE_LIMITED,
                 retry_after_s=standing.retry_after_s,
             )
         self.set_default_headers()
@@ -206,7 +204,7 @@ class ApiHandler(RequestHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs["exc_info"][1] if "exc_info" in kwargs else HTTPError(status_code)
         refusal = problems.refusal_of(error)
-        status = problems.STATUS[refusal.code]
+        status = refusal.code.status
         self.set_status(status)
         self.set_header("Content-Type", problems.CONTENT_TYPE)
         if status == HTTPStatus.UNAUTHORIZED:
@@ -224,9 +222,9 @@ class ApiHandler(RequestHandler):
         self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
     ) -> None:
         code = problems.refusal_of(value).code
-        if code == "internal_error":
+        if code == GeneralRefusal.INTERNAL_ERROR:
             log.error("request_failed", path=self.request.path, exc_info=value)
-        elif code == "unavailable":
+        elif code == GeneralRefusal.UNAVAILABLE:
             log.warning("dependency_away", path=self.request.path, error=str(value))
 
 
@@ -234,4 +232,4 @@ class NotFoundHandler(ApiHandler):
     """Every address that is none."""
 
     async def prepare(self) -> None:
-        raise Refusal("not_found", "There is nothing at this address.")
+        raise Refusal(GeneralRefusal.NOT_FOUND)

@@ -1,6 +1,8 @@
 """The refresh token of a browser: in a cookie that no script can read and no other page can make use of."""
 
 from handlers.http.base import ApiHandler
+from handlers.http.refusals import HttpRefusal
+from market.accounts.refusals import AccountRefusal
 from market.errors import Refusal
 
 HEADER = "X-NeighborBid-CSRF"
@@ -22,7 +24,7 @@ class CookieHandler(ApiHandler):
         """Refuses with `foreign_page` what another site may have made the browser send."""
         origin = self.request.headers.get("Origin")
         if HEADER not in self.request.headers or not (origin is None or self._is_own(origin)):
-            raise Refusal("foreign_page", f"With the cookie send the header {HEADER}, from our own page.")
+            raise Refusal(HttpRefusal.FOREIGN_PAGE)
 
     def _is_own(self, origin: str) -> bool:
         own = f"{self.request.protocol}://{self.request.host}"
@@ -40,7 +42,10 @@ class CookieHandler(ApiHandler):
         ]
         values = [value.strip() for name, _, value in pairs if name.strip() == self.cookie_name]
         if len(values) > 1:
-            raise Refusal("invalid_refresh_token", f"There are two cookies {self.cookie_name}. Delete both.")
+            raise Refusal(
+                AccountRefusal.INVALID_REFRESH_TOKEN,
+                f"You have two cookies {self.cookie_name}. Delete both.",
+            )
         return values[0] if values else ""
 
     def write_refresh_cookie(self, token: str) -> None:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from tornado.httputil import HTTPServerRequest
 
+from handlers.http.refusals import HttpRefusal
 from market.errors import Refusal
 from market.idempotency import Claim
 
@@ -20,6 +21,6 @@ def claim_of(request: HTTPServerRequest, user_id: UUID) -> Claim | None:
     if header is None:
         return None
     if not re.fullmatch(PATTERN, header):
-        raise Refusal("invalid_idempotency_key", "The key must be 1 to 255 visible ASCII characters.")
+        raise Refusal(HttpRefusal.INVALID_IDEMPOTENCY_KEY)
     content = f"{request.method} {request.path}\n".encode() + request.body
     return Claim(user_id, header.strip('"'), sha256(content).digest())

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from handlers.http.base import ApiHandler
+from handlers.http.refusals import HttpRefusal
 from market.errors import Refusal
 from store.media.interface import Media
 
@@ -28,7 +29,7 @@ class MediaThreads:
     async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """What `work` returns, a method of the backend."""
         if self._pending >= MAX_PENDING:
-            raise Refusal("busy", "Too many photos at once. Please try again.")
+            raise Refusal(HttpRefusal.BUSY)
         self._pending += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(

@@ -14,6 +14,7 @@ from handlers.http import idempotency, problems
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import Operation, operation_of
 from handlers.http.parsing import IF_MATCH
+from market.errors import GeneralRefusal, RefusalCode
 from market.fields import portable
 from store.models import Role
 
@@ -145,7 +146,7 @@ def _summary(handler: type[ApiHandler], method: str) -> str:
 def _security(handler: type[ApiHandler], method: str, operation: Operation) -> list[Json]:
     if not handler.is_public(method):
         return [{"bearer": [] if operation.role == Role.USER else [operation.role]}]
-    return [{}, {"bearer": []}] if "unauthenticated" in operation.refusals else []
+    return [{}, {"bearer": []}] if GeneralRefusal.UNAUTHENTICATED in operation.refusals else []
 
 
 def _parameters(operation: Operation, components: Json) -> Iterator[Json]:
@@ -195,9 +196,9 @@ def _responses(
             responses[str(status.value)]["content"] = content
         if operation.versioned:
             responses[str(status.value)]["headers"] = {"ETag": _ETAG}
-    codes: dict[HTTPStatus, list[str]] = defaultdict(list)
+    codes: dict[HTTPStatus, list[RefusalCode]] = defaultdict(list)
     for code in sorted(operation.codes(handler.is_public(method))):
-        codes[problems.STATUS[code]].append(code)
+        codes[code.status].append(code)
     for status, of_status in sorted(codes.items()):
         schema = {
             "allOf": [{"$ref": _REF.format(name="Problem")}, {"properties": {"code": {"enum": of_status}}}]

@@ -15,16 +15,25 @@ from uuid import UUID
 import msgspec
 
 from handlers.http.base import ApiHandler
-from market.errors import Refusal
+from handlers.http.refusals import HttpRefusal
+from market.errors import GeneralRefusal, Refusal, RefusalCode
 from market.fields import Amount
 from market.idempotency import Replayed
+from market.money.refusals import MoneyRefusal
 from store.models import Role
 
 H = TypeVar("H", bound=ApiHandler)
 P = ParamSpec("P")
 R = TypeVar("R", bound=msgspec.Struct | msgspec.Raw | None)
 
-ALWAYS = frozenset({"bad_request", "rate_limited", "internal_error", "unavailable"})
+ALWAYS: frozenset[RefusalCode] = frozenset(
+    {
+        HttpRefusal.BAD_REQUEST,
+        HttpRefusal.RATE_LIMITED,
+        GeneralRefusal.INTERNAL_ERROR,
+        GeneralRefusal.UNAVAILABLE,
+    }
+)
 """Codes of the refusals that every operation may answer."""
 
 
@@ -41,7 +50,7 @@ class Operation:
     query: type[msgspec.Struct] | None
     answer: Any
     statuses: tuple[HTTPStatus, ...]
-    refusals: frozenset[str]
+    refusals: frozenset[RefusalCode]
     idempotent: bool
     """Whether it heeds an `Idempotency-Key`."""
     edits: bool
@@ -58,25 +67,29 @@ class Operation:
         fields = getattr(get_origin(self.answer) or self.answer, "__struct_fields__", ())
         return "version" in fields
 
-    def codes(self, public: bool) -> frozenset[str]:
+    def codes(self, public: bool) -> frozenset[RefusalCode]:
         """The codes of everything that it may refuse, unless a method or address is wrong."""
         codes = ALWAYS | self.refusals
         if not public:
-            codes |= {"unauthenticated"}
+            codes |= {GeneralRefusal.UNAUTHENTICATED}
         if self.role != Role.USER:
-            codes |= {"forbidden"}
+            codes |= {GeneralRefusal.FORBIDDEN}
         if self.ids:
-            codes |= {"not_found"}
+            codes |= {GeneralRefusal.NOT_FOUND}
         if self.body is not None:
-            codes |= {"invalid_json", "invalid_body", "unsupported_media_type"}
+            codes |= {HttpRefusal.INVALID_JSON, HttpRefusal.INVALID_BODY, HttpRefusal.UNSUPPORTED_MEDIA_TYPE}
             if any(field.type == Amount for field in msgspec.structs.fields(self.body)):
-                codes |= {"invalid_amount"}
+                codes |= {MoneyRefusal.INVALID_AMOUNT}
         if self.query is not None:
-            codes |= {"invalid_query"}
+            codes |= {GeneralRefusal.INVALID_QUERY}
         if self.idempotent:
-            codes |= {"invalid_idempotency_key", "idempotency_key_reused", "idempotency_in_flight"}
+            codes |= {
+                HttpRefusal.INVALID_IDEMPOTENCY_KEY,
+                GeneralRefusal.IDEMPOTENCY_KEY_REUSED,
+                GeneralRefusal.IDEMPOTENCY_IN_FLIGHT,
+            }
         if self.edits:
-            codes |= {"precondition_required", "precondition_failed"}
+            codes |= {HttpRefusal.PRECONDITION_REQUIRED, GeneralRefusal.PRECONDITION_FAILED}
         return codes
 
 
@@ -92,7 +105,7 @@ _operations: dict[Callable[..., Any], Operation] = {}
 
 
 def operation(
-    *refusals: str,
+    *refusals: RefusalCode,
     statuses: tuple[HTTPStatus, ...] = (HTTPStatus.OK,),
     idempotent: bool = False,
     edits: bool = False,
@@ -118,7 +131,7 @@ def operation(
         @functools.wraps(method)
         async def run(self: H, *path: str) -> None:
             if role != Role.USER and not self.principal.role.includes(role):
-                raise Refusal("forbidden", f"This is for those with the role {role}.")
+                raise Refusal(GeneralRefusal.FORBIDDEN, f"Only users with the role {role} can do this.")
             arguments: list[Any] = [msgspec.convert(*part) for part in zip(path, ids.values(), strict=True)]
             if body is not None:
                 arguments.append(self.parse_body(body))

@@ -5,8 +5,10 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from market.errors import Refusal
+from handlers.http.refusals import HttpRefusal
+from market.errors import GeneralRefusal, Refusal, RefusalCode
 from market.fields import EMAIL, ONE_LINE, PROSE, Amount
+from market.money.refusals import MoneyRefusal
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -44,7 +46,9 @@ class Edit(Body, frozen=True, kw_only=True):
             if (value := getattr(self, name)) is not msgspec.UNSET
         }
         if not changes:
-            raise Refusal("invalid_body", "Nothing is to be changed.", errors=[])
+            raise Refusal(
+                HttpRefusal.INVALID_BODY, "There is nothing to change. Name at least one field.", errors=[]
+            )
         return changes
 
 
@@ -67,9 +71,9 @@ def decode_object(body: bytes) -> dict[str, Any]:
         value = msgspec.json.decode(body)
     # Bad UTF-8 and absurdly deep nesting are no DecodeErrors.
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Refusal("invalid_json", "The body is not JSON.") from None
+        raise Refusal(HttpRefusal.INVALID_JSON) from None
     if not isinstance(value, dict):
-        raise Refusal("invalid_body", "The body must be a JSON object.", errors=[])
+        raise Refusal(HttpRefusal.INVALID_BODY, "The body must be a JSON object.", errors=[])
     return value
 
 
@@ -85,9 +89,9 @@ def convert(values: Mapping[str, Any], into: type[S], *, query: bool = False) ->
         errors = _wrong_fields(values, into, strict=not query)
     amounts = {field.encode_name for field in msgspec.structs.fields(into) if field.type == Amount}
     if all(error["field"] in amounts for error in errors):
-        code = "invalid_amount"
+        code: RefusalCode = MoneyRefusal.INVALID_AMOUNT
     else:
-        code = "invalid_query" if query else "invalid_body"
+        code = GeneralRefusal.INVALID_QUERY if query else HttpRefusal.INVALID_BODY
     raise Refusal(code, "; ".join(f"{error['field']}: {error['detail']}" for error in errors), errors=errors)
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
+from handlers.http.refusals import HttpRefusal
 from market.accounts.passwords import hash_password, matches
 from market.errors import Refusal
 
@@ -30,7 +31,7 @@ class Passwords:
     def slot(self) -> Iterator[None]:
         """Room for one password. Raises Refusal `busy` when too many are waiting."""
         if self._pending >= MAX_PENDING:
-            raise Refusal("busy", "Too many people are logging in. Please try again.")
+            raise Refusal(HttpRefusal.BUSY)
         self._pending += 1
         try:
             yield

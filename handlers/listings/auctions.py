@@ -14,6 +14,7 @@ from handlers.http.parsing import PageQuery
 from handlers.listings.cards import CardsHandler
 from market.bidding import history
 from market.bidding.history import Prices
+from market.errors import GeneralRefusal
 from market.fields import ONE_LINE, Amount
 from market.listings import categories, photos, search
 from market.listings.auction_views import StateFilter
@@ -21,6 +22,7 @@ from market.listings.photos import AuctionDetail
 from market.listings.search import SearchPage, Sort, Wanted
 from market.places import regions
 from market.places.neighbourhoods import Radius
+from market.places.refusals import PlaceRefusal
 from store.models import AuctionKind, Condition, Delivery
 
 
@@ -48,7 +50,7 @@ class AuctionsHandler(CardsHandler):
 
     public = True
 
-    @operation("invalid_cursor", "unauthenticated", "not_a_neighbour")
+    @operation(GeneralRefusal.INVALID_CURSOR, GeneralRefusal.UNAUTHENTICATED, PlaceRefusal.NOT_A_NEIGHBOUR)
     async def get(self, query: AuctionsQuery) -> SearchPage:
         viewer = await self.viewer()
         wanted = msgspec.convert(query, Wanted, from_attributes=True)
@@ -69,7 +71,7 @@ class AuctionHandler(MediaHandler):
 
     public = True
 
-    @operation("unauthenticated")
+    @operation(GeneralRefusal.UNAUTHENTICATED)
     async def get(self, auction_id: UUID) -> AuctionDetail:
         viewer = await self.viewer()
         viewer_id = viewer.user_id if viewer else None

@@ -12,6 +12,7 @@ from handlers.http.parsing import Body
 from market.fields import DisplayName, Reason
 from market.listings import categories
 from market.listings.categories import Categories, CategoryRow, CategoryRows
+from market.listings.refusals import ListingRefusal
 from store.models import Role
 
 CODE_PATTERN = r"([a-z0-9-]{1,40})"
@@ -52,7 +53,7 @@ class AdminCategoriesHandler(AdminHandler):
 class AdminCategoryHandler(AdminHandler):
     """PUT: make a category, or rename, move, retire and bring back one that is there."""
 
-    @operation("invalid_category", role=Role.ADMIN)
+    @operation(ListingRefusal.INVALID_CATEGORY, role=Role.ADMIN)
     async def put(self, code: Code, body: NewCategory) -> CategoryRow:
         row = msgspec.convert(msgspec.structs.asdict(body) | {"code": code}, CategoryRow)
         return await self.use(categories.put, self.actor, row, body.reason)

@@ -14,10 +14,12 @@ from handlers.http.base import UUID_PATTERN
 from handlers.http.media import MediaHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Body
-from market.errors import Refusal
+from handlers.http.refusals import HttpRefusal
+from market.errors import GeneralRefusal, Refusal
 from market.listings import photos
 from market.listings.images import HEAD_BYTES, MAX_BYTES
 from market.listings.photos import AvatarView, OwnPhoto
+from market.listings.refusals import ListingRefusal
 from market.rules import MAX_AMOUNT
 from store.media.interface import Upload, incoming
 from store.media.local import LocalMedia, Receiving
@@ -81,13 +83,13 @@ class PhotosHandler(AnnouncingHandler):
     that are not ready or were refused. PUT: give the photos of an own auction another order."""
 
     @operation(
-        "forbidden",
-        "wrong_state",
-        "unsupported_image",
-        "image_too_large",
-        "too_many_photos",
-        "photo_quota",
-        "busy",
+        GeneralRefusal.FORBIDDEN,
+        GeneralRefusal.WRONG_STATE,
+        ListingRefusal.UNSUPPORTED_IMAGE,
+        ListingRefusal.IMAGE_TOO_LARGE,
+        ListingRefusal.TOO_MANY_PHOTOS,
+        ListingRefusal.PHOTO_QUOTA,
+        HttpRefusal.BUSY,
         statuses=(HTTPStatus.CREATED,),
     )
     async def post(self, auction_id: UUID, body: NewPhoto) -> PhotoUpload:
@@ -96,12 +98,17 @@ class PhotosHandler(AnnouncingHandler):
         )
         return await self.upload(photo_id, body)
 
-    @operation("forbidden")
+    @operation(GeneralRefusal.FORBIDDEN)
     async def get(self, auction_id: UUID) -> OwnPhotos:
         user_id = self.principal.user_id
         return OwnPhotos(await self.use(photos.own_of, user_id, auction_id, self.media.backend.url))
 
-    @operation("forbidden", "wrong_state", "wrong_photos", statuses=(HTTPStatus.NO_CONTENT,))
+    @operation(
+        GeneralRefusal.FORBIDDEN,
+        GeneralRefusal.WRONG_STATE,
+        ListingRefusal.WRONG_PHOTOS,
+        statuses=(HTTPStatus.NO_CONTENT,),
+    )
     async def put(self, auction_id: UUID, body: PhotoOrder) -> None:
         await self.use(photos.reorder, self.principal.user_id, auction_id, body.photos)
 
@@ -110,7 +117,12 @@ class AvatarHandler(AnnouncingHandler):
     """POST: announce a new avatar, and learn how to send it; another one that is not made yet is given up. It replaces
     the former one once it is complete and made. GET: the own avatar. DELETE: have none any more."""
 
-    @operation("unsupported_image", "image_too_large", "busy", statuses=(HTTPStatus.CREATED,))
+    @operation(
+        ListingRefusal.UNSUPPORTED_IMAGE,
+        ListingRefusal.IMAGE_TOO_LARGE,
+        HttpRefusal.BUSY,
+        statuses=(HTTPStatus.CREATED,),
+    )
     async def post(self, body: NewPhoto) -> PhotoUpload:
         photo_id = await self.use(
             photos.announce_avatar, self.principal.user_id, body.size, body.content_type
@@ -135,7 +147,7 @@ class PhotoHandler(MediaHandler):
     async def get(self, photo_id: UUID) -> OwnPhoto:
         return await self.use(photos.get, self.principal.user_id, photo_id, self.media.backend.url)
 
-    @operation("forbidden", "wrong_state", statuses=(HTTPStatus.NO_CONTENT,))
+    @operation(GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE, statuses=(HTTPStatus.NO_CONTENT,))
     async def delete(self, photo_id: UUID) -> None:
         await self.use(photos.discard, self.principal.user_id, photo_id)
 
@@ -144,7 +156,9 @@ class CompleteHandler(MediaHandler):
     """POST: say that the file of a photo has been sent. What cannot be a photo is refused at once, see its status; the
     rest is made within seconds. Said again, it tells what has become of the photo."""
 
-    @operation("forbidden", "wrong_state", "not_uploaded", "busy")
+    @operation(
+        GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE, ListingRefusal.NOT_UPLOADED, HttpRefusal.BUSY
+    )
     async def post(self, photo_id: UUID) -> OwnPhoto:
         user_id, backend = self.principal.user_id, self.media.backend
         photo = await self.use(photos.get, user_id, photo_id, backend.url)
@@ -182,13 +196,15 @@ class UploadHandler(MediaHandler):
     async def _receiving(self) -> Receiving:
         backend, query, photo_id = self.media.backend, self.parse_query(UploadQuery), UUID(self.path_args[0])
         if not isinstance(backend, LocalMedia):
-            raise Refusal("not_available", "Photos are sent elsewhere: the announcement said where.")
+            raise Refusal(
+                HttpRefusal.NOT_AVAILABLE, "Photos are not uploaded here. Use the address you were given."
+            )
         if not backend.signed(photo_id, query.size, query.expires, query.signature):
-            raise Refusal("invalid_signature", "This address was not given by us.")
+            raise Refusal(ListingRefusal.INVALID_SIGNATURE)
         if query.expires <= time.time():
-            raise Refusal("upload_expired", "The time to send the photo is over. Announce it again.")
+            raise Refusal(ListingRefusal.UPLOAD_EXPIRED)
         if await self.use(photos.expected, photo_id) != query.size or self._length() != query.size:
-            raise _wrong_size()
+            raise Refusal(ListingRefusal.WRONG_SIZE)
         return backend.receive(photo_id, query.size)
 
     def _length(self) -> int | None:
@@ -200,11 +216,11 @@ class UploadHandler(MediaHandler):
             self.receiving.write(chunk)
 
     @operation(
-        "not_available",
-        "invalid_signature",
-        "upload_expired",
-        "upload_closed",
-        "wrong_size",
+        HttpRefusal.NOT_AVAILABLE,
+        ListingRefusal.INVALID_SIGNATURE,
+        ListingRefusal.UPLOAD_EXPIRED,
+        ListingRefusal.UPLOAD_CLOSED,
+        ListingRefusal.WRONG_SIZE,
         statuses=(HTTPStatus.NO_CONTENT,),
         file_types=photos.CONTENT_TYPES,
     )
@@ -213,7 +229,7 @@ class UploadHandler(MediaHandler):
             raise self.refusal
         assert self.receiving is not None
         if not self.receiving.finish():
-            raise _wrong_size()
+            raise Refusal(ListingRefusal.WRONG_SIZE)
 
     def on_connection_close(self) -> None:
         super().on_connection_close()
@@ -225,10 +241,6 @@ class UploadHandler(MediaHandler):
     def _abort(self) -> None:
         if self.receiving is not None:
             self.receiving.abort()
-
-
-def _wrong_size() -> Refusal:
-    return Refusal("wrong_size", "The file does not have the size that was announced.")
 
 
 routes = [

@@ -9,9 +9,12 @@ from msgspec import Meta
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Body, PageQuery
+from market.accounts.refusals import AccountRefusal
+from market.errors import GeneralRefusal
 from market.fields import PROSE
 from market.listings import questions
 from market.listings.questions import QuestionView, SellerQuestion
+from market.listings.refusals import ListingRefusal
 from market.pages import Page
 
 
@@ -34,17 +37,17 @@ class QuestionsHandler(ApiHandler):
     def is_public(cls, method: str) -> bool:
         return method != "POST"
 
-    @operation("invalid_cursor")
+    @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, auction_id: UUID, query: PageQuery) -> Page[QuestionView]:
         return await self.use(questions.page, auction_id, query.cursor, query.limit)
 
     @operation(
-        "email_not_verified",
-        "suspended",
-        "own_auction",
-        "blocked",
-        "closed",
-        "too_many_questions",
+        AccountRefusal.EMAIL_NOT_VERIFIED,
+        AccountRefusal.SUSPENDED,
+        ListingRefusal.OWN_AUCTION,
+        AccountRefusal.BLOCKED,
+        ListingRefusal.CLOSED,
+        ListingRefusal.TOO_MANY_QUESTIONS,
         statuses=(HTTPStatus.CREATED,),
         idempotent=True,
     )
@@ -55,7 +58,7 @@ class QuestionsHandler(ApiHandler):
 class QuestionHandler(ApiHandler):
     """DELETE: take an own question back."""
 
-    @operation("forbidden", "wrong_state", statuses=(HTTPStatus.NO_CONTENT,))
+    @operation(GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE, statuses=(HTTPStatus.NO_CONTENT,))
     async def delete(self, question_id: UUID) -> None:
         await self.use(questions.take_back, self.principal.user_id, question_id)
 
@@ -63,7 +66,7 @@ class QuestionHandler(ApiHandler):
 class AnswerHandler(ApiHandler):
     """PUT: answer a question, or correct the answer."""
 
-    @operation("forbidden", "closed")
+    @operation(GeneralRefusal.FORBIDDEN, ListingRefusal.CLOSED)
     async def put(self, question_id: UUID, body: PublicText) -> QuestionView:
         return await self.use(questions.answer, self.principal.user_id, question_id, body.text)
 
@@ -71,7 +74,7 @@ class AnswerHandler(ApiHandler):
 class SellerQuestionsHandler(ApiHandler):
     """GET: what was asked about the own auctions, newest first."""
 
-    @operation("invalid_cursor")
+    @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, query: SellerQuestionsQuery) -> Page[SellerQuestion]:
         unanswered = query.unanswered == "true"
         return await self.use(

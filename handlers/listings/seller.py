@@ -15,14 +15,20 @@ from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Body, Edit, PageQuery
 from market import increments
+from market.accounts.refusals import AccountRefusal
 from market.analytics import seller_report
 from market.analytics.seller_report import Sales
 from market.bidding import cancelling, hot_state, neighbourhood
+from market.bidding.refusals import BidRefusal
+from market.errors import GeneralRefusal
 from market.fields import ONE_LINE, PROSE, Amount
 from market.listings import auction_views, categories, listings
 from market.listings.auction_views import AuctionView
+from market.listings.refusals import ListingRefusal
 from market.pages import Page
 from market.places.neighbourhoods import Radius
+from market.places.refusals import PlaceRefusal
+from market.platform.refusals import PlatformRefusal
 from market.rules import BuyNowUntil
 from store.models import AuctionKind, Condition, Delivery
 from store.redis import mirrors
@@ -119,8 +125,8 @@ class SellerAuctionsHandler(ApiHandler):
     """POST: write a draft. GET: the own auctions, drafts included."""
 
     @operation(
-        "invalid_auction",
-        "not_a_neighbour",
+        ListingRefusal.INVALID_AUCTION,
+        PlaceRefusal.NOT_A_NEIGHBOUR,
         statuses=(HTTPStatus.CREATED,),
         idempotent=True,
         found_at=AUCTIONS,
@@ -129,7 +135,7 @@ class SellerAuctionsHandler(ApiHandler):
         draft = msgspec.convert(body, listings.Draft, from_attributes=True)
         return await self.use_once(listings.create, self.principal.user_id, draft)
 
-    @operation("invalid_cursor")
+    @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, query: PageQuery) -> Page[AuctionView]:
         return await self.use(auction_views.page, self.principal.user_id, query.cursor, query.limit)
 
@@ -137,11 +143,17 @@ class SellerAuctionsHandler(ApiHandler):
 class SellerAuctionHandler(ApiHandler):
     """PATCH: edit an own auction, as far as it may change. DELETE: delete a draft and its photos, for good."""
 
-    @operation("forbidden", "wrong_state", "invalid_auction", "not_a_neighbour", edits=True)
+    @operation(
+        GeneralRefusal.FORBIDDEN,
+        GeneralRefusal.WRONG_STATE,
+        ListingRefusal.INVALID_AUCTION,
+        PlaceRefusal.NOT_A_NEIGHBOUR,
+        edits=True,
+    )
     async def patch(self, auction_id: UUID, body: AuctionEdit, version: int) -> AuctionView:
         return await self.use(listings.edit, self.principal.user_id, auction_id, version, body.changes())
 
-    @operation("forbidden", "wrong_state", statuses=(HTTPStatus.NO_CONTENT,))
+    @operation(GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE, statuses=(HTTPStatus.NO_CONTENT,))
     async def delete(self, auction_id: UUID) -> None:
         await self.use(listings.delete, self.principal.user_id, auction_id)
 
@@ -150,7 +162,11 @@ class DuplicateHandler(ApiHandler):
     """POST: make a draft of what an own auction says. Photos are not copied."""
 
     @operation(
-        "forbidden", "invalid_auction", statuses=(HTTPStatus.CREATED,), idempotent=True, found_at=AUCTIONS
+        GeneralRefusal.FORBIDDEN,
+        ListingRefusal.INVALID_AUCTION,
+        statuses=(HTTPStatus.CREATED,),
+        idempotent=True,
+        found_at=AUCTIONS,
     )
     async def post(self, auction_id: UUID, body: NewTimes) -> AuctionView:
         return await self.use_once(
@@ -162,9 +178,9 @@ class RelistHandler(ApiHandler):
     """POST: make a draft of what an own auction says that was not sold, and link the two. Photos are not copied."""
 
     @operation(
-        "forbidden",
-        "wrong_state",
-        "invalid_auction",
+        GeneralRefusal.FORBIDDEN,
+        GeneralRefusal.WRONG_STATE,
+        ListingRefusal.INVALID_AUCTION,
         statuses=(HTTPStatus.CREATED,),
         idempotent=True,
         found_at=AUCTIONS,
@@ -187,13 +203,13 @@ class PublishHandler(ApiHandler):
     """POST: make a draft public, for good."""
 
     @operation(
-        "switched_off",
-        "email_not_verified",
-        "suspended",
-        "forbidden",
-        "wrong_state",
-        "invalid_auction",
-        "not_a_neighbour",
+        PlatformRefusal.SWITCHED_OFF,
+        AccountRefusal.EMAIL_NOT_VERIFIED,
+        AccountRefusal.SUSPENDED,
+        GeneralRefusal.FORBIDDEN,
+        GeneralRefusal.WRONG_STATE,
+        ListingRefusal.INVALID_AUCTION,
+        PlaceRefusal.NOT_A_NEIGHBOUR,
         idempotent=True,
     )
     async def post(self, auction_id: UUID) -> AuctionView:
@@ -219,7 +235,9 @@ class Reason(Body, frozen=True, kw_only=True):
 class CancelHandler(ApiHandler):
     """POST: end an auction that nobody has bid on. Asked again, it answers the same."""
 
-    @operation("forbidden", "wrong_state", "closed", "has_bids")
+    @operation(
+        GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE, ListingRefusal.CLOSED, BidRefusal.HAS_BIDS
+    )
     async def post(self, auction_id: UUID, body: Reason) -> Cancelled:
         outcome = await self.use(cancelling.by_seller, self.principal.user_id, auction_id, body.reason)
         return await complete(self.services.hot, outcome)

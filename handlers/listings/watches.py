@@ -7,14 +7,16 @@ from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import PageQuery
 from handlers.listings.cards import CardsHandler
+from market.errors import GeneralRefusal
 from market.listings import search, watches
+from market.listings.refusals import ListingRefusal
 from market.listings.search import SearchPage
 
 
 class WatchesHandler(CardsHandler):
     """GET: the auctions that the user watches, also those that are over, the last added first."""
 
-    @operation("invalid_cursor")
+    @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, query: PageQuery) -> SearchPage:
         found = await self.use(search.watched, self.principal.user_id, query.cursor, query.limit)
         return await self.cards(found)
@@ -23,7 +25,7 @@ class WatchesHandler(CardsHandler):
 class WatchHandler(ApiHandler):
     """PUT: watch an auction. DELETE: no longer."""
 
-    @operation("too_many_watches", statuses=(HTTPStatus.NO_CONTENT,))
+    @operation(ListingRefusal.TOO_MANY_WATCHES, statuses=(HTTPStatus.NO_CONTENT,))
     async def put(self, auction_id: UUID) -> None:
         await self.use(watches.put, self.principal.user_id, auction_id)
 

@@ -12,8 +12,11 @@ from handlers.http.admin import AdminHandler, Reasoned
 from handlers.http.base import UUID_PATTERN
 from handlers.http.operations import operation
 from handlers.http.parsing import Body
+from market.errors import GeneralRefusal
 from market.fields import Reason
+from market.listings.refusals import ListingRefusal
 from market.moderation import auction_actions
+from market.money.refusals import MoneyRefusal
 from store.models import Role
 
 Time = Annotated[int, Meta(ge=0, le=10**13)]
@@ -33,7 +36,13 @@ class Outage(Body, frozen=True, kw_only=True):
 class AdminCancelHandler(AdminHandler):
     """POST: cancel an auction that is not settled yet, whatever was bid; every hold goes back."""
 
-    @operation("wrong_state", "closed", "unavailable", "balance_too_large", role=Role.MODERATOR)
+    @operation(
+        GeneralRefusal.WRONG_STATE,
+        ListingRefusal.CLOSED,
+        GeneralRefusal.UNAVAILABLE,
+        MoneyRefusal.BALANCE_TOO_LARGE,
+        role=Role.MODERATOR,
+    )
     async def post(self, auction_id: UUID, body: Reasoned) -> Cancelled:
         outcome = await self.use(auction_actions.cancel_auction, self.actor, auction_id, body.reason)
         return await cancelling.complete(self.services.hot, outcome)
@@ -42,7 +51,7 @@ class AdminCancelHandler(AdminHandler):
 class OutagesHandler(AdminHandler):
     """POST: extend every auction that an outage touched, once for each action."""
 
-    @operation("invalid_time", "idempotency_key_reused", role=Role.ADMIN)
+    @operation(GeneralRefusal.INVALID_TIME, GeneralRefusal.IDEMPOTENCY_KEY_REUSED, role=Role.ADMIN)
     async def post(self, body: Outage) -> Extended:
         times = (body.began_at, body.ended_at, body.by_ms)
         return await extending.extend_touched(

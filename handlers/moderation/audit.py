@@ -10,6 +10,7 @@ from handlers.http.operations import operation
 from handlers.http.parsing import PageQuery
 from market import audit
 from market.audit import AuditView
+from market.errors import GeneralRefusal
 from market.fields import ONE_LINE
 from market.pages import Page
 from store.models import Role
@@ -28,7 +29,7 @@ class AuditQuery(PageQuery, frozen=True, kw_only=True):
 class AuditHandler(AdminHandler):
     """GET: what those with a role have done, the newest first."""
 
-    @operation("invalid_cursor", role=Role.ADMIN)
+    @operation(GeneralRefusal.INVALID_CURSOR, role=Role.ADMIN)
     async def get(self, query: AuditQuery) -> Page[AuditView]:
         return await self.use(audit.page, query.actor, query.subject, query.action, query.cursor, query.limit)
 

@@ -7,6 +7,7 @@ from handlers.http.admin import AdminHandler, Reasoned
 from handlers.http.base import UUID_PATTERN
 from handlers.http.operations import operation
 from handlers.http.parsing import PageQuery
+from market.errors import GeneralRefusal
 from market.moderation import fraud_signals
 from market.moderation.fraud_signals import SignalView
 from market.pages import Page
@@ -23,7 +24,7 @@ class SignalsQuery(PageQuery, frozen=True, kw_only=True):
 class SignalsHandler(AdminHandler):
     """GET: what looks like fraud and nobody has looked at, or what was reviewed; the last found first."""
 
-    @operation("invalid_cursor", role=Role.MODERATOR)
+    @operation(GeneralRefusal.INVALID_CURSOR, role=Role.MODERATOR)
     async def get(self, query: SignalsQuery) -> Page[SignalView]:
         reviewed = query.state == "reviewed"
         return await self.use(fraud_signals.page, reviewed, query.kind, query.cursor, query.limit)
@@ -32,7 +33,7 @@ class SignalsHandler(AdminHandler):
 class SignalReviewHandler(AdminHandler):
     """POST: note that somebody has looked at it, and what came of it."""
 
-    @operation("wrong_state", role=Role.MODERATOR)
+    @operation(GeneralRefusal.WRONG_STATE, role=Role.MODERATOR)
     async def post(self, signal_id: UUID, body: Reasoned) -> SignalView:
         return await self.use(fraud_signals.review, self.actor, signal_id, body.reason)
 

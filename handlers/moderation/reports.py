@@ -10,6 +10,7 @@ from handlers.http.admin import AdminHandler
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Body, PageQuery
+from market.errors import GeneralRefusal
 from market.fields import PROSE, Reason
 from market.moderation import reports
 from market.moderation.reports import OpenReports, ReportEntry, ReportView, Resolved
@@ -36,7 +37,7 @@ class ReportResolution(Body, frozen=True, kw_only=True):
 class ReportsHandler(ApiHandler):
     """POST: have a moderator look at an auction, a message, a question, a review or a user."""
 
-    @operation("not_found", "forbidden", statuses=(HTTPStatus.CREATED,))
+    @operation(GeneralRefusal.NOT_FOUND, GeneralRefusal.FORBIDDEN, statuses=(HTTPStatus.CREATED,))
     async def post(self, body: NewReport) -> ReportView:
         return await self.use(
             reports.make, self.principal.user_id, body.kind, body.id, body.reason, body.text
@@ -46,7 +47,7 @@ class ReportsHandler(ApiHandler):
 class ReportQueueHandler(AdminHandler):
     """GET: the open reports, one item for each thing, the longest waiting first."""
 
-    @operation("invalid_cursor", role=Role.MODERATOR)
+    @operation(GeneralRefusal.INVALID_CURSOR, role=Role.MODERATOR)
     async def get(self, query: PageQuery) -> Page[OpenReports]:
         return await self.use(reports.queue, query.cursor, query.limit)
 
@@ -54,7 +55,7 @@ class ReportQueueHandler(AdminHandler):
 class ReportHandler(AdminHandler):
     """GET: all reports about the thing that this one is about, oldest first."""
 
-    @operation("invalid_cursor", role=Role.MODERATOR)
+    @operation(GeneralRefusal.INVALID_CURSOR, role=Role.MODERATOR)
     async def get(self, report_id: UUID, query: PageQuery) -> Page[ReportEntry]:
         return await self.use(reports.about, report_id, query.cursor, query.limit)
 
@@ -62,7 +63,7 @@ class ReportHandler(AdminHandler):
 class ReportResolveHandler(AdminHandler):
     """POST: say what becomes of all open reports about the thing that this one is about."""
 
-    @operation("wrong_state", role=Role.MODERATOR)
+    @operation(GeneralRefusal.WRONG_STATE, role=Role.MODERATOR)
     async def post(self, report_id: UUID, body: ReportResolution) -> Resolved:
         return await self.use(reports.resolve, self.actor, report_id, body.outcome, body.reason)
 

@@ -11,6 +11,8 @@ from handlers.http.admin import AdminHandler, Reasoned
 from handlers.http.base import UUID_PATTERN
 from handlers.http.operations import operation
 from handlers.http.parsing import Body, PageQuery
+from market.accounts.refusals import AccountRefusal
+from market.errors import GeneralRefusal
 from market.fields import ONE_LINE, Reason
 from market.moderation import sanctions, users
 from market.moderation.users import Member, MemberCard
@@ -44,7 +46,7 @@ class NewRole(Body, frozen=True, kw_only=True):
 class MembersHandler(AdminHandler):
     """GET: users, the last registered first."""
 
-    @operation("invalid_cursor", role=Role.MODERATOR)
+    @operation(GeneralRefusal.INVALID_CURSOR, role=Role.MODERATOR)
     async def get(self, query: UsersQuery) -> Page[MemberCard]:
         return await self.use(users.page, query.query, query.cursor, query.limit)
 
@@ -68,7 +70,7 @@ class WarnHandler(AdminHandler):
 class SuspendHandler(AdminHandler):
     """POST: let a user look, but neither bid nor sell, for a time."""
 
-    @operation("invalid_time", statuses=DONE, role=Role.MODERATOR)
+    @operation(GeneralRefusal.INVALID_TIME, statuses=DONE, role=Role.MODERATOR)
     async def post(self, user_id: UUID, body: Suspension) -> None:
         revoked = await self.use(sanctions.suspend, self.actor, user_id, body.until, body.reason)
         await log_ins.tell_revoked(self, revoked)
@@ -102,7 +104,7 @@ class RevokeSessionsHandler(AdminHandler):
 class RoleHandler(AdminHandler):
     """PUT: give a user a role, or take it."""
 
-    @operation("last_admin", statuses=DONE, role=Role.ADMIN)
+    @operation(AccountRefusal.LAST_ADMIN, statuses=DONE, role=Role.ADMIN)
     async def put(self, user_id: UUID, body: NewRole) -> None:
         await self.use(sanctions.set_role, self.actor, user_id, body.role, body.reason)
 

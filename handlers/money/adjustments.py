@@ -7,9 +7,11 @@ from handlers.http.admin import AdminHandler, Reasoned
 from handlers.http.base import UUID_PATTERN
 from handlers.http.operations import operation
 from handlers.http.parsing import Body, PageQuery
+from market.errors import GeneralRefusal
 from market.fields import Amount, Reason
 from market.money import adjustments
 from market.money.adjustments import AdjustmentView
+from market.money.refusals import MoneyRefusal
 from market.pages import Page
 from store.models import AdjustmentState, Direction, Role
 
@@ -32,11 +34,11 @@ class NewAdjustment(Body, frozen=True, kw_only=True):
 class AdjustmentsHandler(AdminHandler):
     """GET: what was proposed, the last first. POST: propose to move money into a wallet, or out of it."""
 
-    @operation("invalid_cursor", role=Role.ADMIN)
+    @operation(GeneralRefusal.INVALID_CURSOR, role=Role.ADMIN)
     async def get(self, query: AdjustmentsQuery) -> Page[AdjustmentView]:
         return await self.use(adjustments.page, query.state, query.cursor, query.limit)
 
-    @operation("not_found", statuses=(HTTPStatus.CREATED,), idempotent=True, role=Role.ADMIN)
+    @operation(GeneralRefusal.NOT_FOUND, statuses=(HTTPStatus.CREATED,), idempotent=True, role=Role.ADMIN)
     async def post(self, body: NewAdjustment) -> AdjustmentView:
         return await self.use_once(
             adjustments.propose,
@@ -52,10 +54,10 @@ class ConfirmAdjustmentHandler(AdminHandler):
     """POST: let the money move that another admin has proposed to move."""
 
     @operation(
-        "own_proposal",
-        "wrong_state",
-        "insufficient_funds",
-        "balance_too_large",
+        GeneralRefusal.OWN_PROPOSAL,
+        GeneralRefusal.WRONG_STATE,
+        MoneyRefusal.INSUFFICIENT_FUNDS,
+        MoneyRefusal.BALANCE_TOO_LARGE,
         idempotent=True,
         role=Role.ADMIN,
     )
@@ -66,7 +68,7 @@ class ConfirmAdjustmentHandler(AdminHandler):
 class RejectAdjustmentHandler(AdminHandler):
     """POST: end a proposal."""
 
-    @operation("wrong_state", role=Role.ADMIN)
+    @operation(GeneralRefusal.WRONG_STATE, role=Role.ADMIN)
     async def post(self, adjustment_id: UUID, body: Reasoned) -> AdjustmentView:
         return await self.use(adjustments.reject, self.principal.user_id, adjustment_id, body.reason)
 

@@ -6,10 +6,13 @@ from uuid import UUID
 from handlers.http.base import ApiHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Body
+from handlers.http.refusals import HttpRefusal
 from market.errors import Refusal
 from market.fields import Amount
 from market.money import wallet
+from market.money.refusals import MoneyRefusal
 from market.money.wallet import Wallet
+from market.platform.refusals import PlatformRefusal
 
 
 class TopUp(Body, frozen=True, kw_only=True):
@@ -31,16 +34,16 @@ class TopUpsHandler(ApiHandler):
     """POST: put money in without paying, which only a development system offers."""
 
     @operation(
-        "not_available",
-        "switched_off",
-        "transfer_conflict",
-        "balance_too_large",
+        HttpRefusal.NOT_AVAILABLE,
+        PlatformRefusal.SWITCHED_OFF,
+        MoneyRefusal.TRANSFER_CONFLICT,
+        MoneyRefusal.BALANCE_TOO_LARGE,
         statuses=(HTTPStatus.CREATED,),
         idempotent=True,
     )
     async def post(self, body: TopUp) -> Wallet:
         if not self.services.development:
-            raise Refusal("not_available", "Topping up without a payment is for development only.")
+            raise Refusal(HttpRefusal.NOT_AVAILABLE, "Topping up without payment is for development only.")
         self.set_header("Location", "/api/v1/wallet")
         return await self.use_once(wallet.top_up, self.principal.user_id, body.amount, body.id)
 

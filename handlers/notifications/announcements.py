@@ -10,6 +10,7 @@ from handlers.http.admin import AdminHandler, Reasoned
 from handlers.http.base import UUID_PATTERN
 from handlers.http.operations import operation
 from handlers.http.parsing import Body, PageQuery
+from market.errors import GeneralRefusal
 from market.fields import ONE_LINE, Reason
 from market.pages import Page
 from market.platform import settings
@@ -33,11 +34,11 @@ class NewAnnouncement(Body, frozen=True, kw_only=True):
 class AnnouncementsHandler(AdminHandler):
     """GET: all announcements, the last made first. POST: make one."""
 
-    @operation("invalid_cursor", role=Role.ADMIN)
+    @operation(GeneralRefusal.INVALID_CURSOR, role=Role.ADMIN)
     async def get(self, query: PageQuery) -> Page[AnnouncementView]:
         return await self.use(settings.announcements, query.cursor, query.limit)
 
-    @operation("invalid_time", statuses=(HTTPStatus.CREATED,), role=Role.ADMIN)
+    @operation(GeneralRefusal.INVALID_TIME, statuses=(HTTPStatus.CREATED,), role=Role.ADMIN)
     async def post(self, body: NewAnnouncement) -> AnnouncementView:
         return await self.use(
             settings.announce,
@@ -53,7 +54,7 @@ class AnnouncementsHandler(AdminHandler):
 class AnnouncementEndHandler(AdminHandler):
     """POST: stop announcing it."""
 
-    @operation("wrong_state", role=Role.ADMIN)
+    @operation(GeneralRefusal.WRONG_STATE, role=Role.ADMIN)
     async def post(self, announcement_id: UUID, body: Reasoned) -> AnnouncementView:
         return await self.use(settings.end_announcement, self.actor, announcement_id, body.reason)
 

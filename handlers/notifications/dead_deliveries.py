@@ -3,6 +3,7 @@
 from handlers.http.admin import AdminHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import PageQuery
+from market.errors import GeneralRefusal
 from market.notifications import outbox
 from market.notifications.outbox import DeadDelivery
 from market.pages import Page
@@ -12,7 +13,7 @@ from store.models import Role
 class DeadDeliveriesHandler(AdminHandler):
     """GET: what could not be sent and is not tried any more, the newest first."""
 
-    @operation("invalid_cursor", role=Role.ADMIN)
+    @operation(GeneralRefusal.INVALID_CURSOR, role=Role.ADMIN)
     async def get(self, query: PageQuery) -> Page[DeadDelivery]:
         return await self.use(outbox.dead, query.cursor, query.limit)
 

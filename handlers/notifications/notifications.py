@@ -8,6 +8,7 @@ from msgspec import Meta
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Body, PageQuery
+from market.errors import GeneralRefusal
 from market.fields import ONE_LINE
 from market.notifications import notifications
 from market.notifications.notifications import (
@@ -16,6 +17,7 @@ from market.notifications.notifications import (
     Unread,
     Wish,
 )
+from market.notifications.refusals import NotificationRefusal
 from market.pages import Page
 from store.models import Digest
 
@@ -47,7 +49,7 @@ class NewPreferences(Body, frozen=True, kw_only=True):
 class NotificationsHandler(ApiHandler):
     """GET: what the user was told, newest first."""
 
-    @operation("invalid_cursor")
+    @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, query: ListQuery) -> Page[NotificationView]:
         return await self.use(
             notifications.page, self.principal.user_id, query.unread, query.cursor, query.limit
@@ -85,7 +87,7 @@ class PreferencesHandler(ApiHandler):
     async def get(self) -> Preferences:
         return await self.use(notifications.preferences, self.principal.user_id)
 
-    @operation("invalid_preferences", edits=True)
+    @operation(NotificationRefusal.INVALID_PREFERENCES, edits=True)
     async def put(self, body: NewPreferences, version: int) -> Preferences:
         wanted = Preferences(
             quiet_from=body.quiet_from,

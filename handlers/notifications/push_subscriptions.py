@@ -11,8 +11,10 @@ from msgspec import Meta
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Body
+from market.errors import GeneralRefusal
 from market.notifications import push_subscriptions, unsubscribing
 from market.notifications.push_subscriptions import PushSubscriptionView
+from market.notifications.refusals import NotificationRefusal
 from store.models import Event
 
 
@@ -53,7 +55,7 @@ class PushKeyHandler(ApiHandler):
 class PushSubscriptionsHandler(ApiHandler):
     """POST: have a browser told by Web Push while the log-in lasts; again renews its keys."""
 
-    @operation("invalid_subscription", statuses=(HTTPStatus.CREATED,))
+    @operation(NotificationRefusal.INVALID_SUBSCRIPTION, statuses=(HTTPStatus.CREATED,))
     async def post(self, body: NewPushSubscription) -> PushSubscriptionView:
         return await self.use(
             push_subscriptions.add,
@@ -79,13 +81,13 @@ class UnsubscribeHandler(ApiHandler):
 
     public = True
 
-    @operation("invalid_token")
+    @operation(GeneralRefusal.INVALID_TOKEN)
     async def get(self, query: UnsubscribeQuery) -> Unsubscription:
         _, events = unsubscribing.read_token(self.settings["unsubscribe_key"], query.token)
         return Unsubscription(events)
 
     # The body is the form that RFC 8058 wants sent, and says nothing more.
-    @operation("invalid_token")
+    @operation(GeneralRefusal.INVALID_TOKEN)
     async def post(self, query: UnsubscribeQuery) -> Unsubscription:
         user_id, events = unsubscribing.read_token(self.settings["unsubscribe_key"], query.token)
         await self.use(unsubscribing.unsubscribe, user_id, events)

@@ -9,6 +9,8 @@ from msgspec import Meta
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Body, PageQuery
+from market.accounts.refusals import AccountRefusal
+from market.errors import GeneralRefusal
 from market.fields import PROSE
 from market.orders import chats
 from market.orders.chats import MessageView, ReadMarker
@@ -31,11 +33,11 @@ class Read(Body, frozen=True, kw_only=True):
 class MessagesHandler(ApiHandler):
     """POST: write to the other side. GET: what the two have written, newest first."""
 
-    @operation("blocked", statuses=(HTTPStatus.CREATED,), idempotent=True)
+    @operation(AccountRefusal.BLOCKED, statuses=(HTTPStatus.CREATED,), idempotent=True)
     async def post(self, order_id: UUID, body: NewMessage) -> MessageView:
         return await self.use_once(chats.send, self.principal.user_id, order_id, body.text)
 
-    @operation("invalid_cursor")
+    @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, order_id: UUID, query: PageQuery) -> Page[MessageView]:
         return await self.use(chats.page, self.principal.user_id, order_id, query.cursor, query.limit)
 

@@ -6,7 +6,9 @@ from handlers.http.admin import AdminHandler
 from handlers.http.base import UUID_PATTERN
 from handlers.http.operations import operation
 from handlers.http.parsing import Body, PageQuery
+from market.errors import GeneralRefusal
 from market.fields import Reason
+from market.money.refusals import MoneyRefusal
 from market.orders import disputes
 from market.orders.disputes import Case, CaseFile, Outcome
 from market.pages import Page
@@ -23,7 +25,7 @@ class Resolution(Body, frozen=True, kw_only=True):
 class CasesHandler(AdminHandler):
     """GET: the orders that wait for a moderator, the oldest first."""
 
-    @operation("invalid_cursor", role=Role.MODERATOR)
+    @operation(GeneralRefusal.INVALID_CURSOR, role=Role.MODERATOR)
     async def get(self, query: PageQuery) -> Page[Case]:
         return await self.use(disputes.page, query.cursor, query.limit)
 
@@ -40,7 +42,9 @@ class CaseHandler(AdminHandler):
 class ResolveHandler(AdminHandler):
     """POST: decide about an order whose sides do not agree, which moves its escrow."""
 
-    @operation("wrong_state", "balance_too_large", idempotent=True, role=Role.MODERATOR)
+    @operation(
+        GeneralRefusal.WRONG_STATE, MoneyRefusal.BALANCE_TOO_LARGE, idempotent=True, role=Role.MODERATOR
+    )
     async def post(self, order_id: UUID, body: Resolution) -> Case:
         return await self.use_once(disputes.resolve, self.actor, order_id, body.outcome, body.reason)
 

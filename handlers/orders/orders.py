@@ -12,9 +12,12 @@ from msgspec import Meta
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Body, PageQuery
+from market.errors import GeneralRefusal
 from market.fields import ONE_LINE, PROSE
+from market.money.refusals import MoneyRefusal
 from market.orders import handovers, orders
 from market.orders.orders import OrderView
+from market.orders.refusals import OrderRefusal
 from market.pages import Page
 from market.rules import MAX_AMOUNT
 
@@ -75,7 +78,7 @@ class OrderHandlerBase(ApiHandler):
 class SellerOrdersHandler(ApiHandler):
     """GET: what the user has sold, newest first."""
 
-    @operation("invalid_cursor")
+    @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, query: PageQuery) -> Page[OrderView]:
         return await self.use(orders.page, self.principal.user_id, "seller", query.cursor, query.limit)
 
@@ -83,7 +86,7 @@ class SellerOrdersHandler(ApiHandler):
 class BuyerOrdersHandler(ApiHandler):
     """GET: what the user has bought, newest first."""
 
-    @operation("invalid_cursor")
+    @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, query: PageQuery) -> Page[OrderView]:
         return await self.use(orders.page, self.principal.user_id, "buyer", query.cursor, query.limit)
 
@@ -99,7 +102,12 @@ class OrderHandler(ApiHandler):
 class ProposalsHandler(OrderHandlerBase):
     """POST: propose where and when to hand over, instead of what was proposed before."""
 
-    @operation("wrong_state", "delivery_not_offered", "invalid_time", statuses=(HTTPStatus.CREATED,))
+    @operation(
+        GeneralRefusal.WRONG_STATE,
+        OrderRefusal.DELIVERY_NOT_OFFERED,
+        GeneralRefusal.INVALID_TIME,
+        statuses=(HTTPStatus.CREATED,),
+    )
     async def post(self, order_id: UUID, body: NewProposal) -> OrderView:
         return await self.use(handovers.propose, self.principal.user_id, order_id, body.place, body.meet_at)
 
@@ -107,7 +115,7 @@ class ProposalsHandler(OrderHandlerBase):
 class AcceptHandler(OrderHandlerBase):
     """POST: agree to the other side's proposal."""
 
-    @operation("wrong_state", "stale_proposal", "own_proposal")
+    @operation(GeneralRefusal.WRONG_STATE, OrderRefusal.STALE_PROPOSAL, GeneralRefusal.OWN_PROPOSAL)
     async def post(self, order_id: UUID, body: Acceptance) -> OrderView:
         return await self.use(handovers.accept, self.principal.user_id, order_id, body.proposal)
 
@@ -115,7 +123,7 @@ class AcceptHandler(OrderHandlerBase):
 class CodeHandler(OrderHandlerBase):
     """GET: the code that the buyer shows at the meeting, and its QR code."""
 
-    @operation("forbidden", "wrong_state")
+    @operation(GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE)
     async def get(self, order_id: UUID) -> HandoverCode:
         code = await self.use(handovers.code, self.principal.user_id, order_id, self.handover_keys)
         payload = f"neighborbid:handover:{order_id}:{code}"
@@ -127,12 +135,12 @@ class CompleteHandoverHandler(OrderHandlerBase):
     """POST: enter the buyer's code, which pays the seller."""
 
     @operation(
-        "forbidden",
-        "wrong_state",
-        "wrong_code",
-        "code_locked",
-        "too_many_tries",
-        "balance_too_large",
+        GeneralRefusal.FORBIDDEN,
+        GeneralRefusal.WRONG_STATE,
+        OrderRefusal.WRONG_CODE,
+        OrderRefusal.CODE_LOCKED,
+        OrderRefusal.TOO_MANY_TRIES,
+        MoneyRefusal.BALANCE_TOO_LARGE,
         idempotent=True,
     )
     async def post(self, order_id: UUID, body: EnteredCode) -> OrderView:
@@ -144,7 +152,7 @@ class CompleteHandoverHandler(OrderHandlerBase):
 class NoShowHandler(OrderHandlerBase):
     """POST: say that the other side did not come."""
 
-    @operation("wrong_state", "too_early")
+    @operation(GeneralRefusal.WRONG_STATE, OrderRefusal.TOO_EARLY)
     async def post(self, order_id: UUID) -> OrderView:
         return await self.use(handovers.report_no_show, self.principal.user_id, order_id)
 
@@ -152,7 +160,7 @@ class NoShowHandler(OrderHandlerBase):
 class ContestHandler(OrderHandlerBase):
     """POST: deny not to have come."""
 
-    @operation("wrong_state", "forbidden")
+    @operation(GeneralRefusal.WRONG_STATE, GeneralRefusal.FORBIDDEN)
     async def post(self, order_id: UUID) -> OrderView:
         return await self.use(handovers.contest, self.principal.user_id, order_id)
 
@@ -160,7 +168,7 @@ class ContestHandler(OrderHandlerBase):
 class ShipHandler(OrderHandlerBase):
     """POST: say that the goods were sent."""
 
-    @operation("forbidden", "wrong_state", "delivery_not_offered")
+    @operation(GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE, OrderRefusal.DELIVERY_NOT_OFFERED)
     async def post(self, order_id: UUID, body: Shipment) -> OrderView:
         return await self.use(
             orders.ship, self.principal.user_id, order_id, body.carrier, body.tracking_number
@@ -170,7 +178,9 @@ class ShipHandler(OrderHandlerBase):
 class ConfirmHandler(OrderHandlerBase):
     """POST: say that the goods came and are right, which pays the seller."""
 
-    @operation("forbidden", "wrong_state", "balance_too_large", idempotent=True)
+    @operation(
+        GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE, MoneyRefusal.BALANCE_TOO_LARGE, idempotent=True
+    )
     async def post(self, order_id: UUID) -> OrderView:
         return await self.use_once(orders.confirm, self.principal.user_id, order_id)
 
@@ -178,7 +188,7 @@ class ConfirmHandler(OrderHandlerBase):
 class ProblemHandler(OrderHandlerBase):
     """POST: say what is wrong with the goods, which keeps the money where it is."""
 
-    @operation("forbidden", "wrong_state")
+    @operation(GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE)
     async def post(self, order_id: UUID, body: ReportedProblem) -> OrderView:
         return await self.use(orders.report_problem, self.principal.user_id, order_id, body.text)
 
@@ -186,7 +196,9 @@ class ProblemHandler(OrderHandlerBase):
 class RefundHandler(OrderHandlerBase):
     """POST: give the buyer all the money back."""
 
-    @operation("forbidden", "wrong_state", "balance_too_large", idempotent=True)
+    @operation(
+        GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE, MoneyRefusal.BALANCE_TOO_LARGE, idempotent=True
+    )
     async def post(self, order_id: UUID) -> OrderView:
         return await self.use_once(orders.refund, self.principal.user_id, order_id)
 

@@ -9,8 +9,10 @@ from msgspec import Meta
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Body, PageQuery
+from market.errors import GeneralRefusal
 from market.fields import PROSE
 from market.orders import reviews
+from market.orders.refusals import OrderRefusal
 from market.orders.reviews import OwnReview, PublicProfile, ReviewView
 from market.pages import Page
 
@@ -25,7 +27,12 @@ class NewReview(Body, frozen=True, kw_only=True):
 class ReviewHandler(ApiHandler):
     """POST: review the other side of a completed order."""
 
-    @operation("wrong_state", "review_closed", "already_reviewed", statuses=(HTTPStatus.CREATED,))
+    @operation(
+        GeneralRefusal.WRONG_STATE,
+        OrderRefusal.REVIEW_CLOSED,
+        OrderRefusal.ALREADY_REVIEWED,
+        statuses=(HTTPStatus.CREATED,),
+    )
     async def post(self, order_id: UUID, body: NewReview) -> OwnReview:
         return await self.use(reviews.write, self.principal.user_id, order_id, body.stars, body.text)
 
@@ -45,7 +52,7 @@ class UserReviewsHandler(ApiHandler):
 
     public = True
 
-    @operation("invalid_cursor")
+    @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, user_id: UUID, query: PageQuery) -> Page[ReviewView]:
         return await self.use(reviews.page, user_id, query.cursor, query.limit)
 

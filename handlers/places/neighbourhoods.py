@@ -11,6 +11,7 @@ from handlers.http.operations import operation
 from handlers.http.parsing import Body
 from market.places import neighbourhoods
 from market.places.neighbourhoods import Neighbourhoods, NeighbourhoodView
+from market.places.refusals import PlaceRefusal
 
 
 class ShownPosition(Body, frozen=True, kw_only=True):
@@ -30,7 +31,10 @@ class NeighbourhoodsHandler(ApiHandler):
 
     # No idempotency key: what is kept under one would be made from the position, and verifying again does no harm.
     @operation(
-        "position_too_vague", "outside_regions", "too_many_neighbourhoods", statuses=(HTTPStatus.CREATED,)
+        PlaceRefusal.POSITION_TOO_VAGUE,
+        PlaceRefusal.OUTSIDE_REGIONS,
+        PlaceRefusal.TOO_MANY_NEIGHBOURHOODS,
+        statuses=(HTTPStatus.CREATED,),
     )
     async def post(self, body: ShownPosition) -> NeighbourhoodView:
         return await self.use(

@@ -8,6 +8,7 @@ from handlers.http.admin import AdminHandler
 from handlers.http.base import ApiHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Body, PageQuery
+from market.errors import GeneralRefusal
 from market.fields import ONE_LINE, DisplayName, Reason
 from market.pages import Page
 from market.places import regions
@@ -41,7 +42,7 @@ class RegionsHandler(ApiHandler):
 
     public = True
 
-    @operation("not_found", "invalid_cursor")
+    @operation(GeneralRefusal.NOT_FOUND, GeneralRefusal.INVALID_CURSOR)
     async def get(self, query: RegionsQuery) -> Page[RegionView]:
         return await self.use(regions.page, query.parent, query.q, query.cursor, query.limit)
 

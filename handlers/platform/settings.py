@@ -14,6 +14,7 @@ from market import fees, increments
 from market.fees import SellerFee
 from market.fields import ONE_LINE, Reason
 from market.platform import settings
+from market.platform.refusals import PlatformRefusal
 from market.platform.settings import IncrementTables, Setting
 from market.rules import MAX_AMOUNT
 from store.models import Role
@@ -115,7 +116,7 @@ class IncrementTablesHandler(AdminHandler):
     async def get(self) -> Setting[IncrementTables]:
         return await self.use(settings.get, IncrementTables)
 
-    @operation("invalid_increments", edits=True, role=Role.ADMIN)
+    @operation(PlatformRefusal.INVALID_INCREMENTS, edits=True, role=Role.ADMIN)
     async def put(self, body: IncrementTablesChange, version: int) -> Setting[IncrementTables]:
         value = msgspec.convert(body.value, IncrementTables, from_attributes=True)
         return await self.use(settings.put_increment_tables, self.actor, value, version, body.reason)

@@ -8,7 +8,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from market.errors import Refusal, outdated
+from market.accounts.refusals import AccountRefusal
+from market.errors import GeneralRefusal, Refusal
 from market.notifications import account_emails, notifications
 from market.notifications.notifications import News
 from market.times import to_ms
@@ -75,14 +76,14 @@ def require_admin_left(locked: Iterable[User], user_id: UUID) -> None:
     """Refuses with `last_admin` unless one of these rows is another admin's who can log in. They must be locked, all
     admins' in the order of their ids: then of two who go at once the second sees that the first is gone."""
     if not any(row.role == Role.ADMIN and row.banned_at is None and row.id != user_id for row in locked):
-        raise Refusal("last_admin", "Nobody else could give roles any more.")
+        raise Refusal(AccountRefusal.LAST_ADMIN)
 
 
 def profile(session: Session, user_id: UUID) -> Profile:
     """The user's own account. Refuses with `not_found`."""
     user = session.get(User, user_id, populate_existing=True)
     if user is None:
-        raise Refusal("not_found", "There is no such user.")
+        raise Refusal(GeneralRefusal.NOT_FOUND, "There is no such user.")
     return _profile(user)
 
 
@@ -97,7 +98,7 @@ def edit_profile(session: Session, user_id: UUID, version: int, changes: Mapping
         .execution_options(populate_existing=True, synchronize_session=False)
     )
     if user is None:
-        raise outdated()
+        raise Refusal(GeneralRefusal.PRECONDITION_FAILED)
     return _profile(user)
 
 
@@ -134,7 +135,7 @@ def change_password(session: Session, user_id: UUID, old_hash: str, new_hash: st
         .returning(User.email)
     )
     if email is None:
-        raise Refusal("invalid_credentials", "The password was changed at the same time.")
+        raise Refusal(AccountRefusal.INVALID_CREDENTIALS)
     password_was_changed(session, user_id, email)
 
 
@@ -148,7 +149,7 @@ def password_was_changed(session: Session, user_id: UUID, email: str) -> None:
 def require_may_trade(session: Session, user_id: UUID) -> None:
     """Refuses with `email_not_verified` whoever has not confirmed the e-mail address, and with `suspended`."""
     if session.scalar(select(User.email_verified_at).where(User.id == user_id)) is None:
-        raise Refusal("email_not_verified", "Confirm your e-mail address first. We can send the mail again.")
+        raise Refusal(AccountRefusal.EMAIL_NOT_VERIFIED)
     require_not_suspended(session, user_id)
 
 
@@ -158,11 +159,11 @@ def require_not_suspended(session: Session, user_id: UUID) -> None:
         select(User.suspended_until).where(User.id == user_id, User.suspended_until > func.clock_timestamp())
     )
     if until is not None:
-        raise Refusal("suspended", "You may neither bid nor sell at present.", until=to_ms(until))
+        raise Refusal(AccountRefusal.SUSPENDED, until=to_ms(until))
 
 
 def _deleted() -> Refusal:
-    return Refusal("unauthenticated", "The account was deleted.")
+    return Refusal(GeneralRefusal.UNAUTHENTICATED, "This account has been deleted.")
 
 
 def _profile(user: User) -> Profile:

@@ -8,7 +8,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from market.errors import Refusal
+from market.accounts.refusals import AccountRefusal
+from market.errors import GeneralRefusal, Refusal
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
 from store.models import Block, User
@@ -25,9 +26,9 @@ class BlockView(msgspec.Struct, frozen=True):
 def put(session: Session, user_id: UUID, blocked_id: UUID) -> None:
     """Block somebody; again changes nothing. Refuses with `not_found` or `forbidden` (oneself)."""
     if user_id == blocked_id:
-        raise Refusal("forbidden", "Nobody can block themselves.")
+        raise Refusal(GeneralRefusal.FORBIDDEN, "You cannot block yourself.")
     if session.get(User, blocked_id) is None:
-        raise Refusal("not_found", "There is no such user.")
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     session.execute(insert(Block).values(blocker_id=user_id, blocked_id=blocked_id).on_conflict_do_nothing())
 
 
@@ -39,7 +40,7 @@ def remove(session: Session, user_id: UUID, blocked_id: UUID) -> None:
         .returning(Block.blocked_id)
     )
     if gone is None:
-        raise Refusal("not_found", "You have not blocked this user.")
+        raise Refusal(GeneralRefusal.NOT_FOUND)
 
 
 def page(session: Session, user_id: UUID, cursor: str | None, limit: int) -> Page[BlockView]:
@@ -60,4 +61,4 @@ def page(session: Session, user_id: UUID, cursor: str | None, limit: int) -> Pag
 def check(session: Session, blocker_id: UUID, user_id: UUID) -> None:
     """Refuse with `blocked` if `blocker_id` wants nothing to do with the user."""
     if session.get(Block, (blocker_id, user_id)) is not None:
-        raise Refusal("blocked", "This user does not want to deal with you.")
+        raise Refusal(AccountRefusal.BLOCKED)

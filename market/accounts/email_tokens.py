@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from market.accounts import accounts, sessions
 from market.accounts.accounts import NewUser
-from market.errors import Refusal
+from market.accounts.refusals import AccountRefusal
+from market.errors import GeneralRefusal, Refusal
 from market.notifications import account_emails
 from market.platform import settings
 from store.models import MailKind, MailToken, Purpose, User
@@ -48,7 +49,7 @@ def send_verification(session: Session, user_id: UUID) -> str:
     """Send the mail that verifies the user's address, which is answered. Refuses with `email_verified`."""
     user = session.get_one(User, user_id)
     if user.email_verified_at is not None:
-        raise Refusal("email_verified", "Your e-mail address is confirmed already.")
+        raise Refusal(AccountRefusal.EMAIL_VERIFIED)
     account_emails.write(session, MailKind.VERIFY, user.email)
     return user.email
 
@@ -68,7 +69,7 @@ def may_reset(session: Session, token: str) -> Person:
     found = select(User.email, User.display_name).join(MailToken, MailToken.user_id == User.id)
     row = session.execute(found.where(_good(Purpose.RESET, token))).one_or_none()
     if row is None:
-        raise _invalid_token()
+        raise Refusal(GeneralRefusal.INVALID_TOKEN)
     return Person(row.email, row.display_name)
 
 
@@ -89,7 +90,7 @@ def _redeem(session: Session, purpose: Purpose, token: str) -> User:
     user = session.scalar(select(User).where(User.id == whose).with_for_update(key_share=True))
     used = delete(MailToken).where(_good(purpose, token)).returning(MailToken.user_id)
     if user is None or session.scalar(used, execution_options={"synchronize_session": False}) is None:
-        raise _invalid_token()
+        raise Refusal(GeneralRefusal.INVALID_TOKEN)
     return user
 
 
@@ -99,7 +100,3 @@ def _good(purpose: Purpose, token: str) -> ColumnElement[bool]:
         & (MailToken.purpose == purpose)
         & (MailToken.expires_at > func.now())
     )
-
-
-def _invalid_token() -> Refusal:
-    return Refusal("invalid_token", "The code is wrong, too old or used. Ask for a new mail.")

@@ -11,6 +11,7 @@ from pathlib import Path
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
+from market.accounts.refusals import AccountRefusal
 from market.errors import Refusal
 
 LIST = Path(__file__).parent / "data" / "common-passwords.txt.gz"
@@ -39,7 +40,7 @@ def require_uncommon(password: str, email: str, display_name: str) -> None:
     whole = password.casefold()
     for candidate in (whole, whole.strip(), whole.rstrip(_ENDINGS)):
         if candidate and (candidate in personal or candidate in _common()):
-            raise Refusal("password_too_common", "Guessers try this password first. Please choose another.")
+            raise Refusal(AccountRefusal.PASSWORD_TOO_COMMON)
 
 
 @cache

@@ -17,8 +17,9 @@ from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from market.accounts import two_factor
+from market.accounts.refusals import AccountRefusal
 from market.accounts.two_factor import WrongCode
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.notifications import notifications
 from market.notifications.notifications import News
 from market.times import to_ms
@@ -133,9 +134,9 @@ def log_in(
         .with_for_update(key_share=True)
     ).one_or_none()
     if user is None:
-        raise Refusal("invalid_credentials", "The e-mail address or the password is wrong.")
+        raise Refusal(AccountRefusal.INVALID_CREDENTIALS)
     if user.banned_at is not None:
-        raise Refusal("banned", "This account is banned.")
+        raise Refusal(AccountRefusal.BANNED)
     if not two_factor.admits(session, vault, user_id, code):
         return WrongCode()
     others = (models.Session.user_id == user_id) & _open()
@@ -206,7 +207,7 @@ def refresh(session: Session, shown: RefreshToken, idle_s: int) -> Refreshed | R
         .with_for_update(key_share=True)
     ).one_or_none()
     if found is None:
-        raise Refusal("invalid_refresh_token", "The refresh token is not valid (any more). Log in again.")
+        raise Refusal(AccountRefusal.INVALID_REFRESH_TOKEN)
     shown_hash = _sha256(shown.part)
     following = RefreshToken(shown.family, hmac.digest(found.refresh_key, shown.part, "sha256"))
     answer = Refreshed(LogIn(found.user_id, found.id), following)
@@ -254,7 +255,7 @@ def revoke(session: Session, user_id: UUID, session_id: UUID) -> list[UUID]:
     mine = (models.Session.id == session_id) & (models.Session.user_id == user_id)
     revoked = _revoke(session, mine & (models.Session.expires_at > func.now()))
     if not revoked:
-        raise Refusal("not_found", "You have no such session.")
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     return revoked
 
 

@@ -22,6 +22,7 @@ import pyotp
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
+from market.accounts.refusals import AccountRefusal
 from market.errors import Refusal
 from market.notifications import notifications
 from market.notifications.notifications import News
@@ -89,7 +90,7 @@ def begin(session: Session, vault: Vault, user_id: UUID, password_hash: str) -> 
     email = _lock(session, user_id, password_hash)
     factor = session.get(SecondFactor, user_id)
     if factor is not None and factor.confirmed_at is not None:
-        raise Refusal("second_factor_on", "The second factor is on. Switch it off first.")
+        raise Refusal(AccountRefusal.SECOND_FACTOR_ON)
     session.execute(delete(SecondFactor).where(SecondFactor.user_id == user_id))
     secret = pyotp.random_base32()
     kid, sealed = vault.seal(secret, _place(user_id))
@@ -105,9 +106,12 @@ def confirm(session: Session, vault: Vault, user_id: UUID, code: str) -> Recover
     _lock(session, user_id)
     factor = session.get(SecondFactor, user_id)
     if factor is not None and factor.confirmed_at is not None:
-        raise Refusal("second_factor_on", "The second factor is on already.")
+        raise Refusal(AccountRefusal.SECOND_FACTOR_ON)
     if factor is None or not _is_fresh(session, factor):
-        raise Refusal("second_factor_off", "Nothing was begun that could be confirmed, or it took too long.")
+        raise Refusal(
+            AccountRefusal.SECOND_FACTOR_OFF,
+            "There is nothing to confirm any more. Set it up again.",
+        )
     if not _use(session, vault, factor, code):
         return WrongCode()
     factor.confirmed_at = clock(session)
@@ -150,7 +154,7 @@ def admits(session: Session, vault: Vault, user_id: UUID, code: str | None) -> b
     if factor is None or factor.confirmed_at is None:
         return True
     if code is None:
-        raise Refusal("second_factor_required", "Send the code of your app, or a recovery code, as well.")
+        raise Refusal(AccountRefusal.SECOND_FACTOR_REQUIRED)
     return _use(session, vault, factor, code)
 
 
@@ -177,14 +181,14 @@ def _lock(session: Session, user_id: UUID, password_hash: str | None = None) -> 
         which &= User.password_hash == password_hash
     email = session.scalar(select(User.email).where(which).with_for_update(key_share=True))
     if email is None:
-        raise Refusal("invalid_credentials", "The password was changed at the same time.")
+        raise Refusal(AccountRefusal.INVALID_CREDENTIALS)
     return email
 
 
 def _confirmed(session: Session, user_id: UUID) -> SecondFactor:
     factor = session.get(SecondFactor, user_id)
     if factor is None or factor.confirmed_at is None:
-        raise Refusal("second_factor_off", "The second factor is not on.")
+        raise Refusal(AccountRefusal.SECOND_FACTOR_OFF)
     return factor
 
 
@@ -193,8 +197,7 @@ def _use(session: Session, vault: Vault, factor: SecondFactor, code: str) -> boo
     now = clock(session)
     if factor.blocked_until is not None and factor.blocked_until > now:
         raise Refusal(
-            "too_many_attempts",
-            "Too many wrong codes. Please wait before the next attempt.",
+            AccountRefusal.TOO_MANY_ATTEMPTS,
             retry_after_s=ceil((factor.blocked_until - now).total_seconds()),
         )
     code = re.sub(r"[\s-]", "", code).lower()

@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, ColumnElement, Function, Select, cast, delete
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.money import ledger
 from market.times import clock, from_ms, to_ms
 from store.models import Auction, AuctionStatus, Bid, Figure, Mail, NotificationDelivery, Order
@@ -164,7 +164,7 @@ def series(session: Session, name: Name, since: int, until: int, step: Step) -> 
     width = _STEPS[step]
     if not 0 < until - since <= MAX_POINTS * width // timedelta(milliseconds=1):
         detail = f"`until` is after `since`, by at most {MAX_POINTS} steps"
-        raise Refusal("invalid_query", detail, errors=[{"field": "until", "detail": detail}])
+        raise Refusal(GeneralRefusal.INVALID_QUERY, detail, errors=[{"field": "until", "detail": detail}])
     if name in _COUNTED:
         time, value = _COUNTED[name]
         where = []

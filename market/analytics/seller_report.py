@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import BigInteger, case, cast, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.orders import orders
 from market.times import clock
 from store.models import Auction, AuctionStatus, Order, OrderState
@@ -54,7 +54,9 @@ def of_seller(session: Session, seller_id: UUID, first: str | None, last: str | 
     begin = end - USUAL_MONTHS + 1 if first is None else _parsed(first)
     if not 0 <= end - begin < MAX_MONTHS:
         detail = f"not after `to`, and at most {MAX_MONTHS} months in all"
-        raise Refusal("invalid_query", f"from: {detail}", errors=[{"field": "from", "detail": detail}])
+        raise Refusal(
+            GeneralRefusal.INVALID_QUERY, f"from: {detail}", errors=[{"field": "from", "detail": detail}]
+        )
     counts, sums = _counted(session, seller_id, _start(begin), _start(end + 1))
     return Sales([_month(_name(month), counts, sums) for month in range(begin, end + 1)])
 

@@ -12,10 +12,11 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from market.bidding import neighbourhood, settlement
-from market.bidding.neighbourhood import Mirror, has_bids
-from market.errors import Refusal
+from market.bidding.neighbourhood import Mirror
+from market.bidding.refusals import BidRefusal
+from market.errors import GeneralRefusal, Refusal
 from market.listings.auction_views import locked
-from market.rules import REASONS, Code
+from market.listings.refusals import ListingRefusal
 from market.times import to_ms
 from store.models import Auction, AuctionKind, AuctionStatus
 from store.redis.records import Rejection, SealRecord
@@ -42,11 +43,11 @@ def by_seller(session: Session, seller_id: UUID, auction_id: UUID, reason: str |
     """
     auction = locked(session, auction_id)
     if auction.seller_id != seller_id:
-        raise Refusal("forbidden", "Only its seller may cancel an auction.")
+        raise Refusal(GeneralRefusal.FORBIDDEN, "Only its seller can cancel an auction.")
     if auction.status == AuctionStatus.DRAFT:
         raise _draft()
     if auction.status != AuctionStatus.PUBLISHED and not auction.cancelled:
-        raise Refusal(Code.CLOSED, REASONS[Code.CLOSED])
+        raise Refusal(ListingRefusal.CLOSED)
     return _cancel(session, auction, reason, force=False)
 
 
@@ -60,7 +61,7 @@ def forced(session: Session, auction_id: UUID, reason: str | None) -> Cancelling
     if auction.status == AuctionStatus.DRAFT:
         raise _draft()
     if auction.status in (AuctionStatus.SOLD, AuctionStatus.UNSOLD):
-        raise Refusal("wrong_state", "The auction is settled.")
+        raise Refusal(GeneralRefusal.WRONG_STATE, "The auction is already settled.")
     if auction.status == AuctionStatus.SEALED:
         if not auction.cancelled:
             auction.cancel_reason = reason
@@ -88,12 +89,15 @@ def decided_at(answer: SealRecord | Rejection) -> int:
     """
     if isinstance(answer, Rejection):
         if answer.code == "has_bids":
-            raise has_bids()
-        raise Refusal(Code.UNAVAILABLE, REASONS[Code.UNAVAILABLE])
+            raise Refusal(BidRefusal.HAS_BIDS)
+        raise Refusal(GeneralRefusal.UNAVAILABLE)
     if not answer.cancelled:
-        raise Refusal(Code.CLOSED, REASONS[Code.CLOSED])
+        raise Refusal(ListingRefusal.CLOSED)
     return answer.at
 
 
 def _draft() -> Refusal:
-    return Refusal("wrong_state", "A draft is not cancelled: nobody has seen it.")
+    return Refusal(
+        GeneralRefusal.WRONG_STATE,
+        "A draft cannot be cancelled. Delete it instead.",
+    )

@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session, aliased
 from market import rules, work_queue
 from market.accounts import accounts, blocks
 from market.bidding import bid_notifications, hot_state, settlement
+from market.bidding.refusals import OFFER_REFUSALS, BidRefusal
 from market.bidding.settlement import Settled
 from market.errors import Refusal
 from market.listings import auction_views
@@ -32,6 +33,7 @@ from market.money import ledger
 from market.notifications import notifications
 from market.places import neighbourhoods
 from market.places.neighbourhoods import Radius
+from market.places.refusals import PlaceRefusal
 from market.platform import settings
 from market.platform.alarms import Alarm
 from market.times import clock, from_ms, to_ms
@@ -70,7 +72,7 @@ def place(
     """Bid up to `maximum`, or buy at once without one. The record of it, and what to tell Redis if it is new.
 
     A `ref` that was accepted before is answered as it was then. Refuses with `email_not_verified`, `suspended`,
-    `switched_off`, `not_found`, with the codes of `market.rules.Code`, with `blocked`, `not_a_neighbour`, or with
+    `switched_off`, `not_found`, with those of `OFFER_REFUSALS`, with `blocked`, `not_a_neighbour`, or with
     `insufficient_funds` and `balance_too_large`.
     """
     accounts.require_may_trade(session, bidder_id)
@@ -87,8 +89,7 @@ def place(
     outcome = rules.decide(state, offer, to_ms(clock(session)))
     if isinstance(outcome, rules.Rejected):
         raise Refusal(
-            outcome.code,
-            rules.REASONS[outcome.code],
+            OFFER_REFUSALS[outcome.code],
             price=state.price,
             next_minimum=rules.next_minimum(state),
             ends_at=state.ends_at,
@@ -100,7 +101,9 @@ def place(
     assert auction.cell is not None
     assert auction.radius is not None
     if not neighbourhoods.is_within(session, bidder_id, auction.cell, Radius(auction.radius)):
-        raise Refusal("not_a_neighbour", "Only verified neighbours within the seller's radius may bid.")
+        raise Refusal(
+            PlaceRefusal.NOT_A_NEIGHBOUR, "Only verified neighbours within the seller's radius can bid."
+        )
     accepted = bid_notifications.Accepted(
         record, auction.title, auction.seller_id, auction.leader_id, not rules.reserve_met(state)
     )
@@ -135,7 +138,7 @@ def cancel(session: Session, auction: Auction, force: bool) -> Mirror:
     """
     sealed = rules.cancel(auction_views.rules_state(auction), to_ms(clock(session)), force)
     if sealed is None:
-        raise has_bids()
+        raise Refusal(BidRefusal.HAS_BIDS)
     settled = _seal(session, auction, sealed)
     return _mirror(session, auction, settled)
 
@@ -166,11 +169,6 @@ def extend(session: Session, auction_id: UUID, action_id: UUID, by_ms: int) -> M
     )
     session.flush()
     return _mirror(session, auction)
-
-
-def has_bids() -> Refusal:
-    """The refusal to cancel what somebody has bid on."""
-    return Refusal("has_bids", "Somebody has bid: the seller cannot cancel any more.")
 
 
 def claim_due(session: Session, after: Due | None) -> Due | None:

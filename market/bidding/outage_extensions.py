@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.notifications.broadcast import reachable, tell_next
 from market.notifications.notifications import News, Value
 from market.times import clock, from_ms, to_ms
@@ -47,9 +47,13 @@ def touched(session: Session, began_at: int, ended_at: int, by_ms: int) -> Touch
     `by_ms` is 1 to `MAX_EXTENSION_MS`.
     """
     if not 0 <= began_at <= ended_at <= to_ms(clock(session)):
-        raise Refusal("invalid_time", "An outage ends after it has begun, and is over.", field="ended_at")
+        raise Refusal(
+            GeneralRefusal.INVALID_TIME, "An outage must end after it began, and be over.", field="ended_at"
+        )
     if not 1 <= by_ms <= MAX_EXTENSION_MS:
-        raise Refusal("invalid_time", f"An extension is 1 to {MAX_EXTENSION_MS} ms.", field="by_ms")
+        raise Refusal(
+            GeneralRefusal.INVALID_TIME, f"An extension must be 1 to {MAX_EXTENSION_MS} ms.", field="by_ms"
+        )
     rows = session.execute(
         select(Auction.id, Auction.kind)
         .where(

@@ -17,9 +17,11 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from market.accounts import accounts, blocks
-from market.errors import Refusal, outdated
+from market.bidding.refusals import BidRefusal
+from market.errors import GeneralRefusal, Refusal
 from market.listings import auction_views
 from market.listings.auction_views import locked, not_found
+from market.listings.refusals import ListingRefusal
 from market.money import ledger
 from store.ids import new_id
 from store.models import Auction, AuctionKind, AuctionStatus, Paddle, PaddleStatus
@@ -51,18 +53,16 @@ def take(session: Session, bidder_id: UUID, auction_id: UUID, limit: int) -> Pad
         raise not_found()
     auction_views.require_visible(session, auction, bidder_id)
     if auction.seller_id == bidder_id:
-        raise Refusal("own_auction", "A seller cannot bid in the own auction.")
+        raise Refusal(ListingRefusal.OWN_AUCTION)
     blocks.check(session, auction.seller_id, bidder_id)
     _require_live(auction)
     _require_running(session, auction)
     paddle = _find(session, bidder_id, auction_id)
     if paddle is not None and paddle.status == PaddleStatus.RETURNING:
-        raise Refusal("paddle_returning", "The paddle is being given back. Try again in a moment.")
+        raise Refusal(BidRefusal.PADDLE_RETURNING)
     if paddle is not None and paddle.status == PaddleStatus.ACTIVE:
         if paddle.limit != limit:
-            raise Refusal(
-                "paddle_taken", "You have a paddle with another limit. Raise it.", limit=paddle.limit
-            )
+            raise Refusal(BidRefusal.PADDLE_TAKEN, limit=paddle.limit)
         return _view(paddle)
     hold = ledger.holding(session, new_id(), bidder_id, limit, auction_id)
     ledger.post(session, [hold])
@@ -88,11 +88,11 @@ def raise_limit(session: Session, bidder_id: UUID, auction_id: UUID, limit: int,
     _require_live(auction)
     _require_running(session, auction)
     if paddle.status != PaddleStatus.ACTIVE:
-        raise _no_paddle()
+        raise Refusal(BidRefusal.NO_PADDLE)
     if paddle.version != version:
-        raise outdated()
+        raise Refusal(GeneralRefusal.PRECONDITION_FAILED)
     if limit <= paddle.limit:
-        raise Refusal("limit_not_raised", "The new limit must be higher.", limit=paddle.limit)
+        raise Refusal(BidRefusal.LIMIT_NOT_RAISED, limit=paddle.limit)
     hold = ledger.holding(session, new_id(), bidder_id, limit, auction_id)
     ledger.post(session, [*ledger.releasing(session, [paddle.hold_id]), hold])
     paddle.limit = limit
@@ -112,7 +112,7 @@ def begin_return(session: Session, bidder_id: UUID, auction_id: UUID) -> PaddleV
     if paddle.status in (PaddleStatus.RETURNING, PaddleStatus.RETURNED):
         return _view(paddle)
     if auction.status != AuctionStatus.PUBLISHED:
-        raise _closed()
+        raise Refusal(ListingRefusal.CLOSED)
     return _changed(session, paddle, PaddleStatus.RETURNING)
 
 
@@ -182,22 +182,14 @@ def unsynced(session: Session, older_than_s: float) -> list[PaddleView]:
 
 def _require_live(auction: Auction) -> None:
     if auction.kind != AuctionKind.LIVE:
-        raise Refusal("wrong_kind", "In a neighbourhood auction the paddle follows from the bids.")
+        raise Refusal(BidRefusal.WRONG_KIND)
 
 
 def _require_running(session: Session, auction: Auction) -> None:
     # `ends_at` may be a second old; nobody is refused for it while a soft close can still move the end.
     over = session.scalars(select(func.clock_timestamp() >= auction.latest_end)).one()
     if over or auction.status != AuctionStatus.PUBLISHED:
-        raise _closed()
-
-
-def _closed() -> Refusal:
-    return Refusal("closed", "The auction is over.")
-
-
-def _no_paddle() -> Refusal:
-    return Refusal("no_paddle", "You have no paddle in this auction.")
+        raise Refusal(ListingRefusal.CLOSED)
 
 
 def _find(session: Session, bidder_id: UUID, auction_id: UUID) -> Paddle | None:
@@ -211,7 +203,7 @@ def _find(session: Session, bidder_id: UUID, auction_id: UUID) -> Paddle | None:
 def _own(session: Session, bidder_id: UUID, auction_id: UUID) -> Paddle:
     paddle = _find(session, bidder_id, auction_id)
     if paddle is None:
-        raise _no_paddle()
+        raise Refusal(BidRefusal.NO_PADDLE)
     return paddle
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import case, func, literal, select, union_all, update
 from sqlalchemy.orm import Session
 
 from market import fees, work_queue
+from market.bidding.refusals import BidRefusal
 from market.errors import Refusal
 from market.fees import SellerFee
 from market.listings.auction_views import locked
@@ -142,7 +143,7 @@ def _move_money(session: Session, auction: Auction) -> Settled:
     order_id: UUID | None = None
     if winner_id is not None and auction.hammer_price is not None:
         if winner_id not in holds:
-            raise Refusal("no_paddle", "The winner has no paddle with money behind it.")
+            raise Refusal(BidRefusal.NO_PADDLE, "The winner has no paddle with money behind it.")
         order_id = new_id()
         escrow = ledger.account(session, AccountKind.ESCROW, order_id)
         postings += ledger.capturing(session, holds[winner_id], auction.hammer_price, escrow)

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, sele
 from sqlalchemy.orm import Session, aliased
 
 from market import rules
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.places.neighbourhoods import Radius
 from market.rules import BuyNowUntil
@@ -114,7 +114,7 @@ def locked(session: Session, auction_id: UUID) -> Auction:
 
 def not_found() -> Refusal:
     """The refusal for an auction that does not exist, or not for this visitor."""
-    return Refusal("not_found", "There is no such auction.")
+    return Refusal(GeneralRefusal.NOT_FOUND, "There is no such auction.")
 
 
 def get(session: Session, auction_id: UUID, viewer_id: UUID | None = None) -> AuctionView:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, aliased
 from market import audit
 from market.audit import Actor, Subject
 from market.errors import Refusal
+from market.listings.refusals import ListingRefusal
 from market.times import clock
 from store.models import Auction, Category
 
@@ -124,7 +125,7 @@ def _check_parent(session: Session, code: str, parent_code: str) -> None:
 
 
 def _impossible(field: str) -> Refusal:
-    return Refusal("invalid_category", f"The category is not possible like this: {field}.", field=field)
+    return Refusal(ListingRefusal.INVALID_CATEGORY, field=field)
 
 
 def _ordered() -> Select[Category]:

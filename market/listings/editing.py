@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from store.models import Auction, AuctionKind, AuctionStatus
 
 FROZEN_BEFORE = timedelta(minutes=1)
@@ -72,5 +72,5 @@ def require(auction: Auction, now: datetime, names: Iterable[str]) -> None:
     stage = stage_of(auction, now)
     if fixed := sorted(set(names) - MAY_CHANGE[stage]):
         raise Refusal(
-            "wrong_state", f"Of this auction these do not change now: {', '.join(fixed)}.", fields=fixed
+            GeneralRefusal.WRONG_STATE, f"These can no longer be changed: {', '.join(fixed)}.", fields=fixed
         )

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from market import increments
 from market.accounts import accounts
-from market.errors import Refusal, outdated
+from market.errors import GeneralRefusal, Refusal
 from market.fees import SellerFee
 from market.listings import (
     auction_views,
@@ -19,8 +19,10 @@ from market.listings import (
     search_index,
 )
 from market.listings.auction_views import AuctionView, locked
+from market.listings.refusals import ListingRefusal
 from market.places import neighbourhoods
 from market.places.neighbourhoods import Radius
+from market.places.refusals import PlaceRefusal
 from market.platform import settings
 from market.rules import MAX_AMOUNT, BuyNowUntil
 from market.times import clock, from_ms, to_ms
@@ -127,7 +129,7 @@ def edit(
     accounts.keep(session, seller_id)
     auction = _own(session, seller_id, auction_id)
     if auction.version != version:
-        raise outdated()
+        raise Refusal(GeneralRefusal.PRECONDITION_FAILED)
     now = clock(session)
     editing.require(auction, now, changes)
     auction.version += 1
@@ -182,7 +184,9 @@ def relist(
     accounts.keep(session, seller_id)
     auction = _own(session, seller_id, auction_id)
     if auction.status not in RELISTED:
-        raise Refusal("wrong_state", "Only what has ended without being sold is listed again.")
+        raise Refusal(
+            GeneralRefusal.WRONG_STATE, "Only an auction that ended without a sale can be listed again."
+        )
     return _copy(session, auction, opens_at, ends_at, auction.id)
 
 
@@ -190,12 +194,12 @@ def _own(session: Session, seller_id: UUID, auction_id: UUID) -> Auction:
     """The locked auction. Refuses with `not_found`, or `forbidden` if it is somebody else's."""
     auction = locked(session, auction_id)
     if auction.seller_id != seller_id:
-        raise Refusal("forbidden", "This is for the seller of the auction to do.")
+        raise Refusal(GeneralRefusal.FORBIDDEN, "Only its seller can do this to an auction.")
     return auction
 
 
 def _published_already() -> Refusal:
-    return Refusal("wrong_state", "The auction was published already.")
+    return Refusal(GeneralRefusal.WRONG_STATE, "The auction is already published.")
 
 
 def _new(seller_id: UUID) -> Auction:
@@ -300,7 +304,7 @@ def _copy(
 
 
 def _impossible(field: str) -> Refusal:
-    return Refusal("invalid_auction", REASONS[field], field=field)
+    return Refusal(ListingRefusal.INVALID_AUCTION, REASONS[field], field=field)
 
 
 def _validate(draft: Draft, opens_at: int, now: int) -> None:
@@ -348,10 +352,12 @@ def publish(session: Session, seller_id: UUID, auction_id: UUID) -> AuctionView:
         raise _published_already()
     now = clock(session)
     if auction.ends_at <= now:
-        raise Refusal("invalid_auction", "The end of the auction has passed.", field="ends_at")
+        raise Refusal(
+            ListingRefusal.INVALID_AUCTION, "The end of the auction has already passed.", field="ends_at"
+        )
     if auction.kind == AuctionKind.NEIGHBOURHOOD:
         if auction.cell not in neighbourhoods.cells_of(session, seller_id):
-            raise Refusal("not_a_neighbour", "Verify your neighbourhood again before you publish there.")
+            raise Refusal(PlaceRefusal.NOT_A_NEIGHBOUR)
         auction.epoch = 1
     _set_increments(session, auction, _draft_of(auction))
     auction.increment_table = None

@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import ColumnElement, ScalarSelect, and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.listings import auction_views, editing, watches
 from market.listings.auction_views import AuctionView
 from market.listings.images import (
@@ -27,6 +27,7 @@ from market.listings.images import (
     Pictures,
     looks_like_an_image,
 )
+from market.listings.refusals import ListingRefusal
 from market.pages import MAX_LIMIT
 from market.places import neighbourhoods
 from market.places.neighbourhoods import Distance
@@ -120,7 +121,7 @@ def announce(session: Session, owner_id: UUID, auction_id: UUID, size: int, cont
     _lock_listing(session, owner_id, auction_id)
     counted = _of(session, auction_id)
     if len(counted) >= MAX_PHOTOS:
-        raise Refusal("too_many_photos", f"An auction has at most {MAX_PHOTOS} photos.")
+        raise Refusal(ListingRefusal.TOO_MANY_PHOTOS)
     # Two announcements of one user, for two auctions, must not both find the last room.
     _lock_owner(session, owner_id)
     used = session.scalar(
@@ -129,7 +130,7 @@ def announce(session: Session, owner_id: UUID, auction_id: UUID, size: int, cont
         )
     )
     if (used or 0) + size > QUOTA_BYTES:
-        raise Refusal("photo_quota", f"All your photos together may have {QUOTA_BYTES} bytes.")
+        raise Refusal(ListingRefusal.PHOTO_QUOTA)
     return _add(
         session,
         owner_id=owner_id,
@@ -153,9 +154,9 @@ def announce_avatar(session: Session, owner_id: UUID, size: int, content_type: s
 
 def _check_announced(size: int, content_type: str) -> None:
     if content_type not in CONTENT_TYPES:
-        raise Refusal("unsupported_image", f"A photo is one of {', '.join(CONTENT_TYPES)}.")
+        raise Refusal(ListingRefusal.UNSUPPORTED_IMAGE)
     if size > MAX_BYTES:
-        raise Refusal("image_too_large", f"A photo has at most {MAX_BYTES} bytes.", most=MAX_BYTES)
+        raise Refusal(ListingRefusal.IMAGE_TOO_LARGE, most=MAX_BYTES)
 
 
 def _add(session: Session, **columns: Any) -> UUID:
@@ -169,9 +170,9 @@ def expected(session: Session, photo_id: UUID) -> int:
     """The size that was announced. Refuses with `not_found`, or `upload_closed` if no upload is awaited any more."""
     photo = session.get(Photo, photo_id)
     if photo is None:
-        raise _not_found()
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     if photo.status != PhotoStatus.PENDING:
-        raise Refusal("upload_closed", "The upload of this photo is over.")
+        raise Refusal(ListingRefusal.UPLOAD_CLOSED)
     return photo.size
 
 
@@ -193,7 +194,7 @@ def complete(
         _lock(session, photo)
     if photo.status == PhotoStatus.PENDING:
         if size is None or head is None:
-            raise Refusal("not_uploaded", "The file has not arrived.")
+            raise Refusal(ListingRefusal.NOT_UPLOADED)
         problem = _first_look(photo, size, head)
         photo.status = PhotoStatus.PROCESSING if problem is None else PhotoStatus.REFUSED
         photo.problem = problem
@@ -233,7 +234,7 @@ def reorder(session: Session, owner_id: UUID, auction_id: UUID, photo_ids: Seque
     _lock_listing(session, owner_id, auction_id)
     photos = {photo.id: photo for photo in _of(session, auction_id)}
     if len(photo_ids) != len(photos) or set(photo_ids) != set(photos):
-        raise Refusal("wrong_photos", "Name every photo of the auction that is not refused, once.")
+        raise Refusal(ListingRefusal.WRONG_PHOTOS)
     for position, photo_id in enumerate(photo_ids):
         photos[photo_id].position = position
 
@@ -471,14 +472,14 @@ def _check_seller(auction: Auction | None, owner_id: UUID) -> Auction:
     if auction is None:
         raise auction_views.not_found()
     if auction.seller_id != owner_id:
-        raise Refusal("forbidden", "Only its seller may do this with the photos of an auction.")
+        raise Refusal(GeneralRefusal.FORBIDDEN, "Only its seller can do this with the photos of an auction.")
     return auction
 
 
 def _own(session: Session, owner_id: UUID, photo_id: UUID) -> Photo:
     photo = session.get(Photo, photo_id)
     if photo is None or photo.owner_id != owner_id or photo.status == PhotoStatus.DELETED:
-        raise _not_found()
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     return photo
 
 
@@ -505,7 +506,7 @@ def _lock(session: Session, photo: Photo) -> None:
         _lock_listing(session, photo.owner_id, photo.auction_id)
     now = session.get(Photo, photo.id, with_for_update={"key_share": True}, populate_existing=True)
     if now is None or now.status == PhotoStatus.DELETED:
-        raise _not_found()
+        raise Refusal(GeneralRefusal.NOT_FOUND)
 
 
 def _own_view(photo: Photo, address: Address) -> OwnPhoto:
@@ -532,7 +533,3 @@ def _avatar_view(photo: Photo, address: Address) -> AvatarView:
 
 def _addresses(photo: Photo, address: Address) -> dict[str, str]:
     return {size: address(key) for size, key in _keys(photo).items()}
-
-
-def _not_found() -> Refusal:
-    return Refusal("not_found", "There is no such photo.")

@@ -11,9 +11,10 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from market.accounts import accounts, blocks
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.listings import auction_views
 from market.listings.auction_views import AuctionState
+from market.listings.refusals import ListingRefusal
 from market.notifications import notifications
 from market.notifications.notifications import News
 from market.pages import Page, bounded, decode_cursor, page_of
@@ -58,13 +59,13 @@ def ask(session: Session, user_id: UUID, auction_id: UUID, text: str) -> Questio
     accounts.require_may_trade(session, user_id)
     auction = auction_views.published(session, auction_id, user_id)
     if auction.seller_id == user_id:
-        raise Refusal("own_auction", "A seller cannot ask about the own auction.")
+        raise Refusal(ListingRefusal.OWN_AUCTION, "You cannot ask a question about your own auction.")
     blocks.check(session, auction.seller_id, user_id)
     blocks.check(session, user_id, auction.seller_id)
     _require_running(session, auction)
     asked = select(func.count()).where(Question.asker_id == user_id, Question.auction_id == auction_id)
     if session.scalars(asked).one() >= MAX_QUESTIONS:
-        raise Refusal("too_many_questions", f"Ask at most {MAX_QUESTIONS} questions about an auction.")
+        raise Refusal(ListingRefusal.TOO_MANY_QUESTIONS)
     question = Question(
         id=new_id(), auction_id=auction_id, seller_id=auction.seller_id, asker_id=user_id, text=text
     )
@@ -83,7 +84,7 @@ def answer(session: Session, user_id: UUID, question_id: UUID, text: str) -> Que
     accounts.keep(session, user_id)
     question = _locked(session, question_id)
     if question.seller_id != user_id:
-        raise Refusal("forbidden", "Only the seller answers.")
+        raise Refusal(GeneralRefusal.FORBIDDEN, "Only the seller can answer.")
     auction = session.get_one(Auction, question.auction_id)
     _require_running(session, auction)
     if text != question.answer:
@@ -97,9 +98,9 @@ def take_back(session: Session, user_id: UUID, question_id: UUID) -> None:
     """Delete an own question. Refuses with `not_found`, `forbidden` (somebody else's) or `wrong_state` (answered)."""
     question = _locked(session, question_id)
     if question.asker_id != user_id:
-        raise Refusal("forbidden", "Only who has asked can take a question back.")
+        raise Refusal(GeneralRefusal.FORBIDDEN, "Only the person who asked can take a question back.")
     if question.answer is not None:
-        raise Refusal("wrong_state", "The question was answered.")
+        raise Refusal(GeneralRefusal.WRONG_STATE, "This question has already been answered.")
     session.delete(question)
     session.flush()
 
@@ -164,7 +165,7 @@ def _locked(session: Session, question_id: UUID) -> Question:
     """The question, which nobody changes before this transaction ends. Refuses with `not_found`."""
     question = session.get(Question, question_id, populate_existing=True, with_for_update={"key_share": True})
     if question is None or question.hidden_at is not None:
-        raise Refusal("not_found", "There is no such question.")
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     return question
 
 
@@ -177,7 +178,7 @@ def _tell(session: Session, question: Question, user_id: UUID, event: Event, tit
 
 def _require_running(session: Session, auction: Auction) -> None:
     if auction_views.state_of(auction, clock(session)) not in (AuctionState.SCHEDULED, AuctionState.LIVE):
-        raise Refusal("closed", "The auction is over.")
+        raise Refusal(ListingRefusal.CLOSED)
 
 
 def _name(session: Session, user_id: UUID) -> str:

@@ -33,13 +33,14 @@ from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 from sqlalchemy.orm import InstrumentedAttribute, Session, defer
 
 from market import rules
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.listings import auction_views, photos, search_index
 from market.listings.auction_views import AuctionState, StateFilter
 from market.listings.photos import Address
 from market.pages import bounded, decode_cursor, page_of
 from market.places import neighbourhoods
 from market.places.neighbourhoods import Distance, Radius
+from market.places.refusals import PlaceRefusal
 from market.rules import MAX_AMOUNT
 from market.times import from_ms, to_ms
 from store.models import (
@@ -310,11 +311,13 @@ def _check(wanted: Wanted, sort: Sort, viewer_id: UUID | None) -> None:
     if sort == Sort.ENDING_SOON and wanted.state == "closed":
         raise _invalid("sort", "what is closed ends no more")
     if wanted.radius is not None and viewer_id is None:
-        raise Refusal("unauthenticated", "Log in: a radius is around your own neighbourhood.")
+        raise Refusal(GeneralRefusal.UNAUTHENTICATED, "Log in to search around your own neighbourhood.")
 
 
 def _invalid(field: str, detail: str) -> Refusal:
-    return Refusal("invalid_query", f"{field}: {detail}", errors=[{"field": field, "detail": detail}])
+    return Refusal(
+        GeneralRefusal.INVALID_QUERY, f"{field}: {detail}", errors=[{"field": field, "detail": detail}]
+    )
 
 
 def _context(session: Session, wanted: Wanted, viewer_id: UUID | None) -> _Context:
@@ -343,7 +346,7 @@ def _context(session: Session, wanted: Wanted, viewer_id: UUID | None) -> _Conte
     if wanted.region is not None and row.region is None:
         raise _invalid("region", "there is no such region")
     if wanted.neighbourhood_id is not None and row.home is None:
-        raise Refusal("not_a_neighbour", "This is no neighbourhood of yours, or not any more.")
+        raise Refusal(PlaceRefusal.NOT_A_NEIGHBOUR)
     return _Context(row.now, row.cells or [], row.home, row.categories or [])
 
 
@@ -425,7 +428,7 @@ def _after(sort: Sort, search: str, cursor: str) -> ColumnElement[bool]:
     """What comes after the cursor. Refuses one of another search."""
     last = decode_cursor(cursor, _Position)
     if last.search != search:
-        raise Refusal("invalid_cursor", "The cursor belongs to another search or order.")
+        raise Refusal(GeneralRefusal.INVALID_CURSOR)
     match sort:
         case Sort.NEWEST:
             return Auction.id < last.id

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from market.accounts import accounts
 from market.errors import Refusal
 from market.listings import auction_views
+from market.listings.refusals import ListingRefusal
 from store.ids import new_id
 from store.models import Watch
 
@@ -25,7 +26,7 @@ def put(session: Session, user_id: UUID, auction_id: UUID) -> None:
     auction_views.published(session, auction_id, user_id)
     others = select(func.count()).where(Watch.user_id == user_id, Watch.auction_id != auction_id)
     if session.scalars(others).one() >= MAX_WATCHES:
-        raise Refusal("too_many_watches", f"Watch at most {MAX_WATCHES} auctions.")
+        raise Refusal(ListingRefusal.TOO_MANY_WATCHES)
     session.execute(
         insert(Watch)
         .values(id=new_id(), user_id=user_id, auction_id=auction_id)

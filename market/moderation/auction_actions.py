@@ -10,7 +10,7 @@ from market.audit import Actor, Subject
 from market.bidding import cancelling, outage_extensions
 from market.bidding.cancelling import Cancelling
 from market.bidding.outage_extensions import Touched
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.listings.auction_views import locked
 from store.models import Auction, AuditEntry, Paddle
 
@@ -49,7 +49,9 @@ def order_extension(
         .limit(1)
     )
     if earlier is not None and earlier | numbers != earlier:
-        raise Refusal("idempotency_key_reused", "The action was ordered with other numbers.")
+        raise Refusal(
+            GeneralRefusal.IDEMPOTENCY_KEY_REUSED, "This action was already ordered with different values."
+        )
     after = numbers | {"auctions": len(touched.live) + len(touched.neighbourhood)}
     audit.record(session, actor, "extend", Subject("outage", action), reason, None, after)
     return touched

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, aliased
 
 from market import audit
 from market.audit import Actor, Subject
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.notifications import notifications
 from market.notifications.notifications import News, Value
 from market.pages import Page, bounded, decode_cursor, page_of
@@ -119,10 +119,10 @@ def review(session: Session, actor: Actor, signal_id: UUID, reason: str) -> Sign
     is about, or with `wrong_state` if somebody has before."""
     signal = session.get(Signal, signal_id, populate_existing=True, with_for_update={"key_share": True})
     if signal is None:
-        raise Refusal("not_found", "There is no such signal.")
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     audit.require_impartial(actor, signal.user_id, signal.other_id)
     if signal.reviewed_at is not None:
-        raise Refusal("wrong_state", "Somebody has reviewed this before.")
+        raise Refusal(GeneralRefusal.WRONG_STATE, "Somebody has already reviewed this.")
     signal.reviewed_at = clock(session)
     signal.reviewer_id = actor.user_id
     session.flush()

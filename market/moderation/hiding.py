@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from market import audit
 from market.audit import Actor, Subject
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.listings.auction_views import locked, not_found
 from market.moderation.auction_actions import require_outsider
 from market.orders import trust
@@ -41,7 +41,7 @@ def hide_review(session: Session, actor: Actor, review_id: UUID, hidden: bool, r
     """Hide a review, whose stars do not count then, or show it again. Refuses with `not_found`."""
     review = session.get(Review, review_id, populate_existing=True, with_for_update={"key_share": True})
     if review is None:
-        raise _not_found()
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     audit.require_impartial(actor, review.author_id, review.subject_id)
     if hidden and review.counted:
         # Shown again, the sweep counts it again.
@@ -57,7 +57,7 @@ def hide_message(session: Session, actor: Actor, message_id: UUID, hidden: bool,
         ChatMessage, message_id, populate_existing=True, with_for_update={"key_share": True}
     )
     if message is None:
-        raise _not_found()
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     order = session.get_one(Order, message.order_id)
     audit.require_impartial(actor, order.buyer_id, order.seller_id)
     return _set(session, actor, message, hidden, reason)
@@ -67,7 +67,7 @@ def hide_question(session: Session, actor: Actor, question_id: UUID, hidden: boo
     """Hide a question and its answer from everybody, or show it again. Refuses with `not_found`."""
     question = session.get(Question, question_id, populate_existing=True, with_for_update={"key_share": True})
     if question is None:
-        raise _not_found()
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     audit.require_impartial(actor, question.asker_id, question.seller_id)
     return _set(session, actor, question, hidden, reason)
 
@@ -102,7 +102,3 @@ _KINDS = {Auction: "auction", Review: "review", ChatMessage: "message", Question
 
 def _view(thing: Auction | Review | ChatMessage | Question) -> Visibility:
     return Visibility(thing.id, None if thing.hidden_at is None else to_ms(thing.hidden_at))
-
-
-def _not_found() -> Refusal:
-    return Refusal("not_found", "There is no such thing.")

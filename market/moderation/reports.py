@@ -9,7 +9,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from market import audit
 from market.audit import Actor, Subject
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.orders import orders, reviews
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
@@ -91,7 +91,7 @@ def make(
     Refuses with `not_found`, or `forbidden` for what is the user's own.
     """
     if _author(session, user_id, kind, subject_id) == user_id:
-        raise Refusal("forbidden", "This is your own.")
+        raise Refusal(GeneralRefusal.FORBIDDEN, "You cannot report something of your own.")
     session.execute(
         insert(Report)
         .values(id=new_id(), reporter_id=user_id, kind=kind, subject_id=subject_id, reason=reason, text=text)
@@ -199,7 +199,7 @@ def resolve(session: Session, actor: Actor, report_id: UUID, outcome: ReportOutc
         execution_options={"synchronize_session": False},
     ).all()
     if not resolved:
-        raise Refusal("wrong_state", "These reports were resolved already.")
+        raise Refusal(GeneralRefusal.WRONG_STATE, "These reports have already been resolved.")
     changed = {"outcome": outcome, "reports": len(resolved)}
     subject = Subject(report.kind, report.subject_id)
     audit.record(session, actor, "resolve_reports", subject, reason, None, changed)
@@ -219,7 +219,7 @@ def concerning(user_id: UUID) -> ColumnElement[bool]:
 def _found(session: Session, report_id: UUID) -> Report:
     report = session.get(Report, report_id)
     if report is None:
-        raise Refusal("not_found", "There is no such report.")
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     return report
 
 
@@ -257,4 +257,4 @@ def _author(session: Session, user_id: UUID, kind: ReportKind, subject_id: UUID)
         auction = session.get(Auction, subject_id)
         if auction is not None and auction.status != AuctionStatus.DRAFT:
             return auction.seller_id
-    raise Refusal("not_found", "There is no such thing to report.")
+    raise Refusal(GeneralRefusal.NOT_FOUND)

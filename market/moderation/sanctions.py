@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from market import audit
 from market.accounts import accounts, sessions
 from market.audit import Actor, Subject
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.notifications import notifications
 from market.notifications.notifications import News, Value
 from market.times import clock, from_ms, to_ms
@@ -44,7 +44,7 @@ def suspend(session: Session, actor: Actor, user_id: UUID, until: int | None, re
     user = _locked(session, actor, user_id)
     now = clock(session)
     if until is not None and not to_ms(now) < until <= to_ms(now + MAX_SUSPENSION):
-        raise Refusal("invalid_time", "A suspension ends within a year from now.")
+        raise Refusal(GeneralRefusal.INVALID_TIME, "A suspension must end within a year from now.")
     before = user.suspended_until
     user.suspended_until = None if until is None else from_ms(until)
     audit.record(
@@ -96,7 +96,7 @@ def set_role(session: Session, actor: Actor, user_id: UUID, role: Role, reason: 
     rows = _lock(session, actor, or_(User.id == user_id, User.role == Role.ADMIN))
     user = _existing(rows, user_id)
     if actor.role != Role.ADMIN:
-        raise Refusal("forbidden", "Only admins give and take roles.")
+        raise Refusal(GeneralRefusal.FORBIDDEN, "Only admins can give and take roles.")
     if user.role == Role.ADMIN and role != Role.ADMIN:
         accounts.require_admin_left(rows, user_id)
     audit.record(
@@ -109,9 +109,9 @@ def _locked(session: Session, actor: Actor, user_id: UUID) -> User:
     """The row of the user to be acted upon. Refuses with `not_found` or `forbidden`."""
     user = _existing(_lock(session, actor, User.id == user_id), user_id)
     if user_id == actor.user_id:
-        raise Refusal("forbidden", "Nobody does this to the own account.")
+        raise Refusal(GeneralRefusal.FORBIDDEN, "You cannot do this to your own account.")
     if actor.role != Role.ADMIN and user.role != Role.USER:
-        raise Refusal("forbidden", "Only admins act on those with a role.")
+        raise Refusal(GeneralRefusal.FORBIDDEN, "Only admins can act on users who have a role.")
     return user
 
 
@@ -131,4 +131,4 @@ def _existing(rows: Sequence[User], user_id: UUID) -> User:
     for row in rows:
         if row.id == user_id and row.deleted_at is None:
             return row
-    raise Refusal("not_found", "There is no such user.")
+    raise Refusal(GeneralRefusal.NOT_FOUND, "There is no such user.")

@@ -12,7 +12,7 @@ from market import audit
 from market.accounts import sessions
 from market.accounts.sessions import SessionView
 from market.audit import AuditView
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.moderation import reports
 from market.moderation.reports import ReportView
 from market.money import wallet
@@ -138,7 +138,7 @@ def get(session: Session, user_id: UUID) -> Member:
     """One user. Refuses with `not_found`."""
     user = session.get(User, user_id, populate_existing=True)
     if user is None:
-        raise Refusal("not_found", "There is no such user.")
+        raise Refusal(GeneralRefusal.NOT_FOUND, "There is no such user.")
     factor = session.get(SecondFactor, user_id)
     published = and_(Auction.seller_id == user_id, Auction.status != AuctionStatus.DRAFT)
     running = and_(published, Auction.status.in_([AuctionStatus.PUBLISHED, AuctionStatus.SEALED]))

@@ -17,9 +17,10 @@ from sqlalchemy.orm import Session, aliased
 
 from market import audit
 from market.audit import Actor, Subject
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.money import ledger, wallet
 from market.money.ledger import Posting
+from market.money.refusals import MoneyRefusal
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import clock, to_ms
 from store.models import AccountKind, Adjustment, AdjustmentState, Direction, Role, TransferKind, User
@@ -71,7 +72,9 @@ def confirm(session: Session, admin_id: UUID, adjustment_id: UUID, reason: str) 
         return _get(session, adjustment_id)
     _require_pending(session, adjustment)
     if _line(session, adjustment.proposer_id) & _line(session, admin_id):
-        raise Refusal("own_proposal", "Another admin must confirm it, whose role is not from the same one.")
+        raise Refusal(
+            GeneralRefusal.OWN_PROPOSAL, "An admin whose role does not go back to you must confirm it."
+        )
     _require_anothers(adjustment.user_id, admin_id)
     _keep(session, adjustment.user_id)
     _decide(session, admin_id, adjustment, AdjustmentState.CONFIRMED, "confirm_adjustment", reason)
@@ -105,12 +108,12 @@ def _keep(session: Session, user_id: UUID) -> None:
     """Hold off the deletion of the account, whose wallet must be empty."""
     kept = select(User.id).where(User.id == user_id, User.deleted_at.is_(None))
     if session.scalar(kept.with_for_update(read=True, key_share=True)) is None:
-        raise Refusal("not_found", "There is no such user.")
+        raise Refusal(GeneralRefusal.NOT_FOUND, "There is no such user.")
 
 
 def _require_anothers(user_id: UUID, admin_id: UUID) -> None:
     if user_id == admin_id:
-        raise Refusal("forbidden", "Nobody moves the own money.")
+        raise Refusal(GeneralRefusal.FORBIDDEN, "You cannot move your own money.")
 
 
 def _line(session: Session, admin_id: UUID) -> set[UUID]:
@@ -128,15 +131,17 @@ def _locked(session: Session, adjustment_id: UUID) -> Adjustment:
         Adjustment, adjustment_id, populate_existing=True, with_for_update={"key_share": True}
     )
     if adjustment is None:
-        raise Refusal("not_found", "There is no such adjustment.")
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     return adjustment
 
 
 def _require_pending(session: Session, adjustment: Adjustment) -> None:
     if adjustment.state != AdjustmentState.PENDING:
-        raise Refusal("wrong_state", f"It is {adjustment.state} already.", state=adjustment.state)
+        raise Refusal(GeneralRefusal.WRONG_STATE, state=adjustment.state)
     if adjustment.expires_at <= clock(session):
-        raise Refusal("wrong_state", "It has expired. Propose it anew.", state="expired")
+        raise Refusal(
+            GeneralRefusal.WRONG_STATE, "The adjustment has expired. Propose it again.", state="expired"
+        )
 
 
 def _decide(
@@ -158,8 +163,10 @@ def _move(session: Session, adjustment: Adjustment) -> None:
     try:
         ledger.post(session, [posting])
     except Refusal as refusal:
-        if refusal.code == "insufficient_funds":
-            raise Refusal("insufficient_funds", "There is not enough money available.") from refusal
+        if refusal.code == MoneyRefusal.INSUFFICIENT_FUNDS:
+            raise Refusal(
+                MoneyRefusal.INSUFFICIENT_FUNDS, "There is not enough money in this user's wallet."
+            ) from refusal
         raise
     wallet.check_room(session, adjustment.user_id)
 

@@ -21,6 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from market.errors import Refusal
+from market.money.refusals import MoneyRefusal
 from market.rules import MAX_AMOUNT
 from store.database import any_id
 from store.ids import new_id
@@ -73,7 +74,7 @@ def post(session: Session, postings: Sequence[Posting]) -> None:
     `hold_resolved` (the hold was resolved otherwise), `insufficient_funds` or `balance_too_large`.
     """
     if any(not 1 <= posting.amount <= MAX_AMOUNT for posting in postings):
-        raise Refusal("invalid_amount", f"An amount must be from 1 to {MAX_AMOUNT}.")
+        raise Refusal(MoneyRefusal.INVALID_AMOUNT)
     balances = _lock(session, {id for posting in postings for id in (posting.debit, posting.credit)})
     missing = _missing(session, postings)
     if not missing:
@@ -104,8 +105,8 @@ def _missing(session: Session, postings: Sequence[Posting]) -> list[Posting]:
         if made.get(posting.id, posting) == posting:
             continue
         if posting.resolves:
-            raise Refusal("hold_resolved", "The hold was already resolved in another way.")
-        raise _conflict()
+            raise Refusal(MoneyRefusal.HOLD_RESOLVED)
+        raise Refusal(MoneyRefusal.TRANSFER_CONFLICT)
     return [posting for posting in postings if posting.id not in made]
 
 
@@ -116,19 +117,13 @@ def _made(session: Session, ids: Collection[UUID]) -> list[Posting]:
     return [Posting(*row) for row in rows]
 
 
-def _conflict() -> Refusal:
-    return Refusal("transfer_conflict", "This id was already used for a different transfer.")
-
-
 def _check(kind: AccountKind, balance: int, change: int) -> None:
     if kind == AccountKind.PROVIDER:
         return
     if balance + change < 0:
-        raise Refusal(
-            "insufficient_funds", "There is not enough money in the account.", missing=-balance - change
-        )
+        raise Refusal(MoneyRefusal.INSUFFICIENT_FUNDS, missing=-balance - change)
     if balance + change > MAX_AMOUNT:
-        raise Refusal("balance_too_large", f"An account cannot hold more than {MAX_AMOUNT}.")
+        raise Refusal(MoneyRefusal.BALANCE_TOO_LARGE)
 
 
 def _write(session: Session, postings: Sequence[Posting], changes: dict[UUID, int]) -> None:
@@ -136,7 +131,7 @@ def _write(session: Session, postings: Sequence[Posting], changes: dict[UUID, in
         session.execute(insert(Transfer).from_select(_COLUMNS, select(_rows(_COLUMNS, postings))))
     except IntegrityError as error:
         # The locks do not order two transactions that use one id for different accounts.
-        raise _conflict() from error
+        raise Refusal(MoneyRefusal.TRANSFER_CONFLICT) from error
     change = _rows(("id", "amount"), list(changes.items()))
     session.execute(
         update(Account).where(Account.id == change.c.id).values(balance=Account.balance + change.c.amount),
@@ -185,7 +180,7 @@ def capturing(session: Session, hold_id: UUID, amount: int, to_account: UUID) ->
     [hold] = _holds(session, [hold_id])
     excess = hold.amount - amount
     if excess < 0:
-        raise Refusal("hold_exceeded", "The hold is smaller than the amount to be captured.")
+        raise Refusal(MoneyRefusal.HOLD_EXCEEDED)
     capture = Posting(
         _resolution(hold_id), TransferKind.CAPTURE, hold.credit, to_account, amount, hold_id, hold.subject_id
     )
@@ -211,7 +206,7 @@ def _resolution(hold_id: UUID) -> UUID:
 def _holds(session: Session, hold_ids: Collection[UUID]) -> list[Posting]:
     holds = [made for made in _made(session, hold_ids) if made.kind == TransferKind.HOLD]
     if len(holds) != len(hold_ids):
-        raise Refusal("unknown_hold", "There is no such hold.")
+        raise Refusal(MoneyRefusal.UNKNOWN_HOLD)
     return holds
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from market.accounts import accounts
 from market.errors import Refusal
 from market.money import ledger
+from market.money.refusals import MoneyRefusal
 from market.platform import settings
 from market.rules import MAX_AMOUNT
 from store.models import Account, AccountKind, TransferKind
@@ -56,4 +57,4 @@ def check_room(session: Session, user_id: UUID) -> None:
     """Refuse with `balance_too_large` what has come in when available and held are more together than one account may
     hold: a release must always find room."""
     if total(session, user_id) > MAX_AMOUNT:
-        raise Refusal("balance_too_large", f"A wallet cannot hold more than {MAX_AMOUNT}.")
+        raise Refusal(MoneyRefusal.BALANCE_TOO_LARGE)

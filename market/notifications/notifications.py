@@ -17,7 +17,8 @@ from sqlalchemy import JSON, Table, Text, Uuid, cast, column, delete, func, lite
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from market.errors import Refusal, outdated
+from market.errors import GeneralRefusal, Refusal
+from market.notifications.refusals import NotificationRefusal
 from market.notifications.texts import Locale, shown
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import clock, to_ms
@@ -407,7 +408,7 @@ def read(session: Session, user_id: UUID, notification_id: UUID) -> Unread:
         execution_options={"synchronize_session": False},
     )
     if mine is None:
-        raise Refusal("not_found", "You have no such notification.")
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     return _tell_unread(session, user_id)
 
 
@@ -501,7 +502,7 @@ def prefer(session: Session, user_id: UUID, new: Preferences) -> Preferences:
             execution_options={"synchronize_session": False},
         )
     if edited is None:
-        raise outdated()
+        raise Refusal(GeneralRefusal.PRECONDITION_FAILED)
     return preferences(session, user_id)
 
 
@@ -531,7 +532,7 @@ def forget_old(session: Session) -> bool:
 
 
 def _invalid(field: str, detail: str) -> Refusal:
-    return Refusal("invalid_preferences", detail, field=field)
+    return Refusal(NotificationRefusal.INVALID_PREFERENCES, detail, field=field)
 
 
 def _view(row: Notification, locale: Locale) -> NotificationView:

@@ -13,7 +13,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from market.accounts.sessions import LogIn
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
+from market.notifications.refusals import NotificationRefusal
 from market.times import to_ms
 from store import models
 from store.ids import new_id
@@ -56,12 +57,16 @@ def add(
     """
     if not _is_endpoint(endpoint, private_allowed):
         raise Refusal(
-            "invalid_subscription", "The endpoint must be a public https address.", field="endpoint"
+            NotificationRefusal.INVALID_SUBSCRIPTION,
+            "The endpoint must be a public https address.",
+            field="endpoint",
         )
     try:
         ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), p256dh)
     except ValueError:
-        raise Refusal("invalid_subscription", "p256dh must be a public key.", field="p256dh") from None
+        raise Refusal(
+            NotificationRefusal.INVALID_SUBSCRIPTION, "p256dh must be a public key.", field="p256dh"
+        ) from None
     user_id = log_in.user_id
     # Two subscriptions of one user at a time could both find room.
     session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
@@ -70,7 +75,7 @@ def add(
         models.Session.id == log_in.session_id, models.Session.revoked_at.is_(None)
     )
     if session.scalar(lasting.with_for_update(read=True)) is None:
-        raise Refusal("unauthenticated", "The log-in is over.")
+        raise Refusal(GeneralRefusal.UNAUTHENTICATED)
     keys = {
         "user_id": user_id,
         "session_id": log_in.session_id,
@@ -121,4 +126,4 @@ def remove(session: Session, user_id: UUID, subscription_id: UUID) -> None:
     """Tell a browser nothing any more. Refuses with `not_found`."""
     own = (PushSubscription.id == subscription_id) & (PushSubscription.user_id == user_id)
     if session.scalar(delete(PushSubscription).where(own).returning(PushSubscription.id)) is None:
-        raise Refusal("not_found", "You have no such subscription.")
+        raise Refusal(GeneralRefusal.NOT_FOUND)

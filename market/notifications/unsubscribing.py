@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from store.models import Channel, Event, NotificationPreferences, User
 
 
@@ -26,7 +26,7 @@ def read_token(key: bytes, token: str) -> tuple[UUID, list[Event]]:
     """Whose and which e-mails a token ends. Refuses with `invalid_token`."""
     named, _, signature = token.rpartition(".")
     if not hmac.compare_digest(signature.encode(), _signature(key, named).encode()):
-        raise Refusal("invalid_token", "This link is not one of ours.")
+        raise Refusal(GeneralRefusal.INVALID_TOKEN)
     user, *names = named.split(".")
     # An old link may name what there is no more.
     return UUID(user), [event for event in Event if event in names]
@@ -42,7 +42,7 @@ def unsubscribe(session: Session, user_id: UUID, events: Collection[Event]) -> N
     account is deleted."""
     kept = select(User.id).where(User.id == user_id, User.deleted_at.is_(None))
     if session.scalar(kept.with_for_update(read=True, key_share=True)) is None:
-        raise Refusal("invalid_token", "This account is deleted.")
+        raise Refusal(GeneralRefusal.INVALID_TOKEN, "This account has been deleted.")
     session.execute(insert(NotificationPreferences).values(user_id=user_id).on_conflict_do_nothing())
     preferences = session.get_one(NotificationPreferences, user_id, with_for_update={"key_share": True})
     channels = {name: dict(wanted) for name, wanted in preferences.channels.items()}

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, aliased
 
 from market import audit
 from market.audit import Actor, Subject
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.orders import orders
 from market.orders.orders import Action
 from market.pages import Page, bounded, decode_cursor, page_of
@@ -94,7 +94,7 @@ def read(session: Session, actor: Actor, order_id: UUID) -> CaseFile:
         select(OrderEvent).where(OrderEvent.order_id == order_id).order_by(OrderEvent.at)
     ).all()
     if all(event.to_state != OrderState.PROBLEM for event in events):
-        raise Refusal("not_found", "There is no such case.")
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     latest = (
         select(ChatMessage)
         .where(ChatMessage.order_id == order_id)

@@ -15,9 +15,10 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.orders import orders
 from market.orders.orders import Action, OrderView
+from market.orders.refusals import OrderRefusal
 from market.times import clock, from_ms, to_ms
 from store.models import Delivery, Handover, Order
 
@@ -48,7 +49,11 @@ def propose(session: Session, user_id: UUID, order_id: UUID, place: str, meet_at
     now = clock(session)
     latest = to_ms(now + MEET_WITHIN)
     if not to_ms(now) < meet_at <= latest:
-        raise Refusal("invalid_time", f"Meet within {MEET_WITHIN.days} days from now.", latest=latest)
+        raise Refusal(
+            GeneralRefusal.INVALID_TIME,
+            f"Choose a time within {MEET_WITHIN.days} days from now.",
+            latest=latest,
+        )
     last = session.scalar(select(func.max(Handover.number)).where(Handover.order_id == order_id))
     order.proposal = (last or 0) + 1
     session.add(
@@ -75,9 +80,9 @@ def accept(session: Session, user_id: UUID, order_id: UUID, number: int) -> Orde
     orders.require(order, Action.AGREE)
     handover = session.get(Handover, (order_id, number)) if order.proposal == number else None
     if handover is None or handover.meet_at <= clock(session):
-        raise Refusal("stale_proposal", "This is not what is proposed now, or its time has passed.")
+        raise Refusal(OrderRefusal.STALE_PROPOSAL)
     if handover.proposer_id == user_id:
-        raise Refusal("own_proposal", "The other side must accept it.")
+        raise Refusal(GeneralRefusal.OWN_PROPOSAL)
     order.proposal, order.agreement, order.delivery = None, number, Delivery.HANDOVER
     order.code_tries, order.code_tried_at, order.absent_id = 0, None, None
     orders.move(session, order, Action.AGREE, user_id, handover.meet_at + KEPT_FOR)
@@ -91,7 +96,7 @@ def code(session: Session, user_id: UUID, order_id: UUID, keys: Sequence[bytes])
     """
     order = orders.own(session, user_id, order_id)
     if user_id != order.buyer_id:
-        raise Refusal("forbidden", "Only the buyer has the code.")
+        raise Refusal(GeneralRefusal.FORBIDDEN, "Only the buyer has the code.")
     orders.require(order, Action.HAND_OVER)
     return _code(order, keys[0])
 
@@ -105,12 +110,12 @@ def count_try(session: Session, user_id: UUID, order_id: UUID) -> None:
     if user_id != order.seller_id or (order.state, Action.HAND_OVER) not in orders.TRANSITIONS:
         return
     if order.code_tries >= MAX_TRIES:
-        raise Refusal("too_many_tries", "Too many wrong codes. Agree anew: that gives a new code.")
+        raise Refusal(OrderRefusal.TOO_MANY_TRIES)
     now = clock(session)
     if order.code_tried_at is not None and order.code_tries % TRIES_AT_ONCE == 0:
         until = order.code_tried_at + LOCKED_FOR
         if now < until:
-            raise Refusal("code_locked", "Too many wrong codes. Try again later.", until=to_ms(until))
+            raise Refusal(OrderRefusal.CODE_LOCKED, until=to_ms(until))
     order.code_tries += 1
     order.code_tried_at = now
 
@@ -124,7 +129,7 @@ def complete(session: Session, user_id: UUID, order_id: UUID, code: str, keys: S
     order = orders.locked(session, user_id, order_id)
     orders.require(order, Action.HAND_OVER, orders.side_of(order, user_id))
     if not any(hmac.compare_digest(code, _code(order, key)) for key in keys):
-        raise Refusal("wrong_code", "This is not the code that the buyer has now.")
+        raise Refusal(OrderRefusal.WRONG_CODE)
     orders.move(session, order, Action.HAND_OVER, user_id)
     return orders.get(session, user_id, order_id)
 
@@ -139,7 +144,7 @@ def report_no_show(session: Session, user_id: UUID, order_id: UUID) -> OrderView
     agreed = session.get_one(Handover, (order_id, order.agreement))
     earliest = agreed.meet_at + REPORT_AFTER
     if clock(session) < earliest:
-        raise Refusal("too_early", "The other side may still come.", earliest=to_ms(earliest))
+        raise Refusal(OrderRefusal.TOO_EARLY, earliest=to_ms(earliest))
     order.absent_id = orders.other_of(order, user_id)
     orders.move(session, order, Action.REPORT_NO_SHOW, user_id, func.now() + CONTEST_WITHIN)
     return orders.get(session, user_id, order_id)
@@ -150,7 +155,7 @@ def contest(session: Session, user_id: UUID, order_id: UUID) -> OrderView:
     order = orders.locked(session, user_id, order_id)
     orders.require(order, Action.CONTEST)
     if order.absent_id != user_id:
-        raise Refusal("forbidden", "This is for the other side of the order to do.")
+        raise Refusal(GeneralRefusal.FORBIDDEN, "Only the other side of the order can do this.")
     orders.move(session, order, Action.CONTEST, user_id)
     return orders.get(session, user_id, order_id)
 

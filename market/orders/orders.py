@@ -16,12 +16,13 @@ from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from market import work_queue
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.money import ledger
 from market.money.ledger import Posting
 from market.notifications import notifications
 from market.notifications.notifications import News, Value
 from market.orders import trust
+from market.orders.refusals import OrderRefusal
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
 from market.work_queue import Due
@@ -182,7 +183,7 @@ def get(session: Session, user_id: UUID, order_id: UUID) -> OrderView:
     """An order of the user. Refuses with `not_found`, also when it is somebody else's."""
     row = session.execute(_orders(user_id).where(Order.id == order_id, _party(user_id))).one_or_none()
     if row is None:
-        raise _not_found()
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     return _view(row, user_id)
 
 
@@ -190,7 +191,7 @@ def own(session: Session, user_id: UUID, order_id: UUID) -> Order:
     """The row of an order of the user. Refuses with `not_found`."""
     order = session.scalars(select(Order).where(Order.id == order_id, _party(user_id))).one_or_none()
     if order is None:
-        raise _not_found()
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     return order
 
 
@@ -198,7 +199,7 @@ def locked(session: Session, user_id: UUID, order_id: UUID) -> Order:
     """`own`, and no other transaction can change it before this one ends."""
     order = locked_for_moderator(session, order_id)
     if user_id not in (order.buyer_id, order.seller_id):
-        raise _not_found()
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     return order
 
 
@@ -206,7 +207,7 @@ def locked_for_moderator(session: Session, order_id: UUID) -> Order:
     """The same for whoever is no party of the order. Refuses with `not_found`."""
     order = _lock(session, order_id)
     if order is None:
-        raise _not_found()
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     return order
 
 
@@ -225,11 +226,10 @@ def require(order: Order, action: Action, who: Actor | Side | None = None) -> No
     if who is not None and not any(
         who in transition.who for (_, done), transition in TRANSITIONS.items() if done == action
     ):
-        raise Refusal("forbidden", "This is for somebody else to do.")
+        raise Refusal(GeneralRefusal.FORBIDDEN)
     if (OrderState(order.state), action) not in TRANSITIONS:
         raise Refusal(
-            "wrong_state",
-            f"This cannot be done while the order is in state `{order.state}`.",
+            GeneralRefusal.WRONG_STATE,
             state=order.state,
         )
 
@@ -238,7 +238,7 @@ def require_offered(session: Session, order: Order, delivery: Delivery) -> None:
     """Refuse with `delivery_not_offered` a way that the seller of the listing has not offered."""
     offered = session.scalars(select(Auction.deliveries).where(Auction.id == order.auction_id)).one()
     if delivery not in offered:
-        raise Refusal("delivery_not_offered", "The seller does not offer this way.", deliveries=offered)
+        raise Refusal(OrderRefusal.DELIVERY_NOT_OFFERED, deliveries=offered)
 
 
 def move(
@@ -389,10 +389,6 @@ def _payment(session: Session, order: Order, payee: Actor) -> list[Posting]:
         for kind, to, owner, amount in parts
         if amount
     ]
-
-
-def _not_found() -> Refusal:
-    return Refusal("not_found", "There is no such order.")
 
 
 def _party(user_id: UUID) -> ColumnElement[bool]:

@@ -14,11 +14,12 @@ from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.notifications import notifications
 from market.notifications.notifications import News, Value
 from market.orders import orders, trust
 from market.orders.orders import Side
+from market.orders.refusals import OrderRefusal
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
 from store.ids import new_id
@@ -73,10 +74,10 @@ def write(session: Session, user_id: UUID, order_id: UUID, stars: int, text: str
     """
     order = orders.locked(session, user_id, order_id)
     if order.state != OrderState.COMPLETED or order.finished_at is None:
-        raise Refusal("wrong_state", "Only completed orders are reviewed.", state=order.state)
+        raise Refusal(GeneralRefusal.WRONG_STATE, "Only completed orders can be reviewed.", state=order.state)
     closes_at = order.finished_at + REVIEW_WITHIN
     if session.scalars(select(func.now() >= closes_at)).one():
-        raise Refusal("review_closed", f"Reviews are written within {REVIEW_WITHIN.days} days.")
+        raise Refusal(OrderRefusal.REVIEW_CLOSED)
     new = insert(Review).values(
         id=(review_id := new_id()),
         order_id=order_id,
@@ -87,7 +88,7 @@ def write(session: Session, user_id: UUID, order_id: UUID, stars: int, text: str
         visible_at=closes_at,
     )
     if session.scalar(new.on_conflict_do_nothing().returning(Review.id)) is None:
-        raise Refusal("already_reviewed", "You have reviewed this order.")
+        raise Refusal(OrderRefusal.ALREADY_REVIEWED)
     both = session.scalars(select(Review.id).where(Review.order_id == order_id)).all()
     if len(both) == 2:
         _show(session, both)
@@ -187,4 +188,4 @@ def _show(session: Session, review_ids: Sequence[UUID]) -> None:
 
 
 def _no_user() -> Refusal:
-    return Refusal("not_found", "There is no such user.")
+    return Refusal(GeneralRefusal.NOT_FOUND, "There is no such user.")

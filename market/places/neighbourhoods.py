@@ -15,8 +15,9 @@ from sqlalchemy import ColumnElement, ScalarSelect, Select, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.places import regions
+from market.places.refusals import PlaceRefusal
 from market.places.regions import RegionView
 from market.times import to_ms
 from store.ids import new_id
@@ -88,21 +89,18 @@ def verify(
     """
     if accuracy_m > MAX_ACCURACY_M:
         raise Refusal(
-            "position_too_vague",
-            f"The position must be known within {MAX_ACCURACY_M:.0f} metres. Try outdoors.",
+            PlaceRefusal.POSITION_TOO_VAGUE,
         )
     region = regions.nearest(session, latitude, longitude)
     if region is None:
-        raise Refusal("outside_regions", "The position is in none of the regions we know.")
+        raise Refusal(PlaceRefusal.OUTSIDE_REGIONS)
     # One verification of a user at a time: two at once could make a third neighbourhood.
     session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
     others = [Neighbourhood.user_id == user_id, Neighbourhood.region_code != region.code]
     session.execute(delete(Neighbourhood).where(*others, Neighbourhood.expires_at <= clock))
     count = session.scalars(select(func.count()).select_from(Neighbourhood).where(*others)).one()
     if count >= MAX_NEIGHBOURHOODS:
-        raise Refusal(
-            "too_many_neighbourhoods", f"Give one of your {MAX_NEIGHBOURHOODS} neighbourhoods up first."
-        )
+        raise Refusal(PlaceRefusal.TOO_MANY_NEIGHBOURHOODS)
     seen = {
         "cell": h3.latlng_to_cell(latitude, longitude, RESOLUTION),
         "verified_at": clock,
@@ -131,7 +129,7 @@ def give_up(session: Session, user_id: UUID, neighbourhood_id: UUID) -> None:
         .returning(Neighbourhood.id)
     )
     if gone is None:
-        raise Refusal("not_found", "You have no such neighbourhood.")
+        raise Refusal(GeneralRefusal.NOT_FOUND)
 
 
 def cells_of(session: Session, user_id: UUID, clock: ColumnElement[datetime] = CLOCK) -> list[str]:
@@ -155,7 +153,7 @@ def place_of(
         )
     ).one_or_none()
     if row is None:
-        raise Refusal("not_a_neighbour", "This is no neighbourhood of yours, or not any more.")
+        raise Refusal(PlaceRefusal.NOT_A_NEIGHBOUR)
     return row.region_code, row.cell
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from market import audit
 from market.audit import Actor, Subject
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import clock
 from store.models import Region
@@ -98,7 +98,7 @@ def page(
     Refuses with `not_found` for an unknown parent and with `invalid_cursor`.
     """
     if parent is not None and session.get(Region, parent) is None:
-        raise _not_found()
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     if search is None:
         query = select(Region).where(Region.parent_code.is_not_distinct_from(parent))
     else:
@@ -125,7 +125,7 @@ def get(session: Session, code: str) -> RegionPath:
         for region in session.scalars(select(Region).where(Region.code.in_([*codes, code])))
     }
     if code not in found:
-        raise _not_found()
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     return RegionPath(found[code], [found[ancestor] for ancestor in codes])
 
 
@@ -202,7 +202,7 @@ def change(
         .execution_options(populate_existing=True)
     ).all()
     if not whole or whole[0].code != code:
-        raise _not_found()
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     region, before = whole[0], _region_row(whole[0])
     full_name = region.full_name.removesuffix(region.name) + name
     full_name_en = region.full_name_en.removesuffix(region.name_en) + name_en
@@ -295,7 +295,3 @@ def _position(line: int, fields: dict[str, str]) -> tuple[float, float]:
 def _contains(word: str, *columns: InstrumentedAttribute[str]) -> ColumnElement[bool]:
     """Whether one of the columns does, in capitals or not."""
     return or_(*(column.icontains(word, autoescape=True) for column in columns))
-
-
-def _not_found() -> Refusal:
-    return Refusal("not_found", "There is no such region.")

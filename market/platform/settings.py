@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 
 from market import audit, increments
 from market.audit import Actor, Subject
-from market.errors import Refusal, outdated
+from market.errors import GeneralRefusal, Refusal
 from market.fees import SellerFee
 from market.pages import Page, bounded, decode_cursor, page_of
+from market.platform.refusals import PlatformRefusal
 from market.times import clock, from_ms, to_ms
 from store.models import Announcement, PlatformSetting
 from store.redis.switches import Switches
@@ -92,7 +93,7 @@ def put(session: Session, actor: Actor, value: T, version: int, reason: str) -> 
     """Replace this `version` of a setting. Refuses with `precondition_failed` if there is another one."""
     before = get(session, type(value))
     if before.version != version:
-        raise outdated()
+        raise Refusal(GeneralRefusal.PRECONDITION_FAILED)
     built = msgspec.to_builtins(value)
     name = NAMES[type(value)]
     if version == 0:
@@ -107,7 +108,7 @@ def put(session: Session, actor: Actor, value: T, version: int, reason: str) -> 
             execution_options={"synchronize_session": False},
         )
     if changed is None:
-        raise outdated()
+        raise Refusal(GeneralRefusal.PRECONDITION_FAILED)
     audit.record(
         session, actor, "set", Subject("setting", name), reason, msgspec.to_builtins(before.value), built
     )
@@ -121,12 +122,14 @@ def put_increment_tables(
     with `invalid_increments`, too."""
     names = [table.name for table in tables.items]
     if not names:
-        raise Refusal("invalid_increments", "One table must be left, for drafts that name none.")
+        raise Refusal(
+            PlatformRefusal.INVALID_INCREMENTS, "One table must be left, for drafts that name none."
+        )
     if len(set(names)) < len(names):
-        raise Refusal("invalid_increments", "A name is there twice.")
+        raise Refusal(PlatformRefusal.INVALID_INCREMENTS, "Two tables have the same name.")
     for table in tables.items:
         if not increments.is_table(table.increments):
-            raise Refusal("invalid_increments", f"No auction can have this table: {table.name}.")
+            raise Refusal(PlatformRefusal.INVALID_INCREMENTS, f"No auction can use the table {table.name}.")
     return put(session, actor, tables, version, reason)
 
 
@@ -139,7 +142,7 @@ def increment_table(session: Session, name: str | None) -> IncrementTable | None
 def require(session: Session, switch: Switch) -> None:
     """Refuses with `switched_off` unless this is switched on."""
     if not getattr(get(session, Switches).value, switch):
-        raise Refusal("switched_off", "This is switched off for now.", switch=switch)
+        raise Refusal(PlatformRefusal.SWITCHED_OFF, switch=switch)
 
 
 def view(session: Session) -> Platform:
@@ -162,7 +165,7 @@ def announce(
 ) -> AnnouncementView:
     """Tell everybody something from `starts_at` until `ends_at` (ms). Refuses with `invalid_time` if that is never."""
     if ends_at <= max(starts_at, to_ms(clock(session))):
-        raise Refusal("invalid_time", "It ends after it starts, and after now.")
+        raise Refusal(GeneralRefusal.INVALID_TIME, "An announcement must end after it starts, and after now.")
     new = Announcement(
         text_ko=text_ko, text_en=text_en, starts_at=from_ms(starts_at), ends_at=from_ms(ends_at)
     )
@@ -178,10 +181,10 @@ def end_announcement(session: Session, actor: Actor, announcement_id: UUID, reas
     over."""
     found = session.get(Announcement, announcement_id, populate_existing=True, with_for_update=True)
     if found is None:
-        raise Refusal("not_found", "There is no such announcement.")
+        raise Refusal(GeneralRefusal.NOT_FOUND)
     now: datetime = session.scalars(select(func.date_trunc("milliseconds", func.now()))).one()
     if found.ends_at <= now:
-        raise Refusal("wrong_state", "The announcement is over.")
+        raise Refusal(GeneralRefusal.WRONG_STATE, "The announcement is already over.")
     before = {"ends_at": to_ms(found.ends_at)}
     found.ends_at = now
     found.starts_at = min(found.starts_at, now)

@@ -10,7 +10,7 @@ from supervisor.options import ServerOptions
 from tornado.httpclient import AsyncHTTPClient
 
 from handlers.http import problems
-from market.errors import Refusal
+from market.errors import GeneralRefusal, Refusal
 from server import binaries, render
 from server.cli import say
 from server.settings import Settings, load
@@ -83,7 +83,9 @@ async def test_the_gateway_refuses_with_the_same_documents_as_the_rest_door(gate
 
     document = await until(lambda: answer("/api/v1/auctions?state=live"))
     expected = problems.document(
-        Refusal("unavailable", str(document["detail"])), "/api/v1/auctions", str(document["request_id"])
+        Refusal(GeneralRefusal.UNAVAILABLE, str(document["detail"])),
+        "/api/v1/auctions",
+        str(document["request_id"]),
     )
     assert document == {**expected, "status": 502}
     # Whatever is sent, it is JSON.

@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 from structlog.testing import capture_logs
 
 from market.bidding import hot_state, paddles
+from market.bidding.refusals import BidRefusal
 from market.listings.auction_views import AuctionView
 from market.places import neighbourhoods
 from market.rules import BuyNowUntil
@@ -204,7 +205,7 @@ async def test_a_refused_bid_changes_nothing(
     assert await stranger.refused("POST", path, {"maximum": 4_000}) == "not_a_neighbour"
     low = await ann.call("POST", path, {"maximum": 999})
     assert (low.body["code"], low.body["next_minimum"]) == ("below_minimum", 1_000)
-    assert low.body["detail"] == "A bid must be at least `next_minimum`."
+    assert low.body["detail"] == BidRefusal.BELOW_MINIMUM.detail
     assert await ann.refused("POST", path, {"maximum": 100_001}) == "insufficient_funds"
     assert await ann.refused("POST", f"/auctions/{uuid4()}/bids", {"maximum": 1}) == "not_found"
     with sync_database.transaction() as session:

@@ -17,6 +17,7 @@ from handlers.listings import categories
 from handlers.places.regions import CODE_PATTERN
 from handlers.routes import ROUTES
 from market.errors import Refusal
+from market.money.refusals import MoneyRefusal
 from store.database import Database
 from tests.handlers.conftest import CLOSED_PORT, People
 from tests.support.client import Client
@@ -54,7 +55,7 @@ class BrokenHandler(ApiHandler):
         await self.use(divide_by_zero)
 
     async def patch(self) -> None:
-        raise Refusal("a_code_that_no_table_has", SECRET)
+        raise Refusal(MoneyRefusal.UNKNOWN_HOLD, SECRET)
 
     async def delete(self) -> None:
         outcomes = [deadlock] * int(self.get_query_argument("deadlocks")) + [succeed]

@@ -13,10 +13,10 @@ from openapi_spec_validator import validate
 
 from handlers.http.base import ApiHandler
 from handlers.http.openapi import Undeclared, document
-from handlers.http.problems import STATUS
 from handlers.platform.documents import PAGE
 from handlers.routes import ROUTES
 from tests.support.client import Client
+from tests.support.refusals import STATUS
 
 WEB = Path(__file__).parents[3] / "web"
 DOCUMENT = json.loads(document(ROUTES))

@@ -1,82 +1,23 @@
 """docs/api.md, the routes and the codes of the use-cases say the same."""
 
-import ast
 import re
+from collections import Counter
 from http import HTTPStatus
 from pathlib import Path
 
 from handlers.http.base import UUID_PATTERN
 from handlers.http.operations import operation_of
-from handlers.http.problems import STATUS
 from handlers.listings import categories
 from handlers.places.regions import CODE_PATTERN
 from handlers.routes import ROUTES
+from market.bidding.refusals import OFFER_REFUSALS
+from market.errors import GeneralRefusal
+from market.rules import Code
 from store.models import Role
+from tests.support.refusals import ENUMS, STATUS
 
 REPO = Path(__file__).parents[3]
 DOCS = (REPO / "docs" / "api.md").read_text()
-
-USE_CASES = [
-    "accounts",
-    "adjustments",
-    "auctions",
-    "audit",
-    "blocks",
-    "cancelling",
-    "cases",
-    "categories",
-    "chats",
-    "confirmations",
-    "deletion",
-    "deliveries",
-    "editing",
-    "factors",
-    "figures",
-    "handovers",
-    "idempotency",
-    "ledger",
-    "listings",
-    "members",
-    "moderation",
-    "neighbourhoods",
-    "notifications",
-    "orders",
-    "outages",
-    "paddles",
-    "pages",
-    "photos",
-    "platform",
-    "push_subscriptions",
-    "questions",
-    "regions",
-    "reports",
-    "reviews",
-    "sanctions",
-    "search",
-    "sessions",
-    "signals",
-    "unsubscribing",
-    "wallet",
-    "watches",
-    "words",
-]
-"""The modules of `market` that handlers call, directly or not."""
-
-IMPOSSIBLE = {"unknown_hold", "hold_exceeded"}
-"""Refusals that no request can cause: they would be faults of ours, so clients get `internal_error`."""
-
-
-def refusals(path: Path) -> set[str]:
-    """The codes of the refusals that a module raises."""
-    return {
-        node.args[0].value
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "Refusal"
-        and isinstance(node.args[0], ast.Constant)
-        and isinstance(node.args[0].value, str)
-    }
 
 
 def address(pattern: str) -> str:
@@ -118,14 +59,32 @@ def test_every_code_is_documented_with_its_status() -> None:
     assert {code: HTTPStatus(int(status)) for code, status in documented.items()} == STATUS
 
 
-def test_every_refusal_of_a_use_case_has_a_status() -> None:
-    raised = set().union(*(refusals(REPO / "market" / f"{name}.py") for name in USE_CASES))
-    assert raised >= {"email_verified", "insufficient_funds", "invalid_auction"}
-    assert raised - IMPOSSIBLE <= set(STATUS)
+def test_a_code_stands_in_one_enum_only() -> None:
+    assert not [
+        code for code, count in Counter(str(code) for enum in ENUMS for code in enum).items() if count > 1
+    ]
 
 
-def test_every_status_is_of_use() -> None:
-    raised = set().union(*(refusals(REPO / "market" / f"{name}.py") for name in USE_CASES))
-    used = "".join(path.read_text() for path in (REPO / "handlers").rglob("*.py") if path.stem != "problems")
-    made_in_problems = {"bad_request", "method_not_allowed", "unavailable", "internal_error"}
-    assert {code for code in STATUS if f'"{code}"' not in used} <= raised | made_in_problems
+def test_every_code_is_of_use() -> None:
+    sources = [path for name in ("market", "handlers") for path in (REPO / name).rglob("*.py")]
+    text = "".join(path.read_text() for path in sources)
+    assert not [
+        code for enum in ENUMS for code in enum if not re.search(rf"\b{enum.__name__}\.{code.name}\b", text)
+    ]
+
+
+def test_the_text_of_a_refusal_is_one_sentence_or_two() -> None:
+    texts = {str(code): code.detail for enum in ENUMS for code in enum}
+    assert {
+        code for code, text in texts.items() if not re.fullmatch(r"[A-Z][^.]+\.( [A-Z][^.]+\.)?", text)
+    } == set()
+
+
+def test_whatever_the_rules_refuse_has_its_name_in_the_api_too() -> None:
+    assert set(OFFER_REFUSALS) == set(Code)
+    others = {code: refusal for code, refusal in OFFER_REFUSALS.items() if str(code) != str(refusal)}
+    assert others == {
+        Code.UNKNOWN_AUCTION: GeneralRefusal.UNAVAILABLE,
+        Code.REF_REUSED: GeneralRefusal.IDEMPOTENCY_KEY_REUSED,
+        Code.STALE_EPOCH: GeneralRefusal.INTERNAL_ERROR,
+    }

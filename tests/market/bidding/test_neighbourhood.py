@@ -125,8 +125,8 @@ def test_a_ref_is_answered_as_the_first_time_and_does_nothing_again(db_session: 
 
     assert neighbourhood.place(db_session, ann, auction.id, "one", 2_000) == (first, None)
     assert neighbourhood.place(db_session, ben, auction.id, "one", 7_000) == (second, None)
-    assert refused(lambda: bid(db_session, ben, auction, 7_001, "one")) == "ref_reused"
-    assert refused(lambda: bid(db_session, ben, auction, None, "one")) == "ref_reused"
+    assert refused(lambda: bid(db_session, ben, auction, 7_001, "one")) == "idempotency_key_reused"
+    assert refused(lambda: bid(db_session, ben, auction, None, "one")) == "idempotency_key_reused"
     assert balances(db_session, ben) == (43_000, 7_000)
 
 

@@ -76,16 +76,16 @@ async def _authenticate(live: Live, viewer: Viewer, request: Authenticate) -> No
         ticket = await take_ticket(live.hot, request.ticket)
     except RedisError as failure:
         log.warning("ticket_not_taken", error=str(failure))
-        detail = "tickets cannot be checked now; get a new ticket and try again"
+        detail = "We cannot check tickets at the moment. Get a new one and try again."
         viewer.send(Error(ref=request.ref, code=ErrorCode.UNAVAILABLE, detail=detail))
         return
     if ticket is None:
-        detail = "the ticket is unknown, used or too old"
+        detail = "This ticket is unknown, expired or already used. Get a new one."
         viewer.send(Error(ref=request.ref, code=ErrorCode.INVALID_TICKET, detail=detail))
         return
     if not live.hub.has_room(ticket.user, viewer):
         detail = (
-            f"signed in on {live.limits.account_sockets} sockets already; close one, then get a new ticket"
+            f"You are signed in on {live.limits.account_sockets} sockets. Close one, then get a new ticket."
         )
         viewer.send(Error(ref=request.ref, code=ErrorCode.TOO_MANY_SOCKETS, detail=detail))
         return
@@ -96,7 +96,7 @@ async def _authenticate(live: Live, viewer: Viewer, request: Authenticate) -> No
     except RedisError as failure:
         log.warning("session_not_checked", error=str(failure))
         live.hub.identify(viewer, None, None)
-        detail = "tickets cannot be checked now; get a new ticket and try again"
+        detail = "We cannot check tickets at the moment. Get a new one and try again."
         viewer.send(Error(ref=request.ref, code=ErrorCode.UNAVAILABLE, detail=detail))
         return
     if revoked:
@@ -120,31 +120,31 @@ def _ping(live: Live, viewer: Viewer, request: Ping) -> None:
 def _bid(live: Live, viewer: Viewer, request: Bid | BuyNow) -> None:
     account = viewer.account
     if account is None:
-        detail = "hand in a ticket before bidding"
+        detail = "You are not logged in on this socket. Send a ticket before you bid."
         viewer.send(Error(ref=request.ref, code=ErrorCode.AUTHENTICATION_REQUIRED, detail=detail))
         return
     if live.switches is None:
         BIDS.labels("unavailable").inc()
-        detail = "it is not known yet whether bidding is on; the bid was not placed"
+        detail = "Your bid was not placed, because we are still starting. Try again in a moment."
         viewer.send(Error(ref=request.ref, code=ErrorCode.UNAVAILABLE, detail=detail))
         return
     if not live.switches.live_bidding:
         BIDS.labels("switched_off").inc()
-        detail = "live bidding is switched off for now; the bid was not placed"
+        detail = "Your bid was not placed, because live bidding is switched off. Try again later."
         viewer.send(Error(ref=request.ref, code=ErrorCode.SWITCHED_OFF, detail=detail))
         return
     if wait_ms := account.bids.take():
         BIDS.labels("rate_limited").inc()
-        detail = "too many bids; the bid was not placed"
+        detail = "Your bid was not placed, because you bid too often. Wait a moment and try again."
         viewer.send(
             Error(ref=request.ref, code=ErrorCode.RATE_LIMITED, detail=detail, retry_after_ms=wait_ms)
         )
         return
     try:
         future = live.pipe.run(_call(account.user, request))
-    except Unavailable as failure:
+    except Unavailable:
         BIDS.labels("unavailable").inc()
-        detail = f"{failure}; the bid was not placed"
+        detail = "Your bid was not placed, because the auction cannot be reached now. Try again."
         viewer.send(Error(ref=request.ref, code=ErrorCode.UNAVAILABLE, detail=detail))
         return
     # By callback, so that the socket's next message does not wait for Redis.
@@ -165,13 +165,17 @@ def _decided(
         answer: BidRecord | Rejection = future.result()
     except (Unavailable, OutcomeUnknown):
         BIDS.labels("unknown").inc()
-        detail = "the answer was lost; send the same bid with the same ref again to learn it"
+        detail = "The answer to your bid was lost. Send it again with the same ref to get it."
         viewer.send(Error(ref=request.ref, code=ErrorCode.UNAVAILABLE, detail=detail))
     except Exception:
         BIDS.labels("failed").inc()
         log.exception("bid_failed", auction=str(request.auction))
         viewer.send(
-            Error(ref=request.ref, code=ErrorCode.INTERNAL_ERROR, detail="the bid could not be decided")
+            Error(
+                ref=request.ref,
+                code=ErrorCode.INTERNAL_ERROR,
+                detail="Something went wrong on our side. Check whether your bid was placed.",
+            )
         )
     else:
         BIDS.labels(answer.code if isinstance(answer, Rejection) else "accepted").inc()

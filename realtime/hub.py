@@ -44,8 +44,8 @@ log = structlog.get_logger()
 _READ_AGAIN_S = 0.5
 _OUTBID_FRESH_MS = 5_000
 """Who sends the `ref` of an older bid again gets its answer again; the one who was outbid hears of it once."""
-_INTERRUPTED = Notice(code=NoticeCode.INTERRUPTED, detail="live updates are interrupted")
-_RESTORED = Notice(code=NoticeCode.RESTORED, detail="live updates go on")
+_INTERRUPTED = Notice(code=NoticeCode.INTERRUPTED, detail="Live updates are interrupted.")
+_RESTORED = Notice(code=NoticeCode.RESTORED, detail="Live updates are back.")
 
 
 class Hub:
@@ -181,7 +181,7 @@ class Hub:
     def subscribe(self, viewer: Viewer, ref: str, auction: UUID, epoch: int, seq: int) -> None:
         """Let a viewer into a room; its reply comes when the room is loaded."""
         if auction not in viewer.rooms and len(viewer.rooms) >= self._limits.subscriptions:
-            detail = f"a socket may watch {self._limits.subscriptions} auctions"
+            detail = f"A socket can watch {self._limits.subscriptions} auctions. Unsubscribe from one first."
             viewer.send(Error(ref=ref, code=ErrorCode.TOO_MANY_SUBSCRIPTIONS, detail=detail))
             return
         room = self._rooms.get(auction) or self._open(auction)
@@ -192,7 +192,9 @@ class Hub:
         room = viewer.rooms.get(auction)
         if room is None:
             viewer.send(
-                Error(ref=ref, code=ErrorCode.NOT_SUBSCRIBED, detail="this socket does not watch the auction")
+                Error(
+                    ref=ref, code=ErrorCode.NOT_SUBSCRIBED, detail="This socket is not watching the auction."
+                )
             )
             return
         room.leave(viewer)
@@ -306,7 +308,7 @@ class Hub:
     def _merge(self, room: Room, reading: Reading) -> bool:
         if reading.state is None:
             if reading.code == ErrorCode.UNKNOWN_AUCTION:
-                self._dismiss(room, ErrorCode.UNKNOWN_AUCTION, "there is no such live auction")
+                self._dismiss(room, ErrorCode.UNKNOWN_AUCTION, "There is no such live auction.")
                 return True
             return False
         records = [decode_record(text) for text in reading.records]
@@ -371,7 +373,7 @@ class Hub:
     def _refuse_late(self, room: Room, now: float) -> None:
         for viewer, waiting in tuple(room.waiting.items()):
             if now - waiting.since > self._limits.load_s:
-                detail = "the live state is not there now; try again"
+                detail = "The auction cannot be reached at the moment. Try again."
                 viewer.send(Error(ref=waiting.ref, code=ErrorCode.UNAVAILABLE, detail=detail))
                 room.leave(viewer)
 

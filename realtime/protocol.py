@@ -353,7 +353,7 @@ def decode_request(text: str | bytes) -> Request:
             Error(
                 ref=request.ref,
                 code=ErrorCode.INVALID_AMOUNT,
-                detail="give exactly one of amount and maximum",
+                detail="Give exactly one of amount and maximum.",
             )
         )
     return request
@@ -375,13 +375,17 @@ def _explain(text: str | bytes, detail: str) -> Error:
         return Error(code=ErrorCode.MALFORMED, detail=str(failure))
     ref = ref_of(text)
     if not isinstance(message, dict):
-        return Error(code=ErrorCode.MALFORMED, detail="a message is a JSON object")
+        return Error(code=ErrorCode.MALFORMED, detail="A message must be a JSON object.")
     if message.get("type") not in _REQUEST_NAMES:
         return Error(
-            ref=ref, code=ErrorCode.UNKNOWN_TYPE, detail=f"type must be one of {', '.join(_REQUEST_NAMES)}"
+            ref=ref,
+            code=ErrorCode.UNKNOWN_TYPE,
+            detail=f"The type must be one of {', '.join(_REQUEST_NAMES)}.",
         )
     if ref is UNSET:
-        return Error(code=ErrorCode.INVALID_REF, detail="ref must be 1 to 64 of A-Z a-z 0-9 _ . : -")
+        return Error(
+            code=ErrorCode.INVALID_REF, detail="A ref must be 1 to 64 of the characters A-Z a-z 0-9 _ . : -"
+        )
     if detail.endswith(("`$.amount`", "`$.maximum`")):
         return Error(ref=ref, code=ErrorCode.INVALID_AMOUNT, detail=detail)
     return Error(ref=ref, code=ErrorCode.INVALID_FIELD, detail=detail)

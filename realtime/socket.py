@@ -73,7 +73,7 @@ class LiveSocket(WebSocketHandler):
         """Handle one message; Tornado reads the next one when the answer is no coroutine, or done."""
         assert self._viewer is not None
         if retry_after_ms := self._viewer.wait_ms():
-            detail = "too many messages; slow down"
+            detail = "You are sending too many messages. Wait a moment and try again."
             self._refuse(
                 Error(
                     ref=ref_of(message),
@@ -84,7 +84,7 @@ class LiveSocket(WebSocketHandler):
             )
             return None
         if isinstance(message, bytes):
-            self._refuse(Error(code=ErrorCode.MALFORMED, detail="send text frames"))
+            self._refuse(Error(code=ErrorCode.MALFORMED, detail="Send text frames only."))
             return None
         try:
             request = decode_request(message)
@@ -94,7 +94,11 @@ class LiveSocket(WebSocketHandler):
         MESSAGES.labels(name_of(type(request))).inc()
         if not self._live.clock.known:
             self._refuse(
-                Error(ref=request.ref, code=ErrorCode.UNAVAILABLE, detail="not ready yet; try again")
+                Error(
+                    ref=request.ref,
+                    code=ErrorCode.UNAVAILABLE,
+                    detail="We are still starting. Try again in a moment.",
+                )
             )
             return None
         try:
@@ -112,7 +116,13 @@ class LiveSocket(WebSocketHandler):
 
     def _fail(self, request: Request, failure: Exception) -> None:
         log.error("request_failed", type=type(request).__name__, exc_info=failure)
-        self._refuse(Error(ref=request.ref, code=ErrorCode.INTERNAL_ERROR, detail="the request failed"))
+        self._refuse(
+            Error(
+                ref=request.ref,
+                code=ErrorCode.INTERNAL_ERROR,
+                detail="Something went wrong on our side. Try again.",
+            )
+        )
 
     def _refuse(self, error: Error) -> None:
         ERRORS.labels(error.code).inc()

@@ -99,7 +99,7 @@ def test_after_the_first_bid_only_force_cancels_and_the_hold_goes_back(db_sessio
     bid(db_session, ann, auction, 3_000)
     first = bid(db_session, ben, auction, 8_000, "mine")
     seller = auction.seller_id
-    with pytest.raises(Exception, match="has bid"), db_session.begin_nested():
+    with pytest.raises(Exception, match="has_bids"), db_session.begin_nested():
         cancelling.by_seller(db_session, seller, auction.id, None)
     assert balances(db_session, ben) == (42_000, 8_000)
 

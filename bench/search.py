@@ -45,7 +45,9 @@ from server.process import collect_rarely
 from server.settings import Settings
 from store.database import Database, SyncDatabase
 from store.models import Auction, AuctionKind, AuctionStatus
-from store.redis.hot import Hot, keys_of, state_of
+from store.redis.auctions import state_of
+from store.redis.clients import Hot
+from store.redis.keys import keys_of
 from store.vault import Vault
 
 BOUND_MS = 50

@@ -11,7 +11,7 @@ from handlers.routes import ROUTES
 from market.accounts.sessions import Lifetime
 from store.database import Database
 from store.media.interface import Media
-from store.redis.hot import Hot
+from store.redis.clients import Hot
 from store.vault import Vault
 
 __all__ = ["ROUTES", "application_settings"]

@@ -53,8 +53,8 @@ MAX_NAMED = 100
 """How much unsettled business one refusal names."""
 
 
-def delete(session: Session, user_id: UUID, password_hash: str) -> list[UUID]:
-    """Delete the account of whoever has proven to know the password behind `password_hash`. The ids of its sessions.
+def delete(session: Session, user_id: UUID, password_hash: str) -> None:
+    """Delete the account of whoever has proven to know the password behind `password_hash`.
 
     Refuses with `last_admin`, `unsettled_business` (naming it), `balance_not_zero`, or `invalid_credentials` if the
     password was changed meanwhile.
@@ -110,7 +110,7 @@ def delete(session: Session, user_id: UUID, password_hash: str) -> list[UUID]:
             delete_from(table).where(table.user_id == user_id),
             execution_options={"synchronize_session": False},
         )
-    return sessions.revoke_all(session, user_id)
+    sessions.revoke_all(session, user_id)
 
 
 def forget_messages(session: Session) -> int:

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 
-from store.redis.hot import Hot
+from store.redis.clients import Hot
 
 _SAMPLES = 8
 _DRIFT_MS = 5

@@ -10,8 +10,9 @@ from redis.exceptions import RedisError
 from realtime.background import stop_all
 from realtime.clock import Clock
 from realtime.pipe import OutcomeUnknown, Pipe, Unavailable
-from store.redis import glances
-from store.redis.hot import Hot, seal_auction
+from store.redis import auctions
+from store.redis.auctions import seal_auction
+from store.redis.clients import Hot
 from store.redis.records import NotYet, SealRecord
 
 log = structlog.get_logger()
@@ -31,7 +32,7 @@ class Closer:
 
     async def look(self) -> None:
         """Find what ends soon. To be called every second. Raises `redis.RedisError`."""
-        for auction, ends_at in await glances.due(self._hot, self._clock.now() + LOOK_AHEAD_MS):
+        for auction, ends_at in await self._hot.run(auctions.due(self._clock.now() + LOOK_AHEAD_MS)):
             if auction not in self._tasks:
                 task = asyncio.create_task(self._close(auction, ends_at))
                 self._tasks[auction] = task

@@ -34,12 +34,9 @@ from realtime.protocol import (
 from realtime.teller import Teller
 from realtime.viewer import Viewer
 from store.redis import revocations
-from store.redis.hot import (
-    Call,
-    Hot,
-    buy_now,
-    place_bid,
-)
+from store.redis.auctions import buy_now, place_bid
+from store.redis.calls import Call
+from store.redis.clients import Hot
 from store.redis.pushes import outbid_by
 from store.redis.records import BidRecord, Rejection
 from store.redis.switches import Switches
@@ -73,7 +70,7 @@ def dispatch(live: Live, viewer: Viewer, request: Request) -> Awaitable[None] | 
 
 async def _authenticate(live: Live, viewer: Viewer, request: Authenticate) -> None:
     try:
-        ticket = await take_ticket(live.hot, request.ticket)
+        ticket = await live.hot.run(take_ticket(request.ticket))
     except RedisError as failure:
         log.warning("ticket_not_taken", error=str(failure))
         detail = "We cannot check tickets at the moment. Get a new one and try again."
@@ -92,7 +89,7 @@ async def _authenticate(live: Live, viewer: Viewer, request: Authenticate) -> No
     # In this order: a revocation from now on is heard, and one before is found.
     live.hub.identify(viewer, ticket.user, ticket.session)
     try:
-        revoked = await revocations.revoked(live.hot, [ticket.session])
+        revoked = await live.hot.run(revocations.revoked([ticket.session]))
     except RedisError as failure:
         log.warning("session_not_checked", error=str(failure))
         live.hub.identify(viewer, None, None)

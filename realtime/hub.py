@@ -24,13 +24,10 @@ from realtime.protocol import Viewers as ViewersPush
 from realtime.room import Room
 from realtime.subscriber import Subscriber
 from realtime.viewer import Viewer
-from store.redis import glances, revocations
-from store.redis.hot import (
-    Hot,
-    Reading,
-    keys_of,
-    read_auction,
-)
+from store.redis import auctions, glances, revocations
+from store.redis.auctions import Reading, read_auction
+from store.redis.clients import Hot
+from store.redis.keys import keys_of
 from store.redis.pushes import (
     OutbidPush,
     channel_of,
@@ -94,7 +91,7 @@ class Hub:
         """Stop hearing."""
         await self.subscriber.stop()
         await stop_all(self._tasks)
-        await glances.forget_viewers(self._hot, self._process, list(self._rooms))
+        await self._hot.run(glances.forget_viewers(self._process, list(self._rooms)))
 
     # -- sockets
 
@@ -167,7 +164,7 @@ class Hub:
     async def _find_revoked_once(self) -> bool:
         """False if it has to be tried again."""
         try:
-            for session in await revocations.revoked(self._hot, list(self._sessions)):
+            for session in await self._hot.run(revocations.revoked(list(self._sessions))):
                 self.end_session(session)
         except RedisError as failure:
             log.warning("sessions_not_checked", error=str(failure))
@@ -339,7 +336,7 @@ class Hub:
         """Find the rooms that missed a message and did not notice, such as the last one. Raises `redis.RedisError`."""
         rooms = [room for room in self._rooms.values() if room.loaded]
         before = [(room.epoch, room.seq) for room in rooms]
-        found = await glances.positions(self._hot, [room.auction for room in rooms])
+        found = await self._hot.run(auctions.positions([room.auction for room in rooms]))
         for room, known, there in zip(rooms, before, found, strict=True):
             # Ahead of us, and the message may be under way; or behind us, and Redis has lost data.
             if there != (room.epoch, room.seq) and there != known and self._rooms.get(room.auction) is room:
@@ -348,7 +345,7 @@ class Hub:
     async def count_viewers(self) -> None:
         """Tell the other processes how many viewers are here, and viewers how many there are in all."""
         counts = {room.auction: room.size for room in self._rooms.values()}
-        totals = await glances.share_viewers(self._hot, self._process, counts, self._clock.now())
+        totals = await self._hot.run(glances.share_viewers(self._process, counts, self._clock.now()))
         for auction, total in totals.items():
             room = self._rooms.get(auction)
             if room is not None and room.total_viewers != total:

@@ -10,7 +10,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from realtime.background import stop_all
 from realtime.limits import Limits
 from realtime.wire import Wire
-from store.redis.hot import Call
+from store.redis.calls import Call
 
 T = TypeVar("T")
 

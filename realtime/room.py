@@ -31,7 +31,7 @@ from realtime.protocol import (
     Tick,
 )
 from realtime.viewer import Viewer
-from store.redis.hot import Reading
+from store.redis.auctions import Reading
 from store.redis.pushes import OutbidPush
 from store.redis.records import (
     BidRecord,

@@ -21,8 +21,8 @@ from realtime.protocol import CloseCode, Drain
 from realtime.socket import LiveSocket
 from realtime.teller import Teller
 from realtime.viewer import Viewer
-from store.redis import glances, measurements, switches
-from store.redis.hot import Hot
+from store.redis import measurements, streams, switches
+from store.redis.clients import Hot
 
 log = structlog.get_logger()
 
@@ -117,17 +117,17 @@ class Realtime:
 
     async def _read_switches(self) -> None:
         """While Redis does not know them, what was known last holds; a process that never knew takes no bids."""
-        self._live.switches = await switches.read(self._live.hot) or self._live.switches
+        self._live.switches = await self._live.hot.run(switches.read()) or self._live.switches
 
     async def _share_figures(self) -> None:
         live, late = self._live, self._live.late_rejections
-        await measurements.share(live.hot, self._process_name, live.hub.watching, late, live.clock.now())
+        await live.hot.run(measurements.share(self._process_name, live.hub.watching, late, live.clock.now()))
         # What could not be told is told the next time; meanwhile others may have come.
         live.late_rejections -= late
 
     async def _watch_write_back(self) -> None:
         """Nobody else would notice that accepted bids do not reach PostgreSQL any more."""
-        last = max(await glances.write_back_at(self._live.hot), self._started_at)
+        last = max(await self._live.hot.run(streams.write_back_at()), self._started_at)
         self._write_back_age_ms = max(0, self._live.clock.now() - last)
         metrics.WRITE_BACK_AGE_S.set(self._write_back_age_ms / 1000)
         if self._write_back_age_ms <= self._live.limits.write_back_age_s * 1000:

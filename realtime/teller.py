@@ -3,9 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 
+import structlog
+from redis import RedisError
+
 from realtime.background import stop_all
-from store.redis.hot import Hot
+from store.redis.clients import Hot
 from store.redis.pushes import Told, publish
+
+log = structlog.get_logger()
 
 
 class Teller:
@@ -30,4 +35,7 @@ class Teller:
     async def _publish(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            await publish(self._hot, batch)
+            try:
+                await self._hot.run(publish(batch))
+            except RedisError as error:
+                log.warning("push_lost", error=str(error))

@@ -17,13 +17,13 @@ import msgspec
 from redis import RedisError
 from sqlalchemy.orm import Session
 
-from handlers import cancelling, extending
-from handlers.extending import Extended
 from market import audit
-from market.accounts import accounts, sessions
+from market.accounts import accounts
 from market.accounts.accounts import NewUser
 from market.accounts.passwords import hash_password, require_uncommon
 from market.audit import Actor, AuditView, Subject
+from market.bidding import outage_extensions
+from market.bidding.outage_extensions import Extended, Outage
 from market.errors import Refusal
 from market.fields import Email, NewPassword, Reason
 from market.listings.refusals import ListingRefusal
@@ -47,8 +47,7 @@ from server.settings import Settings
 from store.database import Database
 from store.errors import AWAY
 from store.models import Role
-from store.redis import revocations, switches
-from store.redis.hot import Hot
+from store.redis.clients import Hot
 from store.redis.switches import Switches
 
 P = ParamSpec("P")
@@ -107,9 +106,9 @@ def warn(settings: Settings, user: str, reason: str) -> None:
 def suspend(settings: Settings, user: str, hours: int, reason: str) -> None:
     """Let a user look, but neither bid nor sell, for so many hours; 0 ends it."""
 
-    def use_case(session: Session, actor: Actor, user_id: UUID, reason: str) -> list[UUID]:
+    def use_case(session: Session, actor: Actor, user_id: UUID, reason: str) -> None:
         until = to_ms(clock(session)) + hours * HOUR_MS if hours else None
-        return sanctions.suspend(session, actor, user_id, until, reason)
+        sanctions.suspend(session, actor, user_id, until, reason)
 
     _act(settings, user, reason, use_case)
 
@@ -150,10 +149,9 @@ def cancel(settings: Settings, auction_id: UUID, reason: str) -> None:
     is for everybody to read. Raises Failure also when Redis, which decides about a live one, is away."""
     _check_reason(reason)
 
-    async def command(database: Database, hot: Hot) -> None:
-        outcome = await database.use(auction_actions.cancel_auction, operator(), auction_id, reason)
+    async def command(database: Database) -> None:
         try:
-            await cancelling.complete(hot, outcome)
+            await database.decide(auction_actions.cancel_auction, operator(), auction_id, reason)
         except RedisError as error:
             raise Failure(
                 "Redis is away, so the auction is cancelled or not. Do this again when it is back."
@@ -168,18 +166,17 @@ def cancel(settings: Settings, auction_id: UUID, reason: str) -> None:
     _run(settings, command)
 
 
-def extend(
-    settings: Settings, action: UUID, began_at: int, ended_at: int, by_ms: int, reason: str
-) -> Extended:
-    """Extend by `by_ms` all that ran at any time of an outage (ms) and has not ended: once for each `action`, also if
-    that is asked again."""
+def extend(settings: Settings, outage: Outage, reason: str) -> Extended:
+    """Extend all that ran at any time of an outage and has not ended: once for each action, also if that is asked
+    again."""
     _check_reason(reason)
-    return _run(
-        settings,
-        lambda database, hot: extending.extend_touched(
-            database, hot, operator(), action, began_at, ended_at, by_ms, reason
-        ),
-    )
+
+    async def command(database: Database) -> Extended:
+        touched = await database.use(auction_actions.order_extension, operator(), outage, reason)
+        outcomes = await database.decide_each(outage_extensions.extend, touched, outage)
+        return outage_extensions.report(outage, outcomes)
+
+    return _run(settings, command)
 
 
 def read_switches(settings: Settings) -> Switches:
@@ -198,14 +195,7 @@ def set_switch(settings: Settings, name: str, on: bool, reason: str) -> None:
         value = msgspec.structs.replace(before.value, **{name: on})
         return platform_settings.put(session, operator(), value, before.version, reason)
 
-    async def command(database: Database, hot: Hot) -> None:
-        changed = await database.use(use_case)
-        try:
-            await hot.run(switches.put(changed.version, changed.value))
-        except RedisError as error:
-            raise Failure("It is done. Redis is away; live auctions obey when it is back.") from error
-
-    _run(settings, command)
+    _use(settings, use_case)
 
 
 def open_reports(settings: Settings, limit: int) -> list[OpenReports]:
@@ -244,45 +234,34 @@ def operator() -> Actor:
 
 
 def _act(
-    settings: Settings,
-    user: str,
-    reason: str,
-    use_case: Callable[[Session, Actor, UUID, str], list[UUID] | None],
+    settings: Settings, user: str, reason: str, use_case: Callable[[Session, Actor, UUID, str], None]
 ) -> None:
-    """Act on a user, by e-mail address or id, as the operator; the open sockets of sessions that end close at once.
-    Raises Failure for an unknown user, a reason that is none, and what is refused."""
+    """Act on a user, by e-mail address or id, as the operator. Raises Failure for an unknown user, a reason that is
+    none, and what is refused."""
     _check_reason(reason)
-
-    async def command(database: Database, hot: Hot) -> None:
-        revoked = await database.use(
-            lambda session: use_case(session, operator(), _user_id(session, user), reason)
-        )
-        if not revoked:
-            return
-        try:
-            await revocations.publish(hot, revoked)
-        except RedisError as error:
-            raise Failure("It is done. Redis is away; the sockets will close when it is back.") from error
-        await database.use(sessions.told, revoked)
-
-    _run(settings, command)
+    _use(settings, lambda session: use_case(session, operator(), _user_id(session, user), reason))
 
 
 def _use(
     settings: Settings, use_case: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
     """`_run` a use-case alone."""
-    return _run(settings, lambda database, _: database.use(use_case, *args, **kwargs))
+    return _run(settings, lambda database: database.use(use_case, *args, **kwargs))
 
 
-def _run(settings: Settings, command: Callable[[Database, Hot], Coroutine[Any, Any, T]]) -> T:
+def _run(settings: Settings, command: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
     """Run it with connections of its own. Raises Failure for what is refused, and for a server that is away."""
 
     async def connected() -> T:
         hot = Hot.connect(settings.redis.url)
         database = Database(settings.postgres.url, hot)
         try:
-            return await command(database, hot)
+            outcome = await command(database)
+            if database.left_to_sweeps:
+                raise Failure(
+                    "It is done. Redis is away; sockets, viewers and live auctions follow when it is back."
+                )
+            return outcome
         finally:
             await database.dispose()
             await hot.close()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import msgspec
 
 from market.audit import AuditView
+from market.bidding.outage_extensions import Outage
 from market.moderation.fraud_signals import SignalView
 from market.moderation.reports import OpenReports
 from market.notifications.outbox import DeadDelivery
@@ -79,7 +80,7 @@ def _extend(settings: Settings, arguments: argparse.Namespace, say: Say) -> None
     say(f"This is the action {order}.")
     began_at, ended_at = to_ms(arguments.began_at), to_ms(arguments.ended_at)
     by_ms = arguments.minutes * MINUTE_MS
-    done = operator_actions.extend(settings, order, began_at, ended_at, by_ms, arguments.reason)
+    done = operator_actions.extend(settings, Outage(order, began_at, ended_at, by_ms), arguments.reason)
     say(f"Auctions that end {arguments.minutes} minutes later now: {len(done.extended)}.")
     if done.unreached:
         raise Failure(

@@ -9,7 +9,7 @@ from server import health, media, process
 from server.senders import web_push
 from server.settings import Settings
 from store.database import Database
-from store.redis.hot import Hot
+from store.redis.clients import Hot
 
 
 async def main(settings: Settings, port: int) -> None:

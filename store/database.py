@@ -4,21 +4,23 @@ Every connection here acts as the role `neighborbid_app`, which may not change o
 delete an auction that was published. Migrations connect as the owner instead.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
 import psycopg
 import structlog
-from sqlalchemy import URL, CollectionAggregate, Uuid, any_, cast, create_engine, event, make_url
+from redis import ConnectionError, RedisError
+from sqlalchemy import URL, CollectionAggregate, Uuid, any_, cast, create_engine, make_url
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import Session, SessionTransaction, sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
-from store.redis.hot import Hot, SyncHot
-from store.redis.pushes import Told, publish, publish_sync
+from store import effects
+from store.effects import Confirmation, Decision, Effect, StartTask, Step
+from store.redis.clients import Hot, SyncHot
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,49 +79,46 @@ def _engine_options() -> dict[str, Any]:
     }
 
 
-_TOLD = "told"
-
-
-def tell_after_commit(session: Session, told: Iterable[Told]) -> None:
-    """Have users told once the transaction is committed, whatever door it belongs to. What a savepoint takes back is
-    not told."""
-    within = session.get_nested_transaction() or session.get_transaction()
-    session.info.setdefault(_TOLD, []).extend((within, item) for item in told)
-
-
-@event.listens_for(Session, "after_soft_rollback")
-def _take_back(session: Session, ended: SessionTransaction) -> None:
-    session.info[_TOLD] = [
-        (within, item) for within, item in session.info.get(_TOLD, []) if not _is_part(within, ended)
-    ]
-
-
-def _is_part(within: SessionTransaction | None, whole: SessionTransaction) -> bool:
-    while within is not None and within is not whole:
-        within = within.parent
-    return within is whole
-
-
-def told_after_commit(session: Session | AsyncSession) -> list[Told]:
-    """What users are told when the transaction is committed as it stands."""
-    return [item for _, item in session.info.get(_TOLD, [])]
-
-
 class Database:
-    """PostgreSQL for asyncio. `hot` is where users are told after a commit; without it nobody is."""
+    """PostgreSQL for asyncio. `hot` is where what follows a commit is done; without it that is left to the sweeps."""
 
     def __init__(self, url: str, hot: Hot | None = None) -> None:
         self._hot = hot
+        self.left_to_sweeps = 0
+        """How many effects could not be carried out so far."""
         self._engine = create_async_engine(psycopg_url(url), **_engine_options())
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """One transaction: `await session.run_sync(use_case, …)` inside, side effects after it."""
+        """One transaction: `await session.run_sync(use_case, …)` inside, effects after its commit."""
         async with self._sessions.begin() as session:
             yield session
-        if self._hot is not None:
-            await publish(self._hot, told_after_commit(session))
+        await self._carry_out(effects.named(session))
+
+    async def _carry_out(self, named: Sequence[Effect]) -> None:
+        steps, answer, error = effects.steps(named, redis=self._hot is not None), None, None
+        while True:
+            try:
+                step = steps.send(answer) if error is None else steps.throw(error)
+            except StopIteration as end:
+                self.left_to_sweeps += end.value
+                return
+            try:
+                answer, error = await self._do(step), None
+            except Exception as failure:
+                error = failure
+
+    async def _do(self, step: Step) -> Any:
+        match step:
+            case Confirmation():
+                return await self.use(step.use_case)
+            case StartTask():
+                return None
+            case _:
+                if self._hot is None:
+                    raise ConnectionError("no Redis is known here")
+                return await self._hot.run(step)
 
     async def use(
         self, use_case: Callable[Concatenate[Session, P], R], *args: P.args, **kwargs: P.kwargs
@@ -139,6 +138,44 @@ class Database:
                 log.warning("transaction_tried_again", error=type(error.orig).__name__)
                 tries += 1
 
+    async def decide(
+        self, use_case: Callable[Concatenate[Session, P], R | Decision[R]], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """`use`; where Redis decides, what its answer comes to. Raises `redis.RedisError` if Redis cannot be asked: it
+        has decided or not, and may be asked again."""
+        outcome = await self.use(use_case, *args, **kwargs)
+        if not isinstance(outcome, Decision):
+            return outcome
+        try:
+            answer = await self._do(outcome.call)
+        except RedisError as error:
+            if outcome.away is None:
+                raise
+            log.warning("redis_away", left_to_sweeps=1, error=str(error))
+            return outcome.away
+        concluded = await self.use(outcome.conclude, answer)
+        if isinstance(concluded, Exception):
+            raise concluded
+        return concluded
+
+    async def decide_each(
+        self,
+        use_case: Callable[Concatenate[Session, UUID, P], R | Decision[R]],
+        ids: Iterable[UUID],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> dict[UUID, R | None]:
+        """`decide` for one id after the other. None for one that fails, which keeps no other from its turn."""
+        outcomes: dict[UUID, R | None] = {}
+        for each in ids:
+            try:
+                outcome: R = await self.decide(use_case, each, *args, **kwargs)
+                outcomes[each] = outcome
+            except Exception as error:
+                log.warning("one_of_many_failed", id=str(each), error=repr(error))
+                outcomes[each] = None
+        return outcomes
+
     async def dispose(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
@@ -146,20 +183,48 @@ class Database:
 
 class SyncDatabase:
     """PostgreSQL for Celery. Make it after the fork: connections must not be shared between processes. `hot` as for
-    `Database`."""
+    `Database`, and `start_task` leaves a task to a worker."""
 
-    def __init__(self, url: str, hot: SyncHot | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        hot: SyncHot | None = None,
+        start_task: Callable[[StartTask], None] = lambda _task: None,
+    ) -> None:
         self._hot = hot
+        self._start_task = start_task
         self._engine = create_engine(psycopg_url(url), **_engine_options())
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """One transaction: use-cases inside, side effects after it."""
+        """One transaction: use-cases inside, effects after its commit."""
         with self._sessions.begin() as session:
             yield session
-        if self._hot is not None:
-            publish_sync(self._hot, told_after_commit(session))
+        self._carry_out(effects.named(session))
+
+    def _carry_out(self, named: Sequence[Effect]) -> None:
+        steps, answer, error = effects.steps(named, redis=self._hot is not None), None, None
+        while True:
+            try:
+                step = steps.send(answer) if error is None else steps.throw(error)
+            except StopIteration:
+                return
+            try:
+                answer, error = self._do(step), None
+            except Exception as failure:
+                error = failure
+
+    def _do(self, step: Step) -> Any:
+        match step:
+            case Confirmation():
+                with self.transaction() as session:
+                    return step.use_case(session)
+            case StartTask():
+                return self._start_task(step)
+            case _:
+                assert self._hot is not None
+                return self._hot.run(step)
 
     def dispose(self) -> None:
         """Close every connection."""

@@ -15,8 +15,9 @@ from typing import Concatenate, ParamSpec
 from celery import Celery
 
 from store.database import SyncDatabase
+from store.effects import StartTask
 from store.media.interface import Media
-from store.redis.hot import SyncHot
+from store.redis.clients import SyncHot
 from tasks.senders.smtp import PostOffice
 from tasks.senders.web_push import WebPush
 from tasks.watchdog import SILENCE_S, Watchdog
@@ -145,17 +146,14 @@ def resources() -> Resources:
     assert _places.post is not None
     assert _places.web_push is not None
     hot = SyncHot.connect(_places.redis_url)
-    database = SyncDatabase(_places.database_url, hot)
+    database = SyncDatabase(_places.database_url, hot, start)
     return Resources(database, hot, _places.media, _places.post, _places.web_push)
-
-
-_names: dict[Callable[..., None], str] = {}
 
 
 def task(
     name: str,
 ) -> Callable[[Callable[Concatenate[Resources, P], None]], Callable[Concatenate[Resources, P], None]]:
-    """Make a task of a function, which stays callable as it is; `enqueue` leaves it to a worker.
+    """Make a task of a function, which stays callable as it is.
 
     Messages call the task by its `name`. It never changes, wherever the function moves: else a message that the version
     before has queued would find no task.
@@ -168,7 +166,6 @@ def task(
             function(resources(), *args, **kwargs)
 
         app.task(run, name=name)
-        _names[function] = name
         return function
 
     return decorate
@@ -190,6 +187,6 @@ def periodic(
     return decorate
 
 
-def enqueue(function: Callable[Concatenate[Resources, P], None], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Leave a task to a worker. Only after the commit of what it is about."""
-    app.send_task(_names[function], args, kwargs)
+def start(effect: StartTask) -> None:
+    """Leave a task to a worker."""
+    app.send_task(effect.name, [effect.argument])

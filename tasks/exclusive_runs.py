@@ -11,7 +11,7 @@ from redis import RedisError
 from sqlalchemy.orm import Session
 
 from market.work_queue import Due
-from store.redis.hot import SyncHot
+from store.redis.clients import SyncHot
 from tasks.app import TIME_LIMIT_S, Resources
 
 T = TypeVar("T")
@@ -38,14 +38,13 @@ def alone(hot: SyncHot, key: str) -> Iterator[bool]:
             log.warning("run_not_ended", run=key, error=str(error))
 
 
-def each_due(
+def do_due(
     resources: Resources,
     claim: Callable[[Session, Due | None], Due | None],
-    work: Callable[[Session, UUID], T | None],
+    work: Callable[[Session, UUID], object],
     failed: str,
-) -> Iterator[T]:
-    """Do the `work` that is due, in the order of `claim`, each in a transaction of its own; what each came to, if
-    anything, after its commit.
+) -> None:
+    """Do the `work` that is due, in the order of `claim`, each in a transaction of its own.
 
     `claim` locks the next one that no other worker has, so several share the work. One that fails is logged as
     `failed`, and its turn is over until the next run.
@@ -53,15 +52,12 @@ def each_due(
     end = time.monotonic() + RUN_S
     due: Due | None = None
     while time.monotonic() < end:
-        result = None
         with resources.database.transaction() as session:
             due = claim(session, due)
             if due is None:
                 return
             try:
                 with session.begin_nested():
-                    result = work(session, due.id)
+                    work(session, due.id)
             except Exception:
                 log.exception(failed, id=str(due.id))
-        if result is not None:
-            yield result

@@ -22,7 +22,7 @@ from tornado.ioloop import IOLoop
 from tornado.platform.asyncio import AsyncIOLoop
 
 from realtime.background import stop_all
-from store.redis.hot import Hot, SyncHot
+from store.redis.clients import Hot, SyncHot
 
 pytest_plugins = ["tests.support.database", "tests.support.media"]
 

@@ -129,12 +129,11 @@ class LoginHandler(_TokensHandler):
             token,
             self.services.session_lifetime,
         )
-        opened = log_ins.accepted(outcome)
+        log_in = log_ins.accepted(outcome)
         if attempt.counted:
             await log_ins.forget_attempts(self, user_id)
-        await log_ins.tell_revoked(self, opened.ended)
         await log_ins.leave_trace(self, user_id)
-        return self.hand_out(opened.log_in, token, in_cookie)
+        return self.hand_out(log_in, token, in_cookie)
 
 
 class RefreshHandler(_TokensHandler):
@@ -155,7 +154,6 @@ class RefreshHandler(_TokensHandler):
             log.warning(
                 "refresh_token_reused", user_id=str(outcome.user_id), session_id=str(outcome.session_id)
             )
-            await log_ins.tell_revoked(self, [outcome.session_id])
             raise Refusal(AccountRefusal.INVALID_REFRESH_TOKEN)
         return self.hand_out(outcome.log_in, outcome.token, in_cookie)
 
@@ -165,9 +163,8 @@ class LogoutHandler(CookieHandler):
 
     @operation(statuses=(HTTPStatus.NO_CONTENT,))
     async def post(self) -> None:
-        revoked = await self.use(sessions.log_out, self.principal)
+        await self.use(sessions.log_out, self.principal)
         self.clear_refresh_cookie()
-        await log_ins.tell_revoked(self, revoked)
 
 
 class LogoutAllHandler(CookieHandler):
@@ -175,9 +172,8 @@ class LogoutAllHandler(CookieHandler):
 
     @operation(statuses=(HTTPStatus.NO_CONTENT,))
     async def post(self) -> None:
-        revoked = await self.use(sessions.revoke_all, self.principal.user_id)
+        await self.use(sessions.revoke_all, self.principal.user_id)
         self.clear_refresh_cookie()
-        await log_ins.tell_revoked(self, revoked)
 
 
 routes = [

@@ -1,7 +1,6 @@
-"""What a password check and the end of a session take, wherever they happen."""
+"""What a password check and a log-in take, wherever they happen."""
 
 import hmac
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -11,13 +10,11 @@ from redis import RedisError
 
 from handlers.http import limits
 from handlers.http.base import ApiHandler
-from market.accounts import sessions
 from market.accounts.refusals import AccountRefusal
 from market.accounts.two_factor import WrongCode
 from market.errors import Refusal
 from market.moderation import fraud_signals
-from store.errors import AWAY
-from store.redis import attempts, revocations
+from store.redis import attempts
 
 R = TypeVar("R")
 
@@ -61,7 +58,7 @@ async def check_password(
 async def forget_attempts(handler: ApiHandler, account: UUID | str) -> None:
     """All was right: the next failures start from the beginning."""
     try:
-        await attempts.forget(handler.services.hot, str(account), _address(handler))
+        await handler.services.hot.run(attempts.forget(str(account), _address(handler)))
     except RedisError as error:
         log.warning("attempts_not_forgotten", error=str(error))
 
@@ -93,18 +90,6 @@ def accepted(outcome: R | WrongCode) -> R:
     if isinstance(outcome, WrongCode):
         raise Refusal(AccountRefusal.INVALID_CODE)
     return outcome
-
-
-async def tell_revoked(handler: ApiHandler, session_ids: Sequence[UUID]) -> None:
-    """Close the open sockets of sessions whose revocation is committed. Whatever fails here, the sweep does."""
-    if not session_ids:
-        return
-    log.info("sessions_revoked", session_ids=[str(session_id) for session_id in session_ids])
-    try:
-        await revocations.publish(handler.services.hot, session_ids)
-        await handler.use(sessions.told, session_ids)
-    except AWAY as error:
-        log.warning("revocation_left_to_sweep", error=str(error))
 
 
 async def leave_trace(handler: ApiHandler, user_id: UUID) -> None:

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-import structlog
 from msgspec import UNSET, UnsetType
 
 from handlers.accounts import log_ins
@@ -22,8 +21,6 @@ from market.accounts.refusals import AccountRefusal
 from market.accounts.sessions import SessionList
 from market.errors import GeneralRefusal, Refusal
 from market.fields import PROSE, DisplayName, NewPassword, Password
-
-log = structlog.get_logger()
 
 
 class PasswordChange(Body, frozen=True, kw_only=True):
@@ -72,8 +69,7 @@ class SessionHandler(ApiHandler):
 
     @operation(statuses=(HTTPStatus.NO_CONTENT,))
     async def delete(self, session_id: UUID) -> None:
-        revoked = await self.use(sessions.revoke, self.principal.user_id, session_id)
-        await log_ins.tell_revoked(self, revoked)
+        await self.use(sessions.revoke, self.principal.user_id, session_id)
 
 
 class PasswordHandler(ApiHandler):
@@ -94,11 +90,7 @@ class PasswordHandler(ApiHandler):
         if not await log_ins.check_password(self, user_id, old_hash, body.old_password):
             raise Refusal(AccountRefusal.INVALID_CREDENTIALS, "Your current password is wrong.")
         new_hash = await self.services.passwords.hash(body.new_password)
-        async with self.services.database.transaction() as session:
-            await session.run_sync(accounts.change_password, user_id, old_hash, new_hash)
-            revoked = await session.run_sync(sessions.revoke_all, user_id, self.principal.session_id)
-        log.info("password_changed", user_id=str(user_id))
-        await log_ins.tell_revoked(self, revoked)
+        await self.use(accounts.change_password, user_id, old_hash, new_hash, self.principal.session_id)
 
 
 class DeletionHandler(CookieHandler):
@@ -118,7 +110,7 @@ class DeletionHandler(CookieHandler):
         password_hash = await self.use(accounts.password_hash, user_id)
         if not await log_ins.check_password(self, user_id, password_hash, body.password):
             raise Refusal(AccountRefusal.INVALID_CREDENTIALS, "Your password is wrong.")
-        await log_ins.tell_revoked(self, await self.use(account_deletion.delete, user_id, password_hash))
+        await self.use(account_deletion.delete, user_id, password_hash)
         self.clear_refresh_cookie()
 
 

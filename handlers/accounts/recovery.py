@@ -84,9 +84,8 @@ class ResetHandler(ApiHandler):
         person = await self.use(email_tokens.may_reset, body.token)
         require_uncommon(body.new_password, person.email, person.display_name)
         password_hash = await self.services.passwords.hash(body.new_password)
-        done = await self.use(email_tokens.reset, body.token, password_hash)
-        await log_ins.forget_attempts(self, done.user_id)
-        await log_ins.tell_revoked(self, done.revoked)
+        user_id = await self.use(email_tokens.reset, body.token, password_hash)
+        await log_ins.forget_attempts(self, user_id)
 
 
 routes = [

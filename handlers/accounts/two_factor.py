@@ -74,14 +74,9 @@ class SecondFactorConfirmHandler(ApiHandler):
         AccountRefusal.SECOND_FACTOR_OFF,
     )
     async def post(self, body: CodeProof) -> RecoveryCodes:
-        user_id = self.principal.user_id
-        async with self.services.database.transaction() as session:
-            outcome = await session.run_sync(two_factor.confirm, self.services.vault, user_id, body.code)
-            if isinstance(outcome, RecoveryCodes):
-                revoked = await session.run_sync(sessions.revoke_all, user_id, self.principal.session_id)
-        codes = log_ins.accepted(outcome)
-        await log_ins.tell_revoked(self, revoked)
-        return codes
+        return log_ins.accepted(
+            await self.use(sessions.confirm_second_factor, self.services.vault, self.principal, body.code)
+        )
 
 
 class RecoveryCodesHandler(_ProofHandler):

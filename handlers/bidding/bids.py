@@ -11,27 +11,18 @@ from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.idempotency import claim_of
 from handlers.http.operations import operation
 from handlers.http.parsing import Body, PageQuery
-from handlers.mirroring import tell_viewers
-from market import rules
-from market.accounts import accounts
 from market.accounts.refusals import AccountRefusal
-from market.bidding import history, neighbourhood
+from market.bidding import bids, history
 from market.bidding.history import BidView, OwnBid
-from market.bidding.refusals import OFFER_REFUSALS, BidRefusal
-from market.errors import GeneralRefusal, Refusal
+from market.bidding.refusals import BidRefusal
+from market.errors import GeneralRefusal
 from market.fields import Amount
-from market.listings import auction_views
 from market.listings.refusals import ListingRefusal
 from market.money.refusals import MoneyRefusal
 from market.pages import Page
 from market.places.refusals import PlaceRefusal
-from market.platform import settings
 from market.platform.refusals import PlatformRefusal
 from store.ids import new_id
-from store.models import AuctionKind
-from store.redis import hot
-from store.redis.pushes import outbid_by, publish
-from store.redis.records import BidRecord, Rejection
 
 REFUSALS = (
     AccountRefusal.EMAIL_NOT_VERIFIED,
@@ -92,14 +83,7 @@ class _PlacingHandler(ApiHandler):
         bidder = self.principal.user_id
         claim = claim_of(self.request, bidder)
         ref = str(new_id()) if claim is None else sha256(claim.key.encode()).hexdigest()
-        kind = await self.use(auction_views.kind_of, auction_id)
-        if kind == AuctionKind.LIVE:
-            await self.use(accounts.require_not_suspended, bidder)
-            record = await self._place_live(auction_id, bidder, ref, maximum)
-        else:
-            record, mirror = await self.use(neighbourhood.place, bidder, auction_id, ref, maximum)
-            if mirror is not None:
-                await tell_viewers(self.services.hot, mirror)
+        record = await self.decide(bids.place, bidder, auction_id, ref, maximum)
         known = msgspec.structs.asdict(record)
         own = {
             "auction_id": auction_id,
@@ -108,23 +92,6 @@ class _PlacingHandler(ApiHandler):
             "buy_now": record.buy_now or None,
         }
         return msgspec.convert(known | own, Placed)
-
-    async def _place_live(self, auction_id: UUID, bidder: UUID, ref: str, maximum: int | None) -> BidRecord:
-        await self.use(settings.require, "live_bidding")
-        if maximum is None:
-            call = hot.buy_now(auction_id, bidder, ref)
-        else:
-            call = hot.place_bid(auction_id, bidder, ref, maximum)
-        answer = await self.services.hot.run(call)
-        if isinstance(answer, Rejection):
-            raise Refusal(
-                OFFER_REFUSALS[rules.Code(answer.code)],
-                price=answer.price,
-                next_minimum=answer.next_minimum,
-                ends_at=answer.ends_at,
-            )
-        await publish(self.services.hot, outbid_by(answer))
-        return answer
 
 
 class BidsHandler(_PlacingHandler):

@@ -4,8 +4,6 @@ from http import HTTPStatus
 from uuid import UUID
 
 import msgspec
-import structlog
-from redis import RedisError
 
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
@@ -15,15 +13,11 @@ from market.accounts.refusals import AccountRefusal
 from market.bidding import paddles
 from market.bidding.paddles import PaddleView
 from market.bidding.refusals import BidRefusal
-from market.errors import Refusal
 from market.fields import Amount
 from market.listings.refusals import ListingRefusal
 from market.money.refusals import MoneyRefusal
 from store.models import PaddleStatus
-from store.redis.hot import put_paddle
 from store.redis.tickets import TICKET_TTL_S, put_ticket
-
-log = structlog.get_logger()
 
 MONEY = (MoneyRefusal.INSUFFICIENT_FUNDS, MoneyRefusal.BALANCE_TOO_LARGE, MoneyRefusal.HOLD_RESOLVED)
 """What the ledger may refuse when money is held or released."""
@@ -60,9 +54,7 @@ class PaddleHandler(ApiHandler):
     )
     async def post(self, auction_id: UUID, body: PaddleLimit) -> PaddleView:
         self.set_header("Location", self.request.path)
-        paddle = await self.use_once(paddles.take, self.principal.user_id, auction_id, body.limit)
-        await self._write_hot(paddle)
-        return paddle
+        return await self.use_once(paddles.take, self.principal.user_id, auction_id, body.limit)
 
     @operation(BidRefusal.NO_PADDLE)
     async def get(self, auction_id: UUID) -> PaddleView:
@@ -79,11 +71,9 @@ class PaddleHandler(ApiHandler):
         edits=True,
     )
     async def patch(self, auction_id: UUID, body: PaddleLimit, version: int) -> PaddleView:
-        paddle = await self.use_once(
+        return await self.use_once(
             paddles.raise_limit, self.principal.user_id, auction_id, body.limit, version
         )
-        await self._write_hot(paddle)
-        return paddle
 
     @operation(
         BidRefusal.NO_PADDLE,
@@ -95,33 +85,10 @@ class PaddleHandler(ApiHandler):
         statuses=(HTTPStatus.OK, HTTPStatus.ACCEPTED),
     )
     async def delete(self, auction_id: UUID) -> PaddleView:
-        """Redis must have refused the paddle before its money is free: else a bid could still be accepted on it."""
-        bidder_id = self.principal.user_id
-        paddle = await self.use(paddles.begin_return, bidder_id, auction_id)
-        answer = await self._write_hot(paddle)
-        if answer == "leading":
-            paddle = await self.use(paddles.cancel_return, paddle.auction_id, bidder_id, paddle.version)
-            await self._write_hot(paddle)
-            raise Refusal(BidRefusal.PADDLE_LEADING)
-        if answer == "written":
-            paddle = await self.use(paddles.finish_return, paddle.auction_id, bidder_id, paddle.version)
-        if answer == "stale" or paddle.status == PaddleStatus.ACTIVE:
-            raise Refusal(BidRefusal.PADDLE_CHANGED)
-        # Otherwise nobody knows what Redis holds or is being loaded with: the sweep asks again and finishes it.
+        paddle = await self.decide(paddles.give_back, self.principal.user_id, auction_id)
         if paddle.status == PaddleStatus.RETURNING:
             self.set_status(HTTPStatus.ACCEPTED)
         return paddle
-
-    async def _write_hot(self, paddle: PaddleView) -> str:
-        """Tell Redis about a committed paddle. What it does not confirm is written again by the sweep."""
-        try:
-            answer = await self.services.hot.run(put_paddle(paddle.auction_id, paddles.hot(paddle)))
-        except RedisError as error:
-            log.warning("paddle_left_to_sweep", auction=str(paddle.auction_id), error=str(error))
-            return "unavailable"
-        if answer == "written":
-            await self.use(paddles.synced, paddle.auction_id, self.principal.user_id, paddle.version)
-        return answer
 
 
 class TicketsHandler(ApiHandler):
@@ -131,7 +98,7 @@ class TicketsHandler(ApiHandler):
     async def post(self) -> LiveTicket:
         # Scripts know nothing of suspensions; watching needs no ticket.
         await self.use(accounts.require_not_suspended, self.principal.user_id)
-        ticket = await put_ticket(self.services.hot, self.principal.user_id, self.principal.session_id)
+        ticket = await self.services.hot.run(put_ticket(self.principal.user_id, self.principal.session_id))
         return LiveTicket(ticket, TICKET_TTL_S * 1000)
 
 

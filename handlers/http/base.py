@@ -29,7 +29,8 @@ from market.accounts.sessions import Lifetime, Principal
 from market.errors import GeneralRefusal, Refusal
 from market.idempotency import once
 from store.database import Database
-from store.redis.hot import Hot
+from store.effects import Decision
+from store.redis.clients import Hot
 from store.vault import Vault
 
 P = ParamSpec("P")
@@ -107,6 +108,12 @@ class ApiHandler(RequestHandler):
     ) -> R:
         """`Database.use` of the process's database."""
         return await self.services.database.use(use_case, *args, **kwargs)
+
+    async def decide(
+        self, use_case: Callable[Concatenate[Session, P], R | Decision[R]], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """`Database.decide` of the process's database."""
+        return await self.services.database.decide(use_case, *args, **kwargs)
 
     async def use_once(
         self, use_case: Callable[Concatenate[Session, P], S], *args: P.args, **kwargs: P.kwargs

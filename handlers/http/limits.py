@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 from redis import RedisError
 
-from store.redis.hot import Hot
+from store.redis.clients import Hot
 from store.redis.limits import Policy, Standing, spend
 
 DEVELOPMENT_FACTOR = 100

@@ -27,7 +27,7 @@ class CardsHandler(MediaHandler):
         if not running:
             return {}
         try:
-            return await glances.glances(self.services.hot, running)
+            return await self.services.hot.run(glances.glances(running))
         except RedisError as error:
             log.warning("prices_not_live", error=str(error))
             return {}

@@ -5,12 +5,8 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-import structlog
 from msgspec import UNSET, UnsetType
-from redis import RedisError
-from sqlalchemy.exc import SQLAlchemyError
 
-from handlers.cancelling import Cancelled, complete
 from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Body, Edit, PageQuery
@@ -18,7 +14,8 @@ from market import increments
 from market.accounts.refusals import AccountRefusal
 from market.analytics import seller_report
 from market.analytics.seller_report import Sales
-from market.bidding import cancelling, hot_state, neighbourhood
+from market.bidding import cancelling, publishing
+from market.bidding.cancelling import Cancelled
 from market.bidding.refusals import BidRefusal
 from market.errors import GeneralRefusal
 from market.fields import ONE_LINE, PROSE, Amount
@@ -30,11 +27,7 @@ from market.places.neighbourhoods import Radius
 from market.places.refusals import PlaceRefusal
 from market.platform.refusals import PlatformRefusal
 from market.rules import BuyNowUntil
-from store.models import AuctionKind, Condition, Delivery
-from store.redis import mirrors
-from store.redis.hot import load_auction
-
-log = structlog.get_logger()
+from store.models import Condition, Delivery
 
 AUCTIONS = "/api/v1/auctions"
 
@@ -213,17 +206,7 @@ class PublishHandler(ApiHandler):
         idempotent=True,
     )
     async def post(self, auction_id: UUID) -> AuctionView:
-        view = await self.use_once(listings.publish, self.principal.user_id, auction_id)
-        # It is published whatever happens from here on: sweeps bring Redis what it lacks.
-        try:
-            if view.kind == AuctionKind.NEIGHBOURHOOD:
-                copy = await self.use(neighbourhood.copy, auction_id)
-                await self.services.hot.run(mirrors.mirror(copy.auction, copy.records, copy.seal))
-            elif (hot := await self.use(hot_state.hot_state, auction_id)) is not None:
-                await self.services.hot.run(load_auction(hot))
-        except (RedisError, SQLAlchemyError) as error:
-            log.warning("load_left_to_sweep", auction=str(view.id), error=str(error))
-        return view
+        return await self.use_once(publishing.publish, self.principal.user_id, auction_id)
 
 
 class Reason(Body, frozen=True, kw_only=True):
@@ -239,8 +222,7 @@ class CancelHandler(ApiHandler):
         GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE, ListingRefusal.CLOSED, BidRefusal.HAS_BIDS
     )
     async def post(self, auction_id: UUID, body: Reason) -> Cancelled:
-        outcome = await self.use(cancelling.by_seller, self.principal.user_id, auction_id, body.reason)
-        return await complete(self.services.hot, outcome)
+        return await self.decide(cancelling.by_seller, self.principal.user_id, auction_id, body.reason)
 
 
 routes = [

@@ -5,13 +5,13 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from handlers import cancelling, extending
-from handlers.cancelling import Cancelled
-from handlers.extending import Extended
 from handlers.http.admin import AdminHandler, Reasoned
 from handlers.http.base import UUID_PATTERN
 from handlers.http.operations import operation
 from handlers.http.parsing import Body
+from market.bidding import outage_extensions
+from market.bidding.cancelling import Cancelled
+from market.bidding.outage_extensions import Extended, Outage
 from market.errors import GeneralRefusal
 from market.fields import Reason
 from market.listings.refusals import ListingRefusal
@@ -22,7 +22,7 @@ from store.models import Role
 Time = Annotated[int, Meta(ge=0, le=10**13)]
 
 
-class Outage(Body, frozen=True, kw_only=True):
+class OutageOrder(Body, frozen=True, kw_only=True):
     """From when until when (ms) what ran was touched, and by how much it is to be extended. `action` names this order:
     asked again under the same, nothing is extended twice."""
 
@@ -44,19 +44,18 @@ class AdminCancelHandler(AdminHandler):
         role=Role.MODERATOR,
     )
     async def post(self, auction_id: UUID, body: Reasoned) -> Cancelled:
-        outcome = await self.use(auction_actions.cancel_auction, self.actor, auction_id, body.reason)
-        return await cancelling.complete(self.services.hot, outcome)
+        return await self.decide(auction_actions.cancel_auction, self.actor, auction_id, body.reason)
 
 
 class OutagesHandler(AdminHandler):
     """POST: extend every auction that an outage touched, once for each action."""
 
     @operation(GeneralRefusal.INVALID_TIME, GeneralRefusal.IDEMPOTENCY_KEY_REUSED, role=Role.ADMIN)
-    async def post(self, body: Outage) -> Extended:
-        times = (body.began_at, body.ended_at, body.by_ms)
-        return await extending.extend_touched(
-            self.services.database, self.services.hot, self.actor, body.action, *times, body.reason
-        )
+    async def post(self, body: OutageOrder) -> Extended:
+        outage = Outage(body.action, body.began_at, body.ended_at, body.by_ms)
+        touched = await self.use(auction_actions.order_extension, self.actor, outage, body.reason)
+        outcomes = await self.services.database.decide_each(outage_extensions.extend, touched, outage)
+        return outage_extensions.report(outage, outcomes)
 
 
 routes = [

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from handlers.accounts import log_ins
 from handlers.http.admin import AdminHandler, Reasoned
 from handlers.http.base import UUID_PATTERN
 from handlers.http.operations import operation
@@ -72,8 +71,7 @@ class SuspendHandler(AdminHandler):
 
     @operation(GeneralRefusal.INVALID_TIME, statuses=DONE, role=Role.MODERATOR)
     async def post(self, user_id: UUID, body: Suspension) -> None:
-        revoked = await self.use(sanctions.suspend, self.actor, user_id, body.until, body.reason)
-        await log_ins.tell_revoked(self, revoked)
+        await self.use(sanctions.suspend, self.actor, user_id, body.until, body.reason)
 
 
 class BanHandler(AdminHandler):
@@ -81,7 +79,7 @@ class BanHandler(AdminHandler):
 
     @operation(statuses=DONE, role=Role.MODERATOR)
     async def post(self, user_id: UUID, body: Reasoned) -> None:
-        await log_ins.tell_revoked(self, await self.use(sanctions.ban, self.actor, user_id, body.reason))
+        await self.use(sanctions.ban, self.actor, user_id, body.reason)
 
 
 class UnbanHandler(AdminHandler):
@@ -97,8 +95,7 @@ class RevokeSessionsHandler(AdminHandler):
 
     @operation(statuses=DONE, role=Role.MODERATOR)
     async def post(self, user_id: UUID, body: Reasoned) -> None:
-        revoked = await self.use(sanctions.revoke_sessions, self.actor, user_id, body.reason)
-        await log_ins.tell_revoked(self, revoked)
+        await self.use(sanctions.revoke_sessions, self.actor, user_id, body.reason)
 
 
 class RoleHandler(AdminHandler):

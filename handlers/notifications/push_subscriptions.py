@@ -59,7 +59,8 @@ class PushSubscriptionsHandler(ApiHandler):
     async def post(self, body: NewPushSubscription) -> PushSubscriptionView:
         return await self.use(
             push_subscriptions.add,
-            self.principal,
+            self.principal.user_id,
+            self.principal.session_id,
             body.endpoint,
             urlsafe_b64decode(body.p256dh + "="),
             urlsafe_b64decode(body.auth + "=="),

@@ -19,6 +19,7 @@ CODE_PATTERN = r"([0-9]{2,8})"
 """The code of a region in a route."""
 
 Code = Annotated[str, Meta(pattern=regions.CODE)]
+AnyCode = Annotated[str, Meta(max_length=40)]
 
 
 class RegionsQuery(PageQuery, frozen=True, kw_only=True):
@@ -61,7 +62,7 @@ class AdminRegionHandler(AdminHandler):
     """PUT: rename a region; retire it with all that lies in it, or bring it back."""
 
     @operation(role=Role.ADMIN)
-    async def put(self, code: Code, body: RegionChange) -> RegionRow:
+    async def put(self, code: AnyCode, body: RegionChange) -> RegionRow:
         return await self.use(
             regions.change, self.actor, code, body.name, body.name_en, body.retired, body.reason
         )
@@ -70,5 +71,5 @@ class AdminRegionHandler(AdminHandler):
 routes = [
     (r"/api/v1/regions", RegionsHandler),
     (rf"/api/v1/regions/{CODE_PATTERN}", RegionHandler),
-    (rf"/api/v1/admin/regions/{CODE_PATTERN}", AdminRegionHandler),
+    (r"/api/v1/admin/regions/([a-z0-9-]{1,40})", AdminRegionHandler),
 ]

@@ -3,9 +3,7 @@
 from typing import Annotated
 
 import msgspec
-import structlog
 from msgspec import Meta
-from redis import RedisError
 
 from handlers.http.admin import AdminHandler
 from handlers.http.operations import operation
@@ -18,10 +16,7 @@ from market.platform.refusals import PlatformRefusal
 from market.platform.settings import IncrementTables, Setting
 from market.rules import MAX_AMOUNT
 from store.models import Role
-from store.redis import switches
 from store.redis.switches import Switches
-
-log = structlog.get_logger()
 
 MAX_TABLES = 20
 
@@ -101,12 +96,7 @@ class SwitchesHandler(AdminHandler):
     @operation(edits=True, role=Role.ADMIN)
     async def put(self, body: SwitchesChange, version: int) -> Setting[Switches]:
         value = msgspec.convert(body.value, Switches, from_attributes=True)
-        changed = await self.use(settings.put, self.actor, value, version, body.reason)
-        try:
-            await self.services.hot.run(switches.put(changed.version, changed.value))
-        except RedisError as error:
-            log.warning("switches_left_to_task", error=str(error))
-        return changed
+        return await self.use(settings.put, self.actor, value, version, body.reason)
 
 
 class IncrementTablesHandler(AdminHandler):

@@ -8,11 +8,14 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from market.accounts import sessions
 from market.accounts.refusals import AccountRefusal
 from market.errors import GeneralRefusal, Refusal
 from market.notifications import account_emails, notifications
 from market.notifications.notifications import News
 from market.times import to_ms
+from store import effects
+from store.effects import LogEvent
 from store.ids import new_id
 from store.models import Event, Language, MailKind, Role, User
 
@@ -126,8 +129,9 @@ def password_hash(session: Session, user_id: UUID) -> str:
     return session.scalars(select(User.password_hash).where(User.id == user_id)).one()
 
 
-def change_password(session: Session, user_id: UUID, old_hash: str, new_hash: str) -> None:
-    """Replace the password whose hash was checked. Refuses with `invalid_credentials` if it was changed meanwhile."""
+def change_password(session: Session, user_id: UUID, old_hash: str, new_hash: str, keep: UUID) -> None:
+    """Replace the password whose hash was checked, and end all sessions but `keep`. Refuses with `invalid_credentials`
+    if it was changed meanwhile."""
     email = session.scalar(
         update(User)
         .where(User.id == user_id, User.password_hash == old_hash)
@@ -137,6 +141,8 @@ def change_password(session: Session, user_id: UUID, old_hash: str, new_hash: st
     if email is None:
         raise Refusal(AccountRefusal.INVALID_CREDENTIALS)
     password_was_changed(session, user_id, email)
+    sessions.revoke_all(session, user_id, keep=keep)
+    effects.after_commit(session, LogEvent("info", "password_changed", {"user_id": str(user_id)}))
 
 
 def password_was_changed(session: Session, user_id: UUID, email: str) -> None:

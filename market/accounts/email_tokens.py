@@ -26,14 +26,6 @@ class Person:
     display_name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """Whose password was changed, and the sessions that ended."""
-
-    user_id: UUID
-    revoked: list[UUID]
-
-
 def sign_up(session: Session, new: NewUser, *, verify: bool) -> None:
     """Make a user, who is sent a mail to `verify` the address or else needs none. If the address has an account, its
     owner is told by mail. Refuses with `switched_off`."""
@@ -73,15 +65,16 @@ def may_reset(session: Session, token: str) -> Person:
     return Person(row.email, row.display_name)
 
 
-def reset(session: Session, token: str, password_hash: str) -> Reset:
-    """Give the owner of the token a new password, and end all sessions. The address is verified, too: the mail has
-    arrived. Refuses with `invalid_token`."""
+def reset(session: Session, token: str, password_hash: str) -> UUID:
+    """Give the owner of the token a new password, and end all sessions. The owner's id. The address is verified, too:
+    the mail has arrived. Refuses with `invalid_token`."""
     user = _redeem(session, Purpose.RESET, token)
     user.password_hash = password_hash
     if user.email_verified_at is None:
         user.email_verified_at = func.now()
     accounts.password_was_changed(session, user.id, user.email)
-    return Reset(user.id, sessions.revoke_all(session, user.id))
+    sessions.revoke_all(session, user.id)
+    return user.id
 
 
 def _redeem(session: Session, purpose: Purpose, token: str) -> User:

@@ -1,13 +1,12 @@
 """Log-ins. No refresh token reaches a table: what is stored of one is its SHA-256. Time is PostgreSQL's clock.
 
-What revokes sessions answers their ids: tell the open sockets after the commit (`store.redis.revocations`), then call
-`told`.
+The open sockets of a session that ends are closed after the commit.
 """
 
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Self
 from uuid import UUID
@@ -18,13 +17,14 @@ from sqlalchemy.orm import Session
 
 from market.accounts import two_factor
 from market.accounts.refusals import AccountRefusal
-from market.accounts.two_factor import WrongCode
+from market.accounts.two_factor import RecoveryCodes, WrongCode
 from market.errors import GeneralRefusal, Refusal
 from market.notifications import notifications
 from market.notifications.notifications import News
 from market.times import to_ms
-from store import models
+from store import effects, models
 from store.database import any_id
+from store.effects import CloseSockets, LogEvent
 from store.ids import new_id
 from store.models import Event, PushSubscription, Role, User
 from store.vault import Vault
@@ -82,13 +82,6 @@ class Refreshed(msgspec.Struct, frozen=True):
     token: RefreshToken
 
 
-class Opened(msgspec.Struct, frozen=True):
-    """A new session; those of the ids `ended` were ended to make room."""
-
-    log_in: LogIn
-    ended: list[UUID]
-
-
 class Reused(msgspec.Struct, frozen=True):
     """A spent refresh token was shown; its session is revoked now."""
 
@@ -120,7 +113,7 @@ def log_in(
     code: str | None,
     token: RefreshToken,
     lifetime: Lifetime,
-) -> Opened | WrongCode:
+) -> LogIn | WrongCode:
     """Open a session for whoever has proven to know the password behind `password_hash`, and knows the `code` of the
     second factor if it is on. `WrongCode` must be committed.
 
@@ -142,9 +135,8 @@ def log_in(
     others = (models.Session.user_id == user_id) & _open()
     latest = models.Session.refreshed_at.desc(), models.Session.id.desc()
     surplus = select(models.Session.id).where(others).order_by(*latest)
-    ended = _revoke(session, models.Session.id.in_(surplus.offset(MAX_OPEN - 1)))
-    opened = LogIn(user_id, open_session(session, user_id, token, lifetime))
-    return Opened(opened, ended)
+    _revoke(session, models.Session.id.in_(surplus.offset(MAX_OPEN - 1)))
+    return LogIn(user_id, open_session(session, user_id, token, lifetime))
 
 
 def open_session(session: Session, user_id: UUID, token: RefreshToken, lifetime: Lifetime) -> UUID:
@@ -172,6 +164,16 @@ def _open() -> ColumnElement[bool]:
     # By the clock and not by the begin of the transaction, which may have waited for a lock: what the sweep has seen
     # expire stays over.
     return models.Session.revoked_at.is_(None) & (models.Session.expires_at > func.clock_timestamp())
+
+
+def confirm_second_factor(
+    session: Session, vault: Vault, log_in: LogIn, code: str
+) -> RecoveryCodes | WrongCode:
+    """`two_factor.confirm`, with its refusals. All other sessions of the user end."""
+    outcome = two_factor.confirm(session, vault, log_in.user_id, code)
+    if isinstance(outcome, RecoveryCodes):
+        revoke_all(session, log_in.user_id, keep=log_in.session_id)
+    return outcome
 
 
 def authenticate(session: Session, session_id: UUID, user_id: UUID) -> Principal | None:
@@ -232,9 +234,9 @@ def refresh(session: Session, shown: RefreshToken, idle_s: int) -> Refreshed | R
     return Reused(found.user_id, found.id)
 
 
-def _revoke(session: Session, which: ColumnElement[bool]) -> list[UUID]:
-    """End sessions. The browsers that they have subscribed to Web Push hear nothing any more: whoever had stolen a
-    session, or uses the same machine, would go on reading."""
+def _revoke(session: Session, which: ColumnElement[bool]) -> int:
+    """End sessions; how many. The browsers that they have subscribed to Web Push hear nothing any more: whoever had
+    stolen a session, or uses the same machine, would go on reading."""
     unsynchronized = {"synchronize_session": False}
     revoked = session.scalars(
         update(models.Session)
@@ -247,35 +249,47 @@ def _revoke(session: Session, which: ColumnElement[bool]) -> list[UUID]:
         delete(PushSubscription).where(PushSubscription.session_id == any_id(revoked)),
         execution_options=unsynchronized,
     )
-    return list(revoked)
+    if revoked:
+        ids = [str(session_id) for session_id in revoked]
+        effects.after_commit(session, LogEvent("info", "sessions_revoked", {"session_ids": ids}))
+    _close_sockets(session, revoked, _note_told)
+    return len(revoked)
 
 
-def revoke(session: Session, user_id: UUID, session_id: UUID) -> list[UUID]:
+def _close_sockets(
+    session: Session, session_ids: Sequence[UUID], confirm: Callable[[Session, Sequence[UUID]], None]
+) -> None:
+    """Have the open sockets of these sessions closed after the commit, and that confirmed."""
+    if session_ids:
+        effects.after_commit(
+            session, CloseSockets(session_ids, confirm=lambda session, _: confirm(session, session_ids))
+        )
+
+
+def revoke(session: Session, user_id: UUID, session_id: UUID) -> None:
     """End one session of the user. Refuses with `not_found` if the user has no such open session."""
     mine = (models.Session.id == session_id) & (models.Session.user_id == user_id)
-    revoked = _revoke(session, mine & (models.Session.expires_at > func.now()))
-    if not revoked:
+    if not _revoke(session, mine & (models.Session.expires_at > func.now())):
         raise Refusal(GeneralRefusal.NOT_FOUND)
-    return revoked
 
 
-def log_out(session: Session, log_in: LogIn) -> list[UUID]:
+def log_out(session: Session, log_in: LogIn) -> None:
     """End this session. One that is over already is as good."""
-    return _revoke(session, models.Session.id == log_in.session_id)
+    _revoke(session, models.Session.id == log_in.session_id)
 
 
-def revoke_all(session: Session, user_id: UUID, keep: UUID | None = None) -> list[UUID]:
-    """End every session of the user, but not `keep`."""
+def revoke_all(session: Session, user_id: UUID, keep: UUID | None = None) -> int:
+    """End every session of the user, but not `keep`; how many."""
     which = models.Session.user_id == user_id
     return _revoke(session, which if keep is None else which & (models.Session.id != keep))
 
 
-def ban(session: Session, user_id: UUID) -> list[UUID]:
+def ban(session: Session, user_id: UUID) -> None:
     """Ban a user: every session ends, and no new one can be opened. Doing it again is harmless."""
     session.execute(
         update(User).where(User.id == user_id, User.banned_at.is_(None)).values(banned_at=func.now())
     )
-    return revoke_all(session, user_id)
+    revoke_all(session, user_id)
 
 
 def lift_ban(session: Session, user_id: UUID) -> None:
@@ -283,8 +297,7 @@ def lift_ban(session: Session, user_id: UUID) -> None:
     session.execute(update(User).where(User.id == user_id).values(banned_at=None))
 
 
-def told(session: Session, session_ids: Sequence[UUID]) -> None:
-    """Note that the open sockets of revoked sessions were told."""
+def _note_told(session: Session, session_ids: Sequence[UUID]) -> None:
     session.execute(
         update(models.Session).where(models.Session.id == any_id(session_ids)).values(told_at=func.now()),
         execution_options={"synchronize_session": False},
@@ -317,24 +330,26 @@ def open_sessions(session: Session, user_id: UUID, current: UUID | None = None) 
     )
 
 
-def untold(session: Session) -> list[UUID]:
-    """Revoked sessions of which the sockets were not told, because Redis or the process was away."""
+def close_sockets(session: Session) -> None:
+    """Close the open sockets of revoked sessions that were not closed, because Redis or the process was away."""
     which = models.Session.revoked_at.is_not(None) & models.Session.told_at.is_(None)
     oldest = select(models.Session.id).where(which).order_by(models.Session.revoked_at).limit(BATCH)
-    return list(session.scalars(oldest))
+    _close_sockets(session, session.scalars(oldest).all(), _note_told)
 
 
 def _expired() -> ColumnElement[bool]:
     return models.Session.expires_at <= func.now()
 
 
-def expired(session: Session) -> list[UUID]:
-    """Sessions whose time is over, but for those that somebody refreshes at this moment."""
+def end_expired(session: Session) -> None:
+    """Close the open sockets of sessions whose time is over, then delete these; but for those that somebody refreshes
+    at this moment."""
     oldest = select(models.Session.id).where(_expired()).order_by(models.Session.expires_at).limit(BATCH)
-    return list(session.scalars(oldest.with_for_update(key_share=True, skip_locked=True)))
+    expired = session.scalars(oldest.with_for_update(key_share=True, skip_locked=True)).all()
+    _close_sockets(session, expired, _forget)
 
 
-def forget(session: Session, session_ids: Sequence[UUID]) -> None:
+def _forget(session: Session, session_ids: Sequence[UUID]) -> None:
     """Delete those of the sessions that are expired still: one may have been refreshed in its last moment."""
     session.execute(
         delete(models.Session).where(models.Session.id == any_id(session_ids), _expired()),

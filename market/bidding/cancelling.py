@@ -2,40 +2,38 @@
 every hold goes back.
 
 A neighbourhood auction is cancelled here, in the transaction. A running live auction is cancelled by the script that
-seals it; the record of that is the truth, and write-back and settlement follow it. So the door, after the commit, runs
-`store.redis.hot.cancel_auction` for a `Cancelling` without a `cancelled_at`, and reads the answer with `decided_at`.
+seals it; the record of that is the truth, and write-back and settlement follow it.
 """
 
-from dataclasses import dataclass
 from uuid import UUID
 
+import msgspec
 from sqlalchemy.orm import Session
 
 from market.bidding import neighbourhood, settlement
-from market.bidding.neighbourhood import Mirror
 from market.bidding.refusals import BidRefusal
 from market.errors import GeneralRefusal, Refusal
 from market.listings.auction_views import locked
 from market.listings.refusals import ListingRefusal
 from market.times import to_ms
+from store.effects import Decision
 from store.models import Auction, AuctionKind, AuctionStatus
+from store.redis.auctions import cancel_auction
 from store.redis.records import Rejection, SealRecord
 
 MAX_REASON = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Cancelling:
-    """What a use-case here has come to. `cancelled_at` (ms) is None for a live auction that Redis must decide, with
-    `force` or without; `mirror` is what to tell the viewers of a neighbourhood auction."""
+class Cancelled(msgspec.Struct, frozen=True):
+    """An auction that is over without a winner. Time in ms."""
 
     auction_id: UUID
-    force: bool
-    cancelled_at: int | None
-    mirror: Mirror | None = None
+    cancelled_at: int
 
 
-def by_seller(session: Session, seller_id: UUID, auction_id: UUID, reason: str | None) -> Cancelling:
+def by_seller(
+    session: Session, seller_id: UUID, auction_id: UUID, reason: str | None
+) -> Cancelled | Decision[Cancelled]:
     """Cancel an own auction that nobody has bid on. `reason` is for everybody to read.
 
     What is cancelled already is answered as it was. Refuses with `not_found`, `forbidden` (somebody else's),
@@ -51,7 +49,7 @@ def by_seller(session: Session, seller_id: UUID, auction_id: UUID, reason: str |
     return _cancel(session, auction, reason, force=False)
 
 
-def forced(session: Session, auction_id: UUID, reason: str | None) -> Cancelling:
+def forced(session: Session, auction_id: UUID, reason: str | None) -> Cancelled | Decision[Cancelled]:
     """Cancel any auction that is not settled yet, whatever was bid. `reason` is for everybody to read.
 
     Also one whose hammer has fallen, and whose alarms keep it from being settled. What is cancelled already is
@@ -69,19 +67,22 @@ def forced(session: Session, auction_id: UUID, reason: str | None) -> Cancelling
     return _cancel(session, auction, reason, force=True)
 
 
-def _cancel(session: Session, auction: Auction, reason: str | None, force: bool) -> Cancelling:
+def _cancel(
+    session: Session, auction: Auction, reason: str | None, force: bool
+) -> Cancelled | Decision[Cancelled]:
     if auction.sealed_at is not None:
-        return Cancelling(auction.id, force, to_ms(auction.sealed_at))
+        return Cancelled(auction.id, to_ms(auction.sealed_at))
     # Of a live auction it is kept before Redis decides, and means nothing unless that cancels.
     auction.cancel_reason = reason
     if auction.kind == AuctionKind.LIVE:
-        return Cancelling(auction.id, force, None)
-    mirror = neighbourhood.cancel(session, auction, force)
-    assert mirror.seal is not None
-    return Cancelling(auction.id, force, mirror.seal.at, mirror)
+        call = cancel_auction(auction.id, force=force)
+        return Decision(call, lambda _, answer: Cancelled(auction.id, _decided_at(answer)))
+    neighbourhood.cancel(session, auction, force)
+    assert auction.sealed_at is not None
+    return Cancelled(auction.id, to_ms(auction.sealed_at))
 
 
-def decided_at(answer: SealRecord | Rejection) -> int:
+def _decided_at(answer: SealRecord | Rejection) -> int:
     """When Redis has cancelled a live auction (ms, its clock), by its answer.
 
     Refuses with `has_bids`, `unavailable` (no hot state: nothing has changed) or `closed` (the hammer fell first; once

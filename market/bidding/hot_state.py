@@ -14,7 +14,9 @@ from market.bidding import write_back
 from market.listings import auction_views
 from market.rules import BuyNowUntil
 from market.times import to_ms
+from store import effects
 from store.database import any_id
+from store.effects import LoadAuction
 from store.models import (
     Auction,
     AuctionKind,
@@ -23,7 +25,7 @@ from store.models import (
     Paddle,
     PaddleStatus,
 )
-from store.redis.hot import HotAuction, HotPaddle
+from store.redis.auctions import HotAuction, HotPaddle
 
 _RUNNING = (Auction.status == AuctionStatus.PUBLISHED, Auction.kind == AuctionKind.LIVE)
 
@@ -65,6 +67,13 @@ def hot_states(session: Session, auction_ids: Collection[UUID]) -> list[HotAucti
 def hot_state(session: Session, auction_id: UUID) -> HotAuction | None:
     """The one of `hot_states`; None for an auction that is not to be loaded."""
     return next(iter(hot_states(session, [auction_id])), None)
+
+
+def load(session: Session, auction_id: UUID) -> None:
+    """Have a live auction loaded into Redis after the commit."""
+    state = hot_state(session, auction_id)
+    if state is not None:
+        effects.after_commit(session, LoadAuction(state))
 
 
 def hot_copy(

@@ -6,18 +6,17 @@ released in the transaction in which somebody else takes the lead. So the holds 
 Every bid locks the auction first and money last, both accounts of a transfer in the order of their ids. Bids on one
 auction are decided one after the other; the same money bid on two auctions at once is held for one of them.
 
-Redis has a copy of the auction for its viewers (`Mirror`), never the truth. The caller writes it after the commit, with
-every record that Redis has not confirmed. A sweep notes what Redis has (`note_copies`) and brings the rest.
+Redis has a mirror of the auction for its viewers, never the truth. It is written after each commit, with every record
+that Redis has not confirmed. A sweep notes what Redis has (`note_mirrors`) and brings the rest (`mirror_missing`).
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
 from itertools import pairwise
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import ColumnElement, ScalarSelect, func, select
 from sqlalchemy.orm import Session, aliased
 
@@ -25,7 +24,6 @@ from market import rules, work_queue
 from market.accounts import accounts, blocks
 from market.bidding import bid_notifications, hot_state, settlement
 from market.bidding.refusals import OFFER_REFUSALS, BidRefusal
-from market.bidding.settlement import Settled
 from market.errors import Refusal
 from market.listings import auction_views
 from market.listings.auction_views import locked, not_found
@@ -35,13 +33,14 @@ from market.places import neighbourhoods
 from market.places.neighbourhoods import Radius
 from market.places.refusals import PlaceRefusal
 from market.platform import settings
-from market.platform.alarms import Alarm
 from market.times import clock, from_ms, to_ms
 from market.work_queue import Due
+from store import effects
 from store.database import any_id
+from store.effects import LogEvent, MirrorAuction
 from store.ids import new_id
 from store.models import Auction, AuctionKind, AuctionStatus, Bid, Extension, Paddle, PaddleStatus
-from store.redis.hot import HISTORY_LENGTH, HotAuction
+from store.redis.auctions import HISTORY_LENGTH
 from store.redis.records import (
     BidRecord,
     ExtensionRecord,
@@ -50,26 +49,14 @@ from store.redis.records import (
 )
 
 BATCH = 100
-"""How many copies a sweep handles at a time. It bounds the memory: each may have a whole history to tell."""
+"""How many mirrors a sweep handles at a time. It bounds the memory: each may have a whole history to tell."""
 
 LOOKED_AFTER = timedelta(hours=1)
-"""How long after its seal a copy is still compared with what PostgreSQL has."""
+"""How long after its seal a mirror is still compared with what PostgreSQL has."""
 
 
-class Mirror(msgspec.Struct, frozen=True):
-    """What to tell after the commit: the auction as it is to stand in Redis, the records that Redis has not confirmed,
-    how it ended, and what its settlement came to if it ended just now."""
-
-    auction: HotAuction
-    records: list[Record]
-    seal: SealRecord | None
-    settled: Settled | Alarm | None
-
-
-def place(
-    session: Session, bidder_id: UUID, auction_id: UUID, ref: str, maximum: int | None
-) -> tuple[BidRecord, Mirror | None]:
-    """Bid up to `maximum`, or buy at once without one. The record of it, and what to tell Redis if it is new.
+def place(session: Session, bidder_id: UUID, auction_id: UUID, ref: str, maximum: int | None) -> BidRecord:
+    """Bid up to `maximum`, or buy at once without one. The record of it.
 
     A `ref` that was accepted before is answered as it was then. Refuses with `email_not_verified`, `suspended`,
     `switched_off`, `not_found`, with those of `OFFER_REFUSALS`, with `blocked`, `not_a_neighbour`, or with
@@ -96,7 +83,7 @@ def place(
         )
     record = _bid_record(auction_id, outcome)
     if known is not None:
-        return record, None
+        return record
     blocks.check(session, auction.seller_id, bidder_id)
     assert auction.cell is not None
     assert auction.radius is not None
@@ -112,26 +99,27 @@ def place(
     _update(auction, outcome)
     session.flush()
     _tell(session, accepted)
-    settled = None
     if outcome.bought:
-        settled = _seal(session, auction, rules.seal(rules.apply(state, outcome), outcome.at))
+        _seal(session, auction, rules.seal(rules.apply(state, outcome), outcome.at))
     session.flush()
-    return record, _mirror(session, auction, settled)
+    mirror(session, [auction])
+    return record
 
 
-def close(session: Session, auction_id: UUID) -> Mirror | None:
-    """End an auction whose time has come, and settle it in the same transaction; None if there is nothing to do."""
+def close(session: Session, auction_id: UUID) -> None:
+    """End an auction whose time has come, and settle it in the same transaction, if it is not done yet."""
     auction = locked(session, auction_id)
     if auction.status != AuctionStatus.PUBLISHED or auction.kind != AuctionKind.NEIGHBOURHOOD:
-        return None
+        return
     now = to_ms(clock(session))
     if now < to_ms(auction.ends_at):
-        return None
-    settled = _seal(session, auction, rules.seal(auction_views.rules_state(auction), now))
-    return _mirror(session, auction, settled)
+        return
+    _seal(session, auction, rules.seal(auction_views.rules_state(auction), now))
+    effects.after_commit(session, LogEvent("info", "auction_ended", {"auction": str(auction_id)}))
+    mirror(session, [auction])
 
 
-def cancel(session: Session, auction: Auction, force: bool) -> Mirror:
+def cancel(session: Session, auction: Auction, force: bool) -> None:
     """End a published neighbourhood auction, locked by the caller, with no winner, and release its leader's hold.
 
     Refuses with `has_bids` if somebody has bid, unless forced.
@@ -139,26 +127,26 @@ def cancel(session: Session, auction: Auction, force: bool) -> Mirror:
     sealed = rules.cancel(auction_views.rules_state(auction), to_ms(clock(session)), force)
     if sealed is None:
         raise Refusal(BidRefusal.HAS_BIDS)
-    settled = _seal(session, auction, sealed)
-    return _mirror(session, auction, settled)
+    _seal(session, auction, sealed)
+    mirror(session, [auction])
 
 
-def extend(session: Session, auction_id: UUID, action_id: UUID, by_ms: int) -> Mirror | None:
-    """Move the end of a neighbourhood auction by `by_ms`, and the latest end with it. None, and nothing changes, if it
+def extend(session: Session, auction_id: UUID, action_id: UUID, by_ms: int) -> bool:
+    """Move the end of a neighbourhood auction by `by_ms`, and the latest end with it. False, and nothing changes, if it
     does not run or this action has extended it before. Refuses with `not_found`."""
     auction = locked(session, auction_id)
     if auction.status != AuctionStatus.PUBLISHED or auction.kind != AuctionKind.NEIGHBOURHOOD:
-        return None
-    actions = session.scalars(select(Extension.action_id).where(Extension.auction_id == auction_id))
+        return False
+    actions = session.scalars(select(Extension.action_id).where(Extension.auction_id == auction.id))
     state = replace(auction_views.rules_state(auction), extended_by=frozenset(map(str, actions)))
     extension = rules.extend(state, str(action_id), by_ms, to_ms(clock(session)))
     if extension is None:
-        return None
+        return False
     auction.seq = extension.seq
     auction.ends_at, auction.latest_end = from_ms(extension.ends_at), from_ms(extension.latest_end)
     session.add(
         Extension(
-            auction_id=auction_id,
+            auction_id=auction.id,
             action_id=action_id,
             epoch=extension.epoch,
             seq=extension.seq,
@@ -168,7 +156,8 @@ def extend(session: Session, auction_id: UUID, action_id: UUID, by_ms: int) -> M
         )
     )
     session.flush()
-    return _mirror(session, auction)
+    mirror(session, [auction])
+    return True
 
 
 def claim_due(session: Session, after: Due | None) -> Due | None:
@@ -186,16 +175,13 @@ def claim_due(session: Session, after: Due | None) -> Due | None:
     )
 
 
-def copy(session: Session, auction_id: UUID) -> Mirror:
-    """A published neighbourhood auction, to be written to Redis. Refuses with `not_found`."""
-    auction = session.get(Auction, auction_id)
-    if auction is None:
-        raise not_found()
-    return _mirror(session, auction)
+def mirror(session: Session, auctions: Sequence[Auction]) -> None:
+    """Have the mirrors of these auctions brought up to date after the commit."""
+    effects.after_commit(session, *_unconfirmed(session, auctions))
 
 
-def to_mirror(session: Session, after: UUID | None = None) -> list[Mirror]:
-    """The first `BATCH` of what Redis has not confirmed, by id, behind `after`."""
+def mirror_missing(session: Session, after: UUID | None = None) -> list[UUID]:
+    """Bring what Redis has not confirmed of the first `BATCH` auctions, by id, behind `after`. Which these are."""
     query = select(Auction).where(
         Auction.kind == AuctionKind.NEIGHBOURHOOD,
         Auction.status != AuctionStatus.DRAFT,
@@ -203,11 +189,13 @@ def to_mirror(session: Session, after: UUID | None = None) -> list[Mirror]:
     )
     if after is not None:
         query = query.where(Auction.id > after)
-    return _mirrors(session, session.scalars(query.order_by(Auction.id).limit(BATCH)).all())
+    missing = session.scalars(query.order_by(Auction.id).limit(BATCH)).all()
+    mirror(session, missing)
+    return [auction.id for auction in missing]
 
 
 def looked_after(session: Session, after: Due | None) -> list[Due]:
-    """The next `BATCH` of the auctions whose copies viewers may look at, by the end or the seal, behind `after`."""
+    """The next `BATCH` of the auctions whose mirrors viewers may look at, by the end or the seal, behind `after`."""
     last_at = func.greatest(Auction.ends_at, Auction.sealed_at)
     query = select(last_at, Auction.id).where(
         Auction.kind == AuctionKind.NEIGHBOURHOOD,
@@ -219,10 +207,10 @@ def looked_after(session: Session, after: Due | None) -> list[Due]:
     return [Due(*row) for row in session.execute(query.order_by(last_at, Auction.id).limit(BATCH))]
 
 
-def note_copies(session: Session, found: Mapping[UUID, tuple[int, int] | None]) -> list[UUID]:
+def note_mirrors(session: Session, found: Mapping[UUID, tuple[int, int] | None]) -> list[UUID]:
     """Note which (epoch, seq) Redis has of each auction, read before this transaction. Returns those to write again.
 
-    Copies follow commits. So one that is ahead tells of bids that PostgreSQL, restored from a backup, has lost: their
+    Mirrors follow commits. So one that is ahead tells of bids that PostgreSQL, restored from a backup, has lost: their
     numbers will be given again, and a fresh epoch tells the viewers to forget them.
     """
     rows = session.execute(
@@ -366,7 +354,7 @@ def _tell(session: Session, accepted: bid_notifications.Accepted) -> None:
     )
 
 
-def _seal(session: Session, auction: Auction, sealed: rules.Sealed | rules.NotYet) -> Settled | Alarm | None:
+def _seal(session: Session, auction: Auction, sealed: rules.Sealed | rules.NotYet) -> None:
     """End the auction and settle it: order and money in the transaction of the hammer."""
     assert isinstance(sealed, rules.Sealed)
     auction.status, auction.sealed_at = AuctionStatus.SEALED, from_ms(sealed.at)
@@ -374,7 +362,7 @@ def _seal(session: Session, auction: Auction, sealed: rules.Sealed | rules.NotYe
     auction.hammer_price = sealed.price if sealed.leader else None
     auction.cancelled = sealed.cancelled
     session.flush()
-    return settlement.settle(session, auction.id)
+    settlement.settle(session, auction.id)
 
 
 def _sealed(auction: Auction) -> rules.Sealed | None:
@@ -400,13 +388,9 @@ def _seal_record(auction: Auction) -> SealRecord | None:
     return None if sealed is None else SealRecord(auction=auction.id, **asdict(sealed))
 
 
-def _mirror(session: Session, auction: Auction, settled: Settled | Alarm | None = None) -> Mirror:
-    [mirror] = _mirrors(session, [auction])
-    return msgspec.structs.replace(mirror, settled=settled)
-
-
-def _mirrors(session: Session, found: Sequence[Auction]) -> list[Mirror]:
-    """The auctions with what Redis has not confirmed, as far back as it keeps records. A fresh epoch begins anew."""
+def _unconfirmed(session: Session, found: Sequence[Auction]) -> Iterator[MirrorAuction]:
+    """The auctions with what Redis has not confirmed, as far back as it keeps records, and how they ended. A fresh
+    epoch begins anew."""
     any_of_them = any_id([auction.id for auction in found]) == Auction.id
     seen = func.greatest(Auction.mirrored_seq, Auction.seq - HISTORY_LENGTH)
     earlier = aliased(Bid)
@@ -431,7 +415,6 @@ def _mirrors(session: Session, found: Sequence[Auction]) -> list[Mirror]:
         .where(any_of_them, Extension.seq > seen)
     ):
         extensions[extension.auction_id].append(extension)
-    mirrors = []
     for auction in found:
         first = max(auction.mirrored_seq, auction.seq - HISTORY_LENGTH) + 1
         seal = _seal_record(auction)
@@ -445,8 +428,7 @@ def _mirrors(session: Session, found: Sequence[Auction]) -> list[Mirror]:
         # A sweep locks nothing: what came since it read the auction is for the next one.
         unconfirmed = [record for record in records if first <= record.seq <= auction.seq]
         unconfirmed.sort(key=lambda record: record.seq)
-        mirrors.append(Mirror(hot_state.hot_copy(auction, []), unconfirmed, seal, None))
-    return mirrors
+        yield MirrorAuction(hot_state.hot_copy(auction, []), unconfirmed, seal)
 
 
 def _extension_record(extension: Extension) -> ExtensionRecord:

@@ -1,7 +1,7 @@
 """Paddles: the right to bid up to a limit in one live auction, backed by a hold of as much money.
 
-PostgreSQL decides and Redis follows: every change makes the `version` grow, a door brings it to Redis after commit,
-and a sweep brings what a crash left behind (`unsynced`). A paddle is given back in two steps, because only Redis knows
+PostgreSQL decides and Redis follows: every change makes the `version` grow and is brought to Redis after the commit; a
+sweep brings what a crash left behind (`bring_unsynced`). A paddle is given back in two steps, because only Redis knows
 who leads: `begin_return`, then Redis forgets the limit or says that its owner leads, then `finish_return` or
 `cancel_return`.
 
@@ -23,9 +23,11 @@ from market.listings import auction_views
 from market.listings.auction_views import locked, not_found
 from market.listings.refusals import ListingRefusal
 from market.money import ledger
+from store import effects
+from store.effects import Decision, PutPaddle
 from store.ids import new_id
 from store.models import Auction, AuctionKind, AuctionStatus, Paddle, PaddleStatus
-from store.redis.hot import HotPaddle
+from store.redis.auctions import HotPaddle, put_paddle
 
 
 class PaddleView(msgspec.Struct, frozen=True):
@@ -63,7 +65,9 @@ def take(session: Session, bidder_id: UUID, auction_id: UUID, limit: int) -> Pad
     if paddle is not None and paddle.status == PaddleStatus.ACTIVE:
         if paddle.limit != limit:
             raise Refusal(BidRefusal.PADDLE_TAKEN, limit=paddle.limit)
-        return _view(paddle)
+        view = _view(paddle)
+        _bring(session, view)
+        return view
     hold = ledger.holding(session, new_id(), bidder_id, limit, auction_id)
     ledger.post(session, [hold])
     if paddle is None:
@@ -100,6 +104,43 @@ def raise_limit(session: Session, bidder_id: UUID, auction_id: UUID, limit: int,
     return _changed(session, paddle, PaddleStatus.ACTIVE)
 
 
+def give_back(session: Session, bidder_id: UUID, auction_id: UUID) -> PaddleView | Decision[PaddleView]:
+    """Give the paddle back. As long as Redis could not be asked it is `RETURNING`, and the sweep asks again: its money
+    is free when no bid can be accepted on it any more.
+
+    Refuses as `begin_return`; then with `paddle_leading`, or `paddle_changed` if it was changed at the same time.
+    """
+    view = begin_return(session, bidder_id, auction_id)
+    return Decision(
+        put_paddle(auction_id, hot(view)),
+        lambda session, answer: _conclude_return(session, view, answer),
+        away=view,
+    )
+
+
+def _conclude_return(session: Session, view: PaddleView, answer: str) -> PaddleView | Refusal:
+    """What a return has come to by Redis's answer; a refusal does not take back what the answer has changed."""
+    paddle = _confirm(session, view, answer)
+    if answer == "leading":
+        return Refusal(BidRefusal.PADDLE_LEADING)
+    if answer == "stale" or paddle.status == PaddleStatus.ACTIVE:
+        return Refusal(BidRefusal.PADDLE_CHANGED)
+    # Otherwise nobody knows what Redis holds or is being loaded with: the sweep asks again and finishes it.
+    return paddle
+
+
+def _confirm(session: Session, view: PaddleView, answer: str) -> PaddleView:
+    """Note what Redis has answered to the paddle in this version; the paddle as it is then."""
+    key = (view.auction_id, view.bidder_id, view.version)
+    if answer == "leading":
+        return cancel_return(session, *key)
+    if answer == "written" and view.status == PaddleStatus.RETURNING:
+        return finish_return(session, *key)
+    if answer == "written":
+        synced(session, *key)
+    return view
+
+
 def begin_return(session: Session, bidder_id: UUID, auction_id: UUID) -> PaddleView:
     """Begin to give the paddle back. Asking again changes nothing.
 
@@ -113,7 +154,7 @@ def begin_return(session: Session, bidder_id: UUID, auction_id: UUID) -> PaddleV
         return _view(paddle)
     if auction.status != AuctionStatus.PUBLISHED:
         raise Refusal(ListingRefusal.CLOSED)
-    return _changed(session, paddle, PaddleStatus.RETURNING)
+    return _change(session, paddle, PaddleStatus.RETURNING)
 
 
 def finish_return(session: Session, auction_id: UUID, bidder_id: UUID, version: int) -> PaddleView:
@@ -180,6 +221,20 @@ def unsynced(session: Session, older_than_s: float) -> list[PaddleView]:
     return [_view(paddle) for paddle in paddles]
 
 
+def bring_unsynced(session: Session, older_than_s: float) -> None:
+    """Bring to Redis again what it has not confirmed."""
+    for view in unsynced(session, older_than_s):
+        _bring(session, view)
+
+
+def _bring(session: Session, view: PaddleView) -> None:
+    """Have Redis know the paddle after the commit, and note what it has answered."""
+    effects.after_commit(
+        session,
+        PutPaddle(view.auction_id, hot(view), lambda session, answer: _confirm(session, view, answer)),
+    )
+
+
 def _require_live(auction: Auction) -> None:
     if auction.kind != AuctionKind.LIVE:
         raise Refusal(BidRefusal.WRONG_KIND)
@@ -212,6 +267,12 @@ def _returning(paddle: Paddle, version: int) -> bool:
 
 
 def _changed(session: Session, paddle: Paddle, status: PaddleStatus) -> PaddleView:
+    view = _change(session, paddle, status)
+    _bring(session, view)
+    return view
+
+
+def _change(session: Session, paddle: Paddle, status: PaddleStatus) -> PaddleView:
     paddle.status = status
     paddle.version += 1
     session.flush()

@@ -17,7 +17,8 @@ from market.notifications.notifications import News, Value
 from market.platform import alarms
 from market.platform.alarms import Alarm, Reason
 from market.work_queue import Due
-from store.database import tell_after_commit
+from store import effects
+from store.effects import LogEvent, StartTask, ToUser
 from store.ids import new_id
 from store.models import (
     AccountKind,
@@ -40,6 +41,9 @@ _TIMEOUT_MS = 100_000
 SELL = "sell"
 """The action that a push names when the hammer has made an order."""
 
+TASK = "tasks.settlement.settle"
+"""The task that settles an auction by its id."""
+
 _PENDING = (PaddleStatus.ACTIVE, PaddleStatus.RETURNING)
 
 
@@ -50,6 +54,11 @@ class Settled:
     auction_id: UUID
     order_id: UUID | None
     released: int
+
+
+def leave_to_worker(session: Session, auction_id: UUID) -> None:
+    """Have an auction settled soon after the commit of its seal."""
+    effects.after_commit(session, StartTask(TASK, str(auction_id)))
 
 
 def claim_due(session: Session, after: Due | None) -> Due | None:
@@ -84,6 +93,12 @@ def settle(session: Session, auction_id: UUID) -> Settled | Alarm | None:
             alarm = Alarm(auction_id, Reason.MONEY_REFUSED, f"{refusal.code}: {refusal.detail}")
         else:
             _tell(session, auction, settled.order_id)
+            fields = {
+                "auction": str(auction_id),
+                "order": str(settled.order_id or ""),
+                "released": settled.released,
+            }
+            effects.after_commit(session, LogEvent("info", "auction_settled", fields))
             return settled
     alarms.note(session, [alarm])
     return alarm
@@ -189,7 +204,7 @@ def _tell(session: Session, auction: Auction, order_id: UUID | None) -> None:
         if order_id is not None and auction.leader_id is not None:
             outcomes[auction.leader_id] = Event.WON
             push = OrderPush(order=order_id, action=SELL, state=OrderState.IN_ESCROW)
-            tell_after_commit(session, [(auction.leader_id, push), (auction.seller_id, push)])
+            effects.after_commit(session, ToUser(auction.leader_id, push), ToUser(auction.seller_id, push))
         outcomes[auction.seller_id] = Event.UNSOLD if order_id is None else Event.SOLD
         data |= {"price": auction.price, "bids": auction.bids}
     notifications.notify(

@@ -4,7 +4,7 @@ The last stream id read of each shard is committed in the transaction that store
 leaves either both or neither. Whoever drains the logs does, until they are empty:
 
     positions = begin(session)          # in a transaction of its own
-    logs = hot.read_logs(positions, n)  # no transaction is open while Redis is asked
+    logs = hot.run(read_logs(positions, n))  # no transaction is open while Redis is asked
     written = write(session, positions, logs)
 
 A record that cannot be right becomes an alarm, stored with the rest; it never stops the records behind it.
@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
-from market.bidding import bid_notifications
+from market.bidding import bid_notifications, settlement
 from market.bidding.bid_notifications import Accepted
 from market.notifications import notifications
 from market.notifications.notifications import News
@@ -52,7 +52,7 @@ _REFUSALS = (DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityErro
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one transaction stored. `positions` are the new ones; `sealed` may be settled after the commit."""
+    """What one transaction stored. `positions` are the new ones; `sealed` is settled after the commit."""
 
     positions: list[str]
     records: int
@@ -169,6 +169,8 @@ def write(session: Session, start: list[str], logs: Sequence[Log]) -> Written | 
             )
         )
     new_positions = [reached.get(shard, position) for shard, position in enumerate(start)]
+    for auction_id in sealed:
+        settlement.leave_to_worker(session, auction_id)
     return Written(new_positions, len(entries), sealed, found)
 
 

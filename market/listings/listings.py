@@ -337,8 +337,8 @@ def _validate(draft: Draft, opens_at: int, now: int) -> None:
 
 def publish(session: Session, seller_id: UUID, auction_id: UUID) -> AuctionView:
     """Show a draft to everybody and let it be bid on. The fee of this moment is the auction's, and so are the
-    increments of the table that the draft names: no later change of either reaches it. The caller tells Redis after
-    the commit.
+    increments of the table that the draft names: no later change of either reaches it. `bidding.publishing` has Redis
+    know it, too.
 
     Refuses with `switched_off`, `email_not_verified`, `suspended`, `not_found`, `forbidden` (somebody else's),
     `wrong_state` (no draft any more), `invalid_auction` (its end has passed, or its table of increments is gone) or

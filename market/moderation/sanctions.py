@@ -35,9 +35,9 @@ def warn(session: Session, actor: Actor, user_id: UUID, reason: str) -> None:
     audit.record(session, actor, "warn", Subject("user", user_id), reason)
 
 
-def suspend(session: Session, actor: Actor, user_id: UUID, until: int | None, reason: str) -> list[UUID]:
-    """Let a user only look, neither bid nor sell, `until` then (ms), and say why; None ends it now. The sessions that
-    have ended: a socket that stays open could still bid.
+def suspend(session: Session, actor: Actor, user_id: UUID, until: int | None, reason: str) -> None:
+    """Let a user only look, neither bid nor sell, `until` then (ms), and say why; None ends it now. All sessions
+    end: a socket that stays open could still bid.
 
     Refuses with `not_found`, `forbidden` or `invalid_time` (not within a year from now).
     """
@@ -57,18 +57,17 @@ def suspend(session: Session, actor: Actor, user_id: UUID, until: int | None, re
         {"suspended_until": until},
     )
     if until is None:
-        return []
+        return
     data: dict[str, Value] = {"until": until, "reason": reason}
     notifications.notify(session, [News(user_id, Event.SUSPENDED, str(new_id()), data)])
-    return sessions.revoke_all(session, user_id)
+    sessions.revoke_all(session, user_id)
 
 
-def ban(session: Session, actor: Actor, user_id: UUID, reason: str) -> list[UUID]:
-    """End a user's sessions and let nobody log in. The sessions that have ended. Refuses with `not_found` or
-    `forbidden`."""
+def ban(session: Session, actor: Actor, user_id: UUID, reason: str) -> None:
+    """End a user's sessions and let nobody log in. Refuses with `not_found` or `forbidden`."""
     before = {"banned": _locked(session, actor, user_id).banned_at is not None}
     audit.record(session, actor, "ban", Subject("user", user_id), reason, before, {"banned": True})
-    return sessions.ban(session, user_id)
+    sessions.ban(session, user_id)
 
 
 def lift_ban(session: Session, actor: Actor, user_id: UUID, reason: str) -> None:
@@ -78,14 +77,12 @@ def lift_ban(session: Session, actor: Actor, user_id: UUID, reason: str) -> None
     sessions.lift_ban(session, user_id)
 
 
-def revoke_sessions(session: Session, actor: Actor, user_id: UUID, reason: str) -> list[UUID]:
-    """End all sessions of a user, who may log in anew. Those that have ended. Refuses with `not_found` or
-    `forbidden`."""
+def revoke_sessions(session: Session, actor: Actor, user_id: UUID, reason: str) -> None:
+    """End all sessions of a user, who may log in anew. Refuses with `not_found` or `forbidden`."""
     _locked(session, actor, user_id)
     revoked = sessions.revoke_all(session, user_id)
-    before, after = {"sessions": len(revoked)}, {"sessions": 0}
+    before, after = {"sessions": revoked}, {"sessions": 0}
     audit.record(session, actor, "revoke_sessions", Subject("user", user_id), reason, before, after)
-    return revoked
 
 
 def set_role(session: Session, actor: Actor, user_id: UUID, role: Role, reason: str) -> None:

@@ -22,7 +22,9 @@ from market.notifications.refusals import NotificationRefusal
 from market.notifications.texts import Locale, shown
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import clock, to_ms
-from store.database import any_id, tell_after_commit
+from store import effects
+from store.database import any_id
+from store.effects import ToUser
 from store.ids import new_id
 from store.models import (
     SECURITY,
@@ -250,12 +252,12 @@ def notify(session: Session, news: Sequence[News]) -> None:
     if deliveries:
         session.execute(_insertion(NotificationDelivery, _Delivery, deliveries))
     unread = _count_unread(session, {item.user_id for _, item in leaving})
-    tell_after_commit(
+    effects.after_commit(
         session,
-        [
-            (item.user_id, _push(id, item, found[item.user_id].locale, now, unread[item.user_id]))
+        *(
+            ToUser(item.user_id, _push(id, item, found[item.user_id].locale, now, unread[item.user_id]))
             for id, item in leaving
-        ],
+        ),
     )
 
 
@@ -444,7 +446,7 @@ def read_about(session: Session, user_id: UUID, event: Event, order_id: UUID) ->
 def _tell_unread(session: Session, user_id: UUID) -> Unread:
     """How many the user has not read, told to the user's sockets, too: those of other devices do not know."""
     left = count_unread(session, user_id)
-    tell_after_commit(session, [(user_id, UnreadPush(unread=left.unread))])
+    effects.after_commit(session, ToUser(user_id, UnreadPush(unread=left.unread)))
     return left
 
 

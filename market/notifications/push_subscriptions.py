@@ -12,7 +12,6 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from market.accounts.sessions import LogIn
 from market.errors import GeneralRefusal, Refusal
 from market.notifications.refusals import NotificationRefusal
 from market.times import to_ms
@@ -46,10 +45,16 @@ def is_public(address: str) -> bool:
 
 
 def add(
-    session: Session, log_in: LogIn, endpoint: str, p256dh: bytes, auth: bytes, private_allowed: bool
+    session: Session,
+    user_id: UUID,
+    session_id: UUID,
+    endpoint: str,
+    p256dh: bytes,
+    auth: bytes,
+    private_allowed: bool,
 ) -> PushSubscriptionView:
-    """Subscribe a browser, or renew its keys, for as long as this log-in lasts. One that another user had subscribed is
-    this user's from now on.
+    """Subscribe a browser of the user, or renew its keys, for as long as this log-in (`session_id`) lasts. One that
+    another user had subscribed is this user's from now on.
 
     Refuses with `invalid_subscription` unless its keys are some and `endpoint` is a public address with https; with
     `private_allowed` it may be any. What a name stands for is looked up when something is sent. Refuses with
@@ -67,18 +72,17 @@ def add(
         raise Refusal(
             NotificationRefusal.INVALID_SUBSCRIPTION, "p256dh must be a public key.", field="p256dh"
         ) from None
-    user_id = log_in.user_id
     # Two subscriptions of one user at a time could both find room.
     session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
     # What ends the log-in meanwhile waits, and deletes this subscription, too.
     lasting = select(models.Session.id).where(
-        models.Session.id == log_in.session_id, models.Session.revoked_at.is_(None)
+        models.Session.id == session_id, models.Session.revoked_at.is_(None)
     )
     if session.scalar(lasting.with_for_update(read=True)) is None:
         raise Refusal(GeneralRefusal.UNAUTHENTICATED)
     keys = {
         "user_id": user_id,
-        "session_id": log_in.session_id,
+        "session_id": session_id,
         "p256dh": p256dh,
         "auth": auth,
         "created_at": func.now(),

@@ -13,7 +13,8 @@ from market.orders import orders
 from market.orders.orders import Side
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
-from store.database import tell_after_commit
+from store import effects
+from store.effects import ToUser
 from store.ids import new_id
 from store.models import Auction, ChatMessage, Event, Order
 from store.redis.pushes import MessagePush
@@ -62,7 +63,7 @@ def send(session: Session, user_id: UUID, order_id: UUID, text: str) -> MessageV
         text=view.text,
         created_at=view.created_at,
     )
-    tell_after_commit(session, [(party, push) for party in (order.buyer_id, order.seller_id)])
+    effects.after_commit(session, *(ToUser(party, push) for party in (order.buyer_id, order.seller_id)))
     read = order.buyer_read if other == order.buyer_id else order.seller_read
     title = session.get_one(Auction, order.auction_id).title
     news = News(other, Event.MESSAGE, f"{order_id}:{read}", {"title": title}, order.auction_id, order_id)

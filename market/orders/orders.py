@@ -26,7 +26,8 @@ from market.orders.refusals import OrderRefusal
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
 from market.work_queue import Due
-from store.database import tell_after_commit
+from store import effects
+from store.effects import LogEvent, ToUser
 from store.ids import new_id
 from store.models import (
     AccountKind,
@@ -290,7 +291,7 @@ def tell(session: Session, order: Order, action: str, actor_id: UUID | None, cau
     has not done it. `cause` names it among all that has happened."""
     sides = order.buyer_id, order.seller_id
     push = OrderPush(order=order.id, action=action, state=order.state)
-    tell_after_commit(session, [(user_id, push) for user_id in sides])
+    effects.after_commit(session, *(ToUser(user_id, push) for user_id in sides))
     data: dict[str, Value] = {
         "title": session.get_one(Auction, order.auction_id).title,
         "by": None if actor_id is None else _actor(order, actor_id),
@@ -363,6 +364,8 @@ def time_out(session: Session, order_id: UUID) -> OrderState | None:
     if not session.scalar(select(func.clock_timestamp() >= order.due_at)):
         return None
     move(session, order, Action.TIME_OUT, None)
+    fields = {"order": str(order_id), "state": str(order.state)}
+    effects.after_commit(session, LogEvent("info", "order_timed_out", fields))
     return OrderState(order.state)
 
 

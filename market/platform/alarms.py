@@ -8,6 +8,8 @@ from uuid import UUID
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
+from store import effects
+from store.effects import LogEvent
 from store.ids import new_id
 from store.models import WriteBackAlarm
 
@@ -50,7 +52,7 @@ class Alarm:
 
 
 def note(session: Session, alarms: Sequence[Alarm]) -> None:
-    """Store alarms with the transaction."""
+    """Store alarms with the transaction, and sound them once it is committed."""
     if alarms:
         session.execute(
             insert(WriteBackAlarm),
@@ -65,3 +67,6 @@ def note(session: Session, alarms: Sequence[Alarm]) -> None:
                 for alarm in alarms
             ],
         )
+    for alarm in alarms:
+        fields = {"reason": alarm.reason.value, "auction": str(alarm.auction_id or "")}
+        effects.after_commit(session, LogEvent("critical", "auction_alarm", fields))

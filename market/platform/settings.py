@@ -20,6 +20,8 @@ from market.fees import SellerFee
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.platform.refusals import PlatformRefusal
 from market.times import clock, from_ms, to_ms
+from store import effects
+from store.effects import PutSwitches
 from store.models import Announcement, PlatformSetting
 from store.redis.switches import Switches
 
@@ -112,7 +114,15 @@ def put(session: Session, actor: Actor, value: T, version: int, reason: str) -> 
     audit.record(
         session, actor, "set", Subject("setting", name), reason, msgspec.to_builtins(before.value), built
     )
+    if isinstance(value, Switches):
+        effects.after_commit(session, PutSwitches(changed, value))
     return Setting(changed, value)
+
+
+def bring_switches(session: Session) -> None:
+    """Have Redis know the switches, in case it could not be told or has lost them."""
+    setting = get(session, Switches)
+    effects.after_commit(session, PutSwitches(setting.version, setting.value))
 
 
 def put_increment_tables(

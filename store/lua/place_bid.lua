@@ -166,7 +166,7 @@ if extended then
 end
 redis.call('SPUBLISH', channel, record)
 if ends_at == now then
-  -- seal_auction.lua, which store/redis/hot.py has put before this script as a function.
+  -- seal_auction.lua, which store/redis/scripts.py has put before this script as a function.
   seal_auction({ auction, paddles, log, history, due, channel, ready }, { auction_id, history_length, keep_ms, 'end' })
 end
 return record

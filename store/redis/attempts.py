@@ -5,7 +5,8 @@ Another address has a count of its own, so only whoever shares the owner's addre
 
 import hashlib
 
-from store.redis.hot import Call, Hot, Script
+from store.redis.calls import Batch, Call, nothing
+from store.redis.scripts import Script
 
 ATTEMPTS = Script("attempts")
 
@@ -24,9 +25,9 @@ def begin(account: str, address: str, *, script: Script = ATTEMPTS) -> Call[int]
     return Call(script, [_key(account, address)], arguments, int)
 
 
-async def forget(hot: Hot, account: str, address: str) -> None:
-    """The attempt was successful: the next failures start from the beginning. Raises `redis.RedisError`."""
-    await hot.client.delete(_key(account, address))
+def forget(account: str, address: str) -> Batch[None]:
+    """The attempt was successful: the next failures start from the beginning."""
+    return Batch(lambda pipe: pipe.delete(_key(account, address)), nothing)
 
 
 def _key(account: str, address: str) -> str:

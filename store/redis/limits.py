@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from store.redis.hot import Call, Script
+from store.redis.calls import Call
+from store.redis.scripts import Script
 
 GCRA = Script("gcra")
 

@@ -4,23 +4,16 @@ A copy says that it is one, which `place_bid` refuses, and stands in no list of 
 """
 
 from collections.abc import Sequence
-from uuid import UUID
 
 import msgspec
+from redis.client import Pipeline
 
 from store.ids import SHARDS
-from store.redis.hot import (
-    HISTORY_LENGTH,
-    KEEP_SEALED_MS,
-    Call,
-    HotAuction,
-    Script,
-    SyncHot,
-    keys_of,
-    mirrored_key,
-    state_of,
-)
+from store.redis.auctions import HISTORY_LENGTH, KEEP_SEALED_MS, HotAuction, state_of
+from store.redis.calls import Batch, Call, nothing
+from store.redis.keys import keys_of, mirrored_key
 from store.redis.records import Record, SealRecord
+from store.redis.scripts import Script
 
 _SCRIPT = Script("mirror_auction")
 
@@ -40,32 +33,25 @@ def mirror(auction: HotAuction, records: Sequence[Record], seal: SealRecord | No
     )
 
 
-def found(hot: SyncHot, auction_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int] | None]:
-    """The (epoch, seq) of each copy as it is now; None without one."""
-    pipe = hot.client.pipeline(transaction=False)
-    for auction_id in auction_ids:
-        pipe.hmget(keys_of(auction_id).auction, "epoch", "seq")
-    return {
-        auction_id: None if epoch is None else (int(epoch), int(seq))
-        for auction_id, (epoch, seq) in zip(auction_ids, pipe.execute(), strict=True)
-    }
-
-
-def lost_shards(hot: SyncHot) -> list[int]:
-    """The shards whose copies were never written, or went when Redis lost its data: nobody says there what does not
+def lost_shards() -> Batch[list[int]]:
+    """The shards whose mirrors were never written, or went when Redis lost its data: nobody says there what does not
     exist."""
-    pipe = hot.client.pipeline(transaction=False)
-    for shard in range(SHARDS):
-        pipe.exists(mirrored_key(shard))
-    return [shard for shard, there in enumerate(pipe.execute()) if not there]
+
+    def ask(pipe: Pipeline) -> None:
+        for shard in range(SHARDS):
+            pipe.exists(mirrored_key(shard))
+
+    return Batch(ask, lambda found: [shard for shard, there in enumerate(found) if not there])
 
 
-def mark_shards(hot: SyncHot, shards: Sequence[int]) -> None:
-    """Note that all copies of these shards are there: from now on, one that is not there does not exist."""
-    pipe = hot.client.pipeline(transaction=False)
-    for shard in shards:
-        pipe.set(mirrored_key(shard), 1)
-    pipe.execute()
+def mark_shards(shards: Sequence[int]) -> Batch[None]:
+    """Note that all mirrors of these shards are there: from now on, one that is not there does not exist."""
+
+    def ask(pipe: Pipeline) -> None:
+        for shard in shards:
+            pipe.set(mirrored_key(shard), 1)
+
+    return Batch(ask, nothing)
 
 
 def _text(record: Record) -> str:

@@ -4,21 +4,18 @@ A push is a hint and no truth: it may get lost, and whoever looks at the lists o
 The realtime processes pass it on as it is, so a new kind of push needs no change there.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import msgspec
-import structlog
 from msgspec import UNSET, UnsetType
-from redis import RedisError
+from redis.client import Pipeline
 
-from store.redis.hot import Hot, SyncHot
+from store.redis.calls import Batch, nothing
 from store.redis.records import BidRecord
 
 _PREFIX = "user:"
-
-log = structlog.get_logger()
 
 
 class Push(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -115,31 +112,11 @@ def outbid_in(text: bytes) -> OutbidPush | None:
     return msgspec.json.decode(text, type=OutbidPush)
 
 
-async def publish(hot: Hot, told: Sequence[Told]) -> None:
-    """Tell users, after the commit of what it is about. While Redis is away nobody is told."""
-    if not told:
-        return
-    pipe = hot.client.pipeline(transaction=False)
-    for command in _commands(told):
-        pipe.execute_command(*command)
-    try:
-        await pipe.execute()
-    except RedisError as error:
-        log.warning("push_lost", error=str(error))
+def publish(told: Sequence[Told]) -> Batch[None]:
+    """Tell users, after the commit of what it is about."""
 
+    def ask(pipe: Pipeline) -> None:
+        for user, push in told:
+            pipe.execute_command("SPUBLISH", channel_of(user), msgspec.json.encode(push))
 
-def publish_sync(hot: SyncHot, told: Sequence[Told]) -> None:
-    """`publish` for Celery."""
-    if not told:
-        return
-    pipe = hot.client.pipeline(transaction=False)
-    for command in _commands(told):
-        pipe.execute_command(*command)
-    try:
-        pipe.execute()
-    except RedisError as error:
-        log.warning("push_lost", error=str(error))
-
-
-def _commands(told: Iterable[Told]) -> Iterable[tuple[str, str, bytes]]:
-    return (("SPUBLISH", channel_of(user), msgspec.json.encode(push)) for user, push in told)
+    return Batch(ask, nothing)

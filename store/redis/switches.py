@@ -5,9 +5,12 @@ changes a switch writes the copy after the commit, and a task does every second,
 lost. A version never replaces a later one.
 """
 
+from typing import Any
+
 import msgspec
 
-from store.redis.hot import Call, Hot, Script
+from store.redis.calls import Batch, Call
+from store.redis.scripts import Script
 
 KEY = "switches"
 
@@ -30,7 +33,11 @@ def put(version: int, switches: Switches, *, script: Script = PUT) -> Call[bool]
     return Call(script, [KEY], [version, msgspec.json.encode(switches).decode()], bool)
 
 
-async def read(hot: Hot) -> Switches | None:
-    """The switches as Redis knows them; None if it does not. Raises `redis.RedisError`."""
-    value = await hot.client.hget(KEY, "value")
-    return None if value is None else msgspec.json.decode(value, type=Switches)
+def read() -> Batch[Switches | None]:
+    """The switches as Redis knows them; None if it does not."""
+
+    def parse(replies: list[Any]) -> Switches | None:
+        [value] = replies
+        return None if value is None else msgspec.json.decode(value, type=Switches)
+
+    return Batch(lambda pipe: pipe.hget(KEY, "value"), parse)

@@ -5,11 +5,12 @@ Redis keeps a hash of the ticket, so that reading Redis gives nobody a way in.
 
 import hashlib
 import secrets
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from store.redis.hot import Hot
+from store.redis.calls import Batch
 
 TICKET_TTL_S = 30
 
@@ -21,17 +22,21 @@ class Ticket(msgspec.Struct, frozen=True):
     session: UUID
 
 
-async def put_ticket(hot: Hot, user_id: UUID, session_id: UUID) -> str:
-    """Make a ticket that admits the user once within `TICKET_TTL_S`. Raises `redis.RedisError`."""
+def put_ticket(user_id: UUID, session_id: UUID) -> Batch[str]:
+    """Make a ticket that admits the user once within `TICKET_TTL_S`. Its text."""
     text = secrets.token_urlsafe(32)
-    await hot.client.set(_key(text), msgspec.json.encode(Ticket(user_id, session_id)), ex=TICKET_TTL_S)
-    return text
+    ticket = msgspec.json.encode(Ticket(user_id, session_id))
+    return Batch(lambda pipe: pipe.set(_key(text), ticket, ex=TICKET_TTL_S), lambda _replies: text)
 
 
-async def take_ticket(hot: Hot, text: str) -> Ticket | None:
-    """Use up a ticket; None if it is unknown, too old or used. Raises `redis.RedisError`."""
-    value = await hot.client.getdel(_key(text))
-    return None if value is None else msgspec.json.decode(value, type=Ticket)
+def take_ticket(text: str) -> Batch[Ticket | None]:
+    """Use up a ticket; None if it is unknown, too old or used."""
+
+    def parse(replies: list[Any]) -> Ticket | None:
+        [value] = replies
+        return None if value is None else msgspec.json.decode(value, type=Ticket)
+
+    return Batch(lambda pipe: pipe.getdel(_key(text)), parse)
 
 
 def _key(text: str) -> str:

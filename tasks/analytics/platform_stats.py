@@ -8,7 +8,7 @@ from tasks.app import Resources, periodic
 @periodic("tasks.figures.sample_figures", every_s=60)
 def sample_figures(resources: Resources) -> None:
     """Keep what the processes measure now."""
-    measured = measurements.take(resources.hot)
+    measured = resources.hot.run(measurements.take())
     with resources.database.transaction() as session:
         kept.sample(
             session,

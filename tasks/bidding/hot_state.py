@@ -5,17 +5,13 @@ from uuid import UUID
 
 import redis
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from market.bidding import hot_state, paddles, write_back
-from market.bidding.paddles import PaddleView
-from market.errors import Refusal
-from store.models import PaddleStatus
-from store.redis.hot import load_auction, put_paddle, seal_auction
+from store.redis import auctions, streams
+from store.redis.auctions import load_auction, seal_auction
 from store.redis.records import SealRecord
 from tasks.app import Resources, periodic
 from tasks.bidding.write_back import drain
-from tasks.platform.alarms import sound
 
 log = structlog.get_logger()
 
@@ -29,7 +25,7 @@ UNSYNCED_S = 3
 @periodic("tasks.auctions.close_due", every_s=1)
 def close_due(resources: Resources) -> None:
     """Seal what has come to its end by Redis's clock. Usually a realtime process was faster; then nothing changes."""
-    for auction_id in resources.hot.due(resources.hot.now_ms()):
+    for auction_id, _ in resources.hot.run(auctions.due(resources.hot.now_ms())):
         if isinstance(resources.hot.run(seal_auction(auction_id)), SealRecord):
             log.info("auction_sealed", auction=str(auction_id))
 
@@ -44,13 +40,13 @@ def load_missing(resources: Resources) -> None:
     """
     with resources.database.transaction() as session:
         wanted = hot_state.to_load(session)
-    missing = resources.hot.unloaded(wanted)
+    missing = resources.hot.run(auctions.unloaded(wanted))
     if missing and not drain(resources):
         return
     batches = [missing[start : start + LOADED_AT_ONCE] for start in range(0, len(missing), LOADED_AT_ONCE)]
     failed = [auction_id for batch in batches for auction_id in _load(resources, batch)]
     if not failed:
-        resources.hot.mark_ready()
+        resources.hot.run(auctions.mark_ready())
 
 
 def _load(resources: Resources, auction_ids: Sequence[UUID]) -> list[UUID]:
@@ -76,10 +72,9 @@ def check_logs(resources: Resources) -> None:
     """Notice that Redis lost the end of a log that PostgreSQL has already read, as after a power cut."""
     with resources.database.transaction() as session:
         positions = write_back.positions(session)
-    ends = resources.hot.log_ends()
+    ends = resources.hot.run(streams.log_ends())
     with resources.database.transaction() as session:
-        alarms = write_back.behind(session, positions, ends)
-    sound(alarms)
+        write_back.behind(session, positions, ends)
 
 
 @periodic("tasks.auctions.sweep_paddles", every_s=5)
@@ -90,23 +85,4 @@ def sweep_paddles(resources: Resources) -> None:
     sweep will know.
     """
     with resources.database.transaction() as session:
-        unsynced = paddles.unsynced(session, UNSYNCED_S)
-    for paddle in unsynced:
-        answer = resources.hot.run(put_paddle(paddle.auction_id, paddles.hot(paddle)))
-        try:
-            _note(resources, paddle, answer)
-        except (Refusal, SQLAlchemyError):
-            # The oldest come first: one that fails for ever would keep all others from Redis.
-            log.exception("paddle_sweep_failed", auction=str(paddle.auction_id), paddle=paddle.number)
-
-
-def _note(resources: Resources, paddle: PaddleView, answer: str) -> None:
-    key = (paddle.auction_id, paddle.bidder_id, paddle.version)
-    with resources.database.transaction() as session:
-        if answer == "written":
-            if paddle.status == PaddleStatus.RETURNING:
-                paddles.finish_return(session, *key)
-            else:
-                paddles.synced(session, *key)
-        elif answer == "leading":
-            paddles.cancel_return(session, *key)
+        paddles.bring_unsynced(session, UNSYNCED_S)

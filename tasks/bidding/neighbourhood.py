@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import structlog
-from redis import RedisError
 
 from market.bidding import neighbourhood
 from market.work_queue import Due
-from store.redis import mirrors
+from store.redis import auctions, mirrors
 from tasks.app import Resources, periodic
-from tasks.bidding.settlement import announce
-from tasks.exclusive_runs import RUN_S, alone, each_due
+from tasks.exclusive_runs import RUN_S, alone, do_due
 
 log = structlog.get_logger()
 
@@ -23,15 +21,7 @@ MIRRORING = "neighbourhood:mirroring"
 @periodic("tasks.neighbourhood.end_due", every_s=1)
 def end_due(resources: Resources) -> None:
     """End and settle what has come to its end."""
-    for ended in each_due(resources, neighbourhood.claim_due, neighbourhood.close, "closing_failed"):
-        auction_id = ended.auction.auction_id
-        log.info("auction_ended", auction=str(auction_id))
-        try:
-            resources.hot.run(mirrors.mirror(ended.auction, ended.records, ended.seal))
-        except RedisError as error:
-            # Whatever Redis does, the others must end on time.
-            log.warning("mirror_left_to_sweep", auction=str(auction_id), error=str(error))
-        announce(resources, ended.settled)
+    do_due(resources, neighbourhood.claim_due, neighbourhood.close, "closing_failed")
 
 
 @periodic("tasks.neighbourhood.mirror_missing", every_s=2)
@@ -44,11 +34,11 @@ def mirror_missing(resources: Resources) -> None:
     with alone(resources.hot, MIRRORING) as is_alone:
         if not is_alone:
             return
-        lost = mirrors.lost_shards(resources.hot)
+        lost = resources.hot.run(mirrors.lost_shards())
         if lost:
             _compare(resources)
         if _write_missing(resources):
-            mirrors.mark_shards(resources.hot, lost)
+            resources.hot.run(mirrors.mark_shards(lost))
 
 
 @periodic("tasks.neighbourhood.check_copies", every_s=60)
@@ -79,20 +69,17 @@ def _write_missing(resources: Resources) -> bool:
     last = None
     while time.monotonic() < end:
         with resources.database.transaction() as session:
-            batch = neighbourhood.to_mirror(session, last)
+            batch = neighbourhood.mirror_missing(session, last)
         if not batch:
             return True
-        for mirror in batch:
-            resources.hot.run(mirrors.mirror(mirror.auction, mirror.records, mirror.seal))
-        ids = [mirror.auction.auction_id for mirror in batch]
-        _note(resources, ids)
-        last = ids[-1]
+        _note(resources, batch)
+        last = batch[-1]
     return False
 
 
 def _note(resources: Resources, auction_ids: Sequence[UUID]) -> None:
-    found = mirrors.found(resources.hot, auction_ids)
+    found = dict(zip(auction_ids, resources.hot.run(auctions.positions(auction_ids)), strict=True))
     with resources.database.transaction() as session:
-        again = neighbourhood.note_copies(session, found)
+        again = neighbourhood.note_mirrors(session, found)
     if again:
-        log.warning("copies_to_repair", count=len(again))
+        log.warning("mirrors_to_repair", count=len(again))

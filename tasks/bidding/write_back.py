@@ -5,11 +5,8 @@ import time
 import structlog
 
 from market.bidding import write_back
-from market.bidding.write_back import Written
-from store.redis.hot import WRITE_BACK_AT
-from tasks.app import WRITE_BACK, Resources, enqueue, periodic
-from tasks.bidding.settlement import settle
-from tasks.platform.alarms import sound
+from store.redis import streams
+from tasks.app import WRITE_BACK, Resources, periodic
 
 log = structlog.get_logger()
 
@@ -40,23 +37,16 @@ def drain(resources: Resources) -> bool:
         if positions is None:
             return False
         read_at = resources.hot.now_ms()
-        logs = resources.hot.read_logs(positions, BATCH)
+        logs = resources.hot.run(streams.read_logs(positions, BATCH))
         if any(logs):
             with resources.database.transaction() as session:
                 written = write_back.write(session, positions, logs)
             if written is None:
                 return False
             positions = written.positions
-            _follow_up(written)
-        resources.hot.trim_logs(enumerate(positions))
+            log.debug("written_back", records=written.records, sealed=len(written.sealed))
+        resources.hot.run(streams.trim_logs(enumerate(positions)))
         if all(len(records) < BATCH for records in logs):
-            resources.hot.client.set(WRITE_BACK_AT, read_at)
+            resources.hot.run(streams.note_write_back(read_at))
             return True
     return False
-
-
-def _follow_up(written: Written) -> None:
-    log.debug("written_back", records=written.records, sealed=len(written.sealed))
-    sound(written.alarms)
-    for auction_id in written.sealed:
-        enqueue(settle, str(auction_id))

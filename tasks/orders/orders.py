@@ -4,7 +4,7 @@ import structlog
 
 from market.orders import orders, reviews
 from tasks.app import Resources, periodic
-from tasks.exclusive_runs import each_due
+from tasks.exclusive_runs import do_due
 
 log = structlog.get_logger()
 
@@ -12,8 +12,7 @@ log = structlog.get_logger()
 @periodic("tasks.orders.time_out_orders", every_s=30)
 def time_out_orders(resources: Resources) -> None:
     """Move on the orders whose time is up. One that fails keeps no other from it."""
-    for state in each_due(resources, orders.claim_due, orders.time_out, "order_time_out_failed"):
-        log.info("order_timed_out", state=state)
+    do_due(resources, orders.claim_due, orders.time_out, "order_time_out_failed")
 
 
 @periodic("tasks.orders.count_reviews", every_s=300)

@@ -1,8 +1,6 @@
 """What admins change and the other processes must know."""
 
 from market.platform import settings
-from store.redis import switches
-from store.redis.switches import Switches
 from tasks.app import Resources, periodic
 
 
@@ -10,5 +8,4 @@ from tasks.app import Resources, periodic
 def bring_switches(resources: Resources) -> None:
     """Have Redis know the switches, in case it could not be told or has lost them."""
     with resources.database.transaction() as session:
-        setting = settings.get(session, Switches)
-    resources.hot.run(switches.put(setting.version, setting.value))
+        settings.bring_switches(session)

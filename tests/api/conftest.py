@@ -25,7 +25,7 @@ from store.database import Database, SyncDatabase
 from store.ids import new_id
 from store.media.local import LocalMedia
 from store.models import Role
-from store.redis.hot import Hot
+from store.redis.clients import Hot
 from store.vault import Vault
 from tests.support.database import make_user
 

@@ -24,7 +24,8 @@ from market.orders import orders
 from market.places import neighbourhoods
 from store.database import SyncDatabase
 from store.models import Role
-from store.redis.hot import SyncHot, load_auction
+from store.redis.auctions import load_auction
+from store.redis.clients import SyncHot
 from tests.api.conftest import People, User
 from tests.support.database import (
     YEOKSAM,

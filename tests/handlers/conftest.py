@@ -23,7 +23,7 @@ from store.database import Database, SyncDatabase
 from store.ids import new_id
 from store.media.interface import Media
 from store.models import Role
-from store.redis.hot import Hot
+from store.redis.clients import Hot
 from store.vault import Vault
 from tests.support.client import Client
 from tests.support.database import make_user

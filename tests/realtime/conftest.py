@@ -12,7 +12,7 @@ from tornado.web import Application
 from realtime.limits import Limits
 from realtime.service import Realtime
 from store.redis import switches
-from store.redis.hot import Hot
+from store.redis.clients import Hot
 from store.redis.switches import Switches
 from tests.support.live_client import Client
 

@@ -5,7 +5,8 @@ from uuid import UUID
 from realtime.accounts import Bucket
 from realtime.limits import Limits
 from store.ids import new_id
-from store.redis.hot import Hot, keys_of
+from store.redis.clients import Hot
+from store.redis.keys import keys_of
 from store.redis.tickets import put_ticket
 from tests.realtime.conftest import Connect, Launch, Process
 from tests.support.live_client import Client, load
@@ -97,7 +98,7 @@ async def test_signing_in_as_somebody_else_gives_back_no_allowance(
 
 async def sign_in(hot: Hot, client: Client, user: UUID) -> str:
     """The code of the refusal, or "authenticated"."""
-    reply = await client.request("authenticate", ticket=await put_ticket(hot, user, new_id()))
+    reply = await client.request("authenticate", ticket=await hot.run(put_ticket(user, new_id())))
     return str(reply.get("code", reply["type"]))
 
 

@@ -13,12 +13,10 @@ from realtime.protocol import Message
 from realtime.room import Room
 from realtime.viewer import Viewer
 from store.ids import new_id
-from store.redis.hot import (
-    Call,
-    Hot,
-    keys_of,
-    place_bid,
-)
+from store.redis.auctions import place_bid
+from store.redis.calls import Call
+from store.redis.clients import Hot
+from store.redis.keys import keys_of
 from store.redis.pushes import Push
 from tests.support.live_client import load
 from tests.support.waiting import until

@@ -10,16 +10,11 @@ from structlog.testing import capture_logs
 from realtime.limits import Limits
 from realtime.pipe import OutcomeUnknown, Pipe, Unavailable
 from store.ids import new_id
-from store.redis.hot import (
-    SCRIPTS,
-    WRITE_BACK_AT,
-    Hot,
-    SyncHot,
-    keys_of,
-    load_scripts,
-    place_bid,
-)
+from store.redis.auctions import place_bid
+from store.redis.clients import Hot, SyncHot
+from store.redis.keys import WRITE_BACK_AT, keys_of
 from store.redis.records import BidRecord
+from store.redis.scripts import SCRIPTS, load_scripts
 from tests.realtime.conftest import Connect, Launch, Process
 from tests.support.live_client import load
 from tests.support.proxy import Proxy

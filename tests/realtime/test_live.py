@@ -1,7 +1,7 @@
 """What bidders and viewers see, on two processes."""
 
 import asyncio
-from unittest.mock import AsyncMock
+from unittest.mock import Mock
 from uuid import UUID
 
 import pytest
@@ -11,15 +11,14 @@ from realtime.limits import Limits
 from realtime.replica import Replica
 from store.ids import new_id
 from store.redis import measurements, switches
-from store.redis.hot import (
-    Hot,
-    SyncHot,
+from store.redis.auctions import (
     buy_now,
     cancel_auction,
     extend_auction,
     place_bid,
     seal_auction,
 )
+from store.redis.clients import Hot, SyncHot
 from store.redis.records import BidRecord, ExtensionRecord
 from store.redis.switches import Switches
 from tests.realtime.conftest import Connect, Launch, Process
@@ -528,7 +527,7 @@ async def test_bids_after_the_end_and_sockets_that_watch_are_counted(
     bidder = await connect(processes[0].url, anna)
     for process in processes:
         await (await connect(process.url)).request("subscribe", auction=str(auction))
-    measurements.take(sync_hot)
+    sync_hot.run(measurements.take())
     for maximum in (2_000, 3_000):
         reply = await bidder.request("bid", auction=str(auction), maximum=maximum)
         assert reply["code"] == "closed"
@@ -536,7 +535,7 @@ async def test_bids_after_the_end_and_sockets_that_watch_are_counted(
 
     def counted() -> bool:
         nonlocal late
-        measured = measurements.take(sync_hot)
+        measured = sync_hot.run(measurements.take())
         late += measured.late_rejections
         return late == 2 and measured.viewers == 2
 
@@ -575,12 +574,12 @@ async def test_late_bids_that_redis_was_not_told_of_are_told_later(
     realtime = (await launch("late-bids", Limits(viewers_s=3600))).realtime
     # It tells at its start, and then not for an hour.
     await until(lambda: hot.client.hexists("figures:viewers", "late-bids"))
-    measurements.take(sync_hot)
+    sync_hot.run(measurements.take())
     realtime._live.late_rejections = 2
     with monkeypatch.context() as away:
-        away.setattr(measurements, "share", AsyncMock(side_effect=RedisConnectionError))
+        away.setattr(measurements, "share", Mock(side_effect=RedisConnectionError))
         with pytest.raises(RedisConnectionError):
             await realtime._share_figures()
     for told in (2, 0):
         await realtime._share_figures()
-        assert measurements.take(sync_hot).late_rejections == told
+        assert sync_hot.run(measurements.take()).late_rejections == told

@@ -6,7 +6,7 @@ import msgspec
 
 from realtime.protocol import State
 from store.ids import new_id
-from store.redis.hot import Hot
+from store.redis.clients import Hot
 from store.redis.mirrors import mirror
 from store.redis.records import SealRecord
 from tests.realtime.conftest import Connect, Process

@@ -3,7 +3,7 @@
 import time
 
 from store.ids import new_id
-from store.redis.hot import Hot
+from store.redis.clients import Hot
 from store.redis.pushes import OutbidPush, outbid_by, publish
 from tests.realtime.conftest import Connect, Process
 from tests.realtime.test_live import bid, watch
@@ -74,7 +74,7 @@ async def test_sending_the_ref_of_an_old_bid_again_bothers_nobody(
     assert isinstance(push, OutbidPush)
     old = OutbidPush(auction=auction, epoch=1, seq=2, at=push.at - 60_000, price=1, next_minimum=2)
 
-    await publish(hot, [(user, old), (user, push)])
+    await hot.run(publish([(user, old), (user, push)]))
 
     came = await client.push("outbid")
     await client.in_order()

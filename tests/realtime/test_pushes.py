@@ -7,7 +7,7 @@ import pytest
 
 from realtime.protocol import decode_outgoing
 from store.ids import new_id
-from store.redis.hot import Hot
+from store.redis.clients import Hot
 from store.redis.pushes import (
     MessagePush,
     NotificationPush,
@@ -72,7 +72,7 @@ async def test_a_push_reaches_all_sockets_of_its_users_and_no_others(
     await until(both_processes)
     await listening(hot, bob, eve)
     push = a_push()
-    await publish(hot, [(user, push) for user in (ann, bob)])
+    await hot.run(publish([(user, push) for user in (ann, bob)]))
 
     for client in (first, second, third, other):
         message = await client.push("message")
@@ -85,7 +85,7 @@ async def test_a_push_reaches_all_sockets_of_its_users_and_no_others(
             "text": "안녕",
             "created_at": 1,
         }
-    await publish(hot, [(eve, a_push(2))])
+    await hot.run(publish([(eve, a_push(2))]))
     await stranger.push("message", number=2)
     assert await heard(stranger) == [2]
     assert await heard(guest) == []
@@ -95,11 +95,11 @@ async def test_a_socket_hears_its_present_user_only(url: str, connect: Connect, 
     ann, bob = new_id(), new_id()
     client = await connect(url, ann)
     await listening(hot, ann)
-    await client.request("authenticate", ticket=await put_ticket(hot, bob, new_id()))
+    await client.request("authenticate", ticket=await hot.run(put_ticket(bob, new_id())))
     await listening(hot, bob)
-    await publish(hot, [(user, a_push(1)) for user in (ann, bob)])
-    await publish(hot, [(ann, a_push(2))])
-    await publish(hot, [(bob, a_push(3))])
+    await hot.run(publish([(user, a_push(1)) for user in (ann, bob)]))
+    await hot.run(publish([(ann, a_push(2))]))
+    await hot.run(publish([(bob, a_push(3))]))
     await client.push("message", number=3)
     assert await heard(client) == [1, 3]
 
@@ -109,7 +109,7 @@ async def test_nobody_listens_for_whoever_has_left(url: str, connect: Connect, h
     stays, goes = await connect(url, ann), await connect(url, ann)
     await listening(hot, ann)
     await goes.leave()
-    await publish(hot, [(ann, a_push())])
+    await hot.run(publish([(ann, a_push())]))
     await stays.push("message")
     await stays.leave()
 
@@ -131,7 +131,7 @@ async def test_every_push_is_a_message_of_the_protocol(
     ann = new_id()
     client = await connect(url, ann)
     await listening(hot, ann)
-    await publish(hot, [(ann, push)])
+    await hot.run(publish([(ann, push)]))
     kind = str(push.__struct_config__.tag)
     came = await client.push(kind)
     assert decode_outgoing(msgspec.json.encode(came)) == push

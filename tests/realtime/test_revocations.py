@@ -1,8 +1,8 @@
 """A revoked session has no socket: not on this process, not on another, not after a lost connection."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from uuid import UUID
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,7 +11,8 @@ from realtime.limits import Limits
 from realtime.protocol import CloseCode
 from store.ids import new_id
 from store.redis import revocations
-from store.redis.hot import Hot, keys_of
+from store.redis.clients import Hot
+from store.redis.keys import keys_of
 from store.redis.tickets import put_ticket
 from tests.realtime.conftest import Connect, Launch, Process
 from tests.support.live_client import load
@@ -34,7 +35,7 @@ async def test_a_revoked_session_loses_its_sockets_on_every_process_and_nobody_e
     other = [await connect(process.url, user) for process in processes]
     watcher = await connect(processes[0].url)
 
-    await revocations.publish(hot, [session])
+    await hot.run(revocations.publish([session]))
 
     for client in mine:
         assert await client.closed() == CloseCode.SESSION_REVOKED == 4401
@@ -63,8 +64,8 @@ async def test_a_client_that_ignores_the_goodbye_cannot_bid_any_more(
 
 async def test_a_ticket_of_a_revoked_session_closes_the_socket(hot: Hot, url: str, connect: Connect) -> None:
     session = new_id()
-    ticket = await put_ticket(hot, new_id(), session)
-    await revocations.publish(hot, [session])
+    ticket = await hot.run(put_ticket(new_id(), session))
+    await hot.run(revocations.publish([session]))
     client = await connect(url)
     client.send("authenticate", ticket=ticket)
     assert await client.closed() == CloseCode.SESSION_REVOKED
@@ -78,7 +79,7 @@ async def test_what_was_revoked_while_nothing_was_heard_is_found_when_redis_is_b
     # The ticket is taken through the proxy, the revocation is made past it.
     client, other = await connect(process.url, new_id(), session), await connect(process.url, new_id())
     proxy.deafen("SSUBSCRIBE")
-    await revocations.publish(hot, [session])
+    await hot.run(revocations.publish([session]))
     await other.push("notice", code="interrupted")
 
     assert await client.closed() == CloseCode.SESSION_REVOKED
@@ -91,20 +92,23 @@ async def test_a_check_of_all_sessions_runs_once_at_a_time_and_survives_what_nob
     session = new_id()
     client = await connect(processes[0].url, new_id(), session)
     hub = processes[0].realtime._live.hub
-    real, asked, go_on = revocations.revoked, 0, asyncio.Event()
+    asked, go_on = 0, asyncio.Event()
     running = most = 0
+    real = hub._hot.run
 
-    async def look(hot: Hot, session_ids: Sequence[UUID]) -> list[UUID]:
+    async def look(call: Any) -> Any:
         nonlocal asked, running, most
+        if not call.ask.__qualname__.startswith("revoked."):
+            return await real(call)
         asked, running = asked + 1, running + 1
         most = max(most, running)
         await go_on.wait()
         running -= 1
         if asked == 1:
             raise ValueError("nobody expected this")
-        return await real(hot, session_ids)
+        return await real(call)
 
-    monkeypatch.setattr(revocations, "revoked", look)
+    monkeypatch.setattr(hub._hot, "run", look)
     with capture_logs() as logs:
         for _ in range(3):
             hub._check_sessions()
@@ -130,17 +134,17 @@ async def test_a_socket_that_changes_hands_belongs_to_its_new_session_only(
 ) -> None:
     before, after = new_id(), new_id()
     client = await connect(url, new_id(), before)
-    await client.request("authenticate", ticket=await put_ticket(hot, new_id(), after))
-    await revocations.publish(hot, [before])
+    await client.request("authenticate", ticket=await hot.run(put_ticket(new_id(), after)))
+    await hot.run(revocations.publish([before]))
     await client.in_order()
-    await revocations.publish(hot, [after])
+    await hot.run(revocations.publish([after]))
     assert await client.closed() == CloseCode.SESSION_REVOKED
 
 
 async def test_revocations_are_kept_for_longer_than_any_ticket(hot: Hot) -> None:
     session = new_id()
-    await revocations.publish(hot, [session])
-    assert await revocations.revoked(hot, [new_id(), session]) == [session]
+    await hot.run(revocations.publish([session]))
+    assert await hot.run(revocations.revoked([new_id(), session])) == [session]
     assert await hot.client.ttl(f"revoked:{session}") > 23 * 3600
 
 

@@ -15,7 +15,9 @@ from tornado.websocket import websocket_connect
 from realtime.limits import Limits
 from realtime.replica import Replica
 from store.ids import new_id
-from store.redis.hot import Hot, keys_of, place_bid
+from store.redis.auctions import place_bid
+from store.redis.clients import Hot
+from store.redis.keys import keys_of
 from store.redis.tickets import put_ticket, take_ticket
 from tests.realtime.conftest import Connect, Launch, Process
 from tests.support.live_client import TIMEOUT_S, Client, load
@@ -141,7 +143,7 @@ async def test_each_refusal_of_the_rules_reaches_the_bidder(hot: Hot, url: str, 
 
 async def test_a_ticket_admits_once(hot: Hot, url: str, connect: Connect) -> None:
     user, session = new_id(), new_id()
-    ticket = await put_ticket(hot, user, session)
+    ticket = await hot.run(put_ticket(user, session))
     client = await connect(url)
 
     first = await client.request("authenticate", ticket=ticket)
@@ -149,7 +151,7 @@ async def test_a_ticket_admits_once(hot: Hot, url: str, connect: Connect) -> Non
 
     assert (first["type"], first["user"]) == ("authenticated", str(user))
     assert (second["type"], second["code"]) == ("error", "invalid_ticket")
-    taken = await take_ticket(hot, await put_ticket(hot, user, session))
+    taken = await hot.run(take_ticket(await hot.run(put_ticket(user, session))))
     assert taken is not None
     assert (taken.user, taken.session) == (user, session)
 

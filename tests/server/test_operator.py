@@ -10,7 +10,7 @@ import pytest
 import redis
 from argon2 import PasswordHasher
 
-from market.accounts import accounts, sessions
+from market.accounts import accounts
 from market.errors import Refusal
 from server import operator_actions
 from server.errors import Failure
@@ -18,10 +18,11 @@ from server.settings import REPO, Settings
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Role
-from store.redis.hot import SyncHot
+from store.redis.clients import SyncHot
 from store.redis.pushes import channel_of
 from tests.server.conftest import WHY, Night
 from tests.support.database import NO_PASSWORD, make_user
+from tests.support.effects import unclosed
 from tests.support.settings import at
 
 PASSWORD = "correct horse"
@@ -113,7 +114,7 @@ def test_a_ban_ends_all_sessions_tells_the_sockets_and_can_be_lifted(night: Nigh
     with redis.Redis.from_url(redis_url) as client:
         assert client.exists(f"revoked:{gone}")
     with night.database.transaction() as session:
-        assert gone not in sessions.untold(session)
+        assert gone not in unclosed(session)
 
     operator_actions.lift_ban(night.settings, night.email, WHY)
     night.log_in()
@@ -172,7 +173,7 @@ def test_without_redis_it_is_done_and_the_sweep_closes_the_sockets(night: Night)
         operator_actions.ban(at(night.settings, redis="redis://127.0.0.1:1"), night.email, WHY)
     assert not night.is_open(gone)
     with night.database.transaction() as session:
-        assert gone in sessions.untold(session)
+        assert gone in unclosed(session)
 
 
 def test_who_runs_the_command_is_named_by_the_account_on_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:

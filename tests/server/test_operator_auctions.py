@@ -16,9 +16,12 @@ from market.money import wallet
 from market.times import from_ms, to_ms
 from server import operator_actions
 from server.errors import Failure
+from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import AccountKind, Auction, AuctionStatus, Order
-from store.redis.hot import SyncHot, keys_of, read_auction
+from store.redis.auctions import read_auction
+from store.redis.clients import SyncHot
+from store.redis.keys import keys_of
 from store.redis.records import SealRecord, decode_record
 from tasks.app import Resources, configure
 from tasks.bidding.settlement import settle_due
@@ -46,7 +49,9 @@ def stage(night: Night, redis_url: str) -> Iterator[Stage]:
     hot.client.flushdb()
     unused: dict[str, Any] = {"media": None, "post": None, "web_push": None}
     configure(database_url=night.settings.postgres.url, redis_url=redis_url, broker_url=redis_url, **unused)
-    yield Stage(Resources(database=night.database, hot=hot, **unused))
+    database = SyncDatabase(night.settings.postgres.url, hot)
+    yield Stage(Resources(database=database, hot=hot, **unused))
+    database.dispose()
     hot.client.close()
 
 
@@ -141,7 +146,8 @@ def test_while_redis_is_away_a_live_auction_goes_on_and_a_local_one_is_cancelled
     with pytest.raises(Failure, match="Redis is away, so the auction is cancelled or not"):
         operator_actions.cancel(away, live, WHY)
     assert seal_of(stage, live) is None
-    operator_actions.cancel(away, local, WHY)
+    with pytest.raises(Failure, match=r"It is done\. Redis is away"):
+        operator_actions.cancel(away, local, WHY)
     assert stage.stored(local).cancelled
 
 

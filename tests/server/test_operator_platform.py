@@ -20,7 +20,7 @@ from store.models import (
     SignalKind,
 )
 from store.redis import switches
-from store.redis.hot import SyncHot
+from store.redis.clients import SyncHot
 from store.redis.switches import Switches
 from tests.server.conftest import WHY, Night
 from tests.support.database import make_notification, make_published_auction, make_user
@@ -64,7 +64,7 @@ def test_a_switch_holds_in_postgresql_and_in_redis_when_the_command_is_back(
 @pytest.mark.usefixtures("default_settings")
 def test_without_redis_a_switch_is_changed_and_brought_later(night: Night, sync_hot: SyncHot) -> None:
     away = at(night.settings, redis="redis://127.0.0.1:1")
-    with pytest.raises(Failure, match="Redis is away; live auctions obey when it is back"):
+    with pytest.raises(Failure, match=r"It is done\. Redis is away; .*live auctions follow"):
         operator_actions.set_switch(away, "live_bidding", False, WHY)
     assert not operator_actions.read_switches(night.settings).live_bidding
     assert told(sync_hot) is None

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from store.redis.hot import SyncHot
+from store.redis.clients import SyncHot
 
 REDIS_DATABASE = 7
 

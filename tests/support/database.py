@@ -39,7 +39,7 @@ from store.models import (
     TransferKind,
 )
 from store.redis import switches
-from store.redis.hot import SyncHot
+from store.redis.clients import SyncHot
 
 DEFAULT_URL = "postgresql://neighborbid:dev@127.0.0.1:15432/postgres"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from realtime.limits import Limits
 from realtime.subscriber import Subscriber
-from store.redis.hot import Hot
+from store.redis.clients import Hot
 from store.redis.pushes import channel_of
 from tests.support.client import Client
 from tests.support.waiting import until

@@ -12,13 +12,9 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from realtime.replica import Message, Replica
 from store.ids import new_id
-from store.redis.hot import (
-    Hot,
-    HotAuction,
-    HotPaddle,
-    keys_of,
-    load_auction,
-)
+from store.redis.auctions import HotAuction, HotPaddle, load_auction
+from store.redis.clients import Hot
+from store.redis.keys import keys_of
 from store.redis.tickets import put_ticket
 
 TIMEOUT_S = 20
@@ -44,7 +40,7 @@ class Client:
         if user is not None:
             assert hot is not None
             reply = await client.request(
-                "authenticate", ticket=await put_ticket(hot, user, session or new_id())
+                "authenticate", ticket=await hot.run(put_ticket(user, session or new_id()))
             )
             assert reply["type"] == "authenticated"
         return client

@@ -2,7 +2,7 @@
 
 Scripts and rules are compared after every step (`SideBySide`); what the rules answer is asserted in
 tests/market/test_rules.py. `test_mutants.py` requires that each change of a script makes some scenario fail.
-Run them with `store.redis.hot.HISTORY_LENGTH` at `HISTORY_LENGTH`.
+Run them with `store.redis.auctions.HISTORY_LENGTH` at `HISTORY_LENGTH`.
 """
 
 from collections.abc import Callable

@@ -12,7 +12,8 @@ import msgspec
 
 from market import rules
 from store.ids import new_id
-from store.redis import hot
+from store.redis import auctions, clients, keys, scripts
+from store.redis.calls import Call
 from store.redis.records import (
     BidRecord,
     ExtensionRecord,
@@ -51,10 +52,10 @@ def agree(what: str, scripts: object, rules: object) -> None:
         raise Disagreement(f"{what}\n  scripts: {scripts}\n  rules:   {rules}")
 
 
-def hot_auction(auction_id: UUID, state: rules.State, log_position: str = "0-0") -> hot.HotAuction:
+def hot_auction(auction_id: UUID, state: rules.State, log_position: str = "0-0") -> auctions.HotAuction:
     """`state` as it is loaded into Redis, its paddles in version 1."""
     lead = state.lead
-    return hot.HotAuction(
+    return auctions.HotAuction(
         auction_id=auction_id,
         epoch=state.epoch,
         seq=state.seq,
@@ -76,7 +77,7 @@ def hot_auction(auction_id: UUID, state: rules.State, log_position: str = "0-0")
         bids=state.bids,
         log_position=log_position,
         paddles=[
-            hot.HotPaddle(UUID(bidder), paddle.number, paddle.limit, 1)
+            auctions.HotPaddle(UUID(bidder), paddle.number, paddle.limit, 1)
             for bidder, paddle in state.paddles.items()
         ],
         extended_by=[UUID(action) for action in sorted(state.extended_by)],
@@ -86,12 +87,12 @@ def hot_auction(auction_id: UUID, state: rules.State, log_position: str = "0-0")
 class SideBySide:
     """One auction in both worlds, missing at first. `now` is the clock of both (ms), `compared` counts the steps."""
 
-    def __init__(self, server: hot.SyncHot, scripts: hot.Scripts) -> None:
+    def __init__(self, server: clients.SyncHot, scripts: scripts.Scripts) -> None:
         self.server = server
         self.redis = cast(Any, server.client)
         self.scripts = scripts
         self.auction_id = new_id()
-        self.keys = hot.keys_of(self.auction_id)
+        self.keys = keys.keys_of(self.auction_id)
         self.compared = 0
         self.viewer = self.redis.pubsub()
         self.viewer.ssubscribe(self.keys.channel)
@@ -140,7 +141,7 @@ class SideBySide:
 
     def load(self, state: rules.State, log_position: str = "0-0") -> None:
         """Load `state` unless there is one."""
-        call = hot.load_auction(hot_auction(self.auction_id, state, log_position), scripts=self.scripts)
+        call = auctions.load_auction(hot_auction(self.auction_id, state, log_position), scripts=self.scripts)
         agree("reply", self.server.run(replace(call, parse=_as_it_is)), int(self.state is None))
         if not self.log:
             self.log_position = log_position
@@ -152,15 +153,15 @@ class SideBySide:
 
     def bid(self, bidder: str, maximum: int, ref: str, epoch: int = 0) -> None:
         """Bid in both worlds."""
-        call = hot.place_bid(self.auction_id, UUID(bidder), ref, maximum, epoch, scripts=self.scripts)
+        call = auctions.place_bid(self.auction_id, UUID(bidder), ref, maximum, epoch, scripts=self.scripts)
         self._offer(rules.Bid(bidder, ref, maximum, epoch), call)
 
     def buy_now(self, bidder: str, ref: str, epoch: int = 0) -> None:
         """Buy in both worlds; the purchase is sealed in the same moment."""
-        call = hot.buy_now(self.auction_id, UUID(bidder), ref, epoch, scripts=self.scripts)
+        call = auctions.buy_now(self.auction_id, UUID(bidder), ref, epoch, scripts=self.scripts)
         self._offer(rules.Purchase(bidder, ref, epoch), call)
 
-    def _offer(self, offer: rules.Bid | rules.Purchase, call: hot.Call[Any]) -> None:
+    def _offer(self, offer: rules.Bid | rules.Purchase, call: Call[Any]) -> None:
         expected: BidRecord | Rejection
         if self.state is None:
             expected = self._missing()
@@ -196,7 +197,7 @@ class SideBySide:
                 expected = NotYet(max(self.now, self.state.decided_at), sealed.ends_at)
             else:
                 expected = self._seal(self.state, sealed)
-        self._run(hot.seal_auction(self.auction_id, scripts=self.scripts), expected)
+        self._run(auctions.seal_auction(self.auction_id, scripts=self.scripts), expected)
 
     def cancel(self, force: bool) -> None:
         """Try to cancel the auction in both worlds."""
@@ -207,7 +208,7 @@ class SideBySide:
             expected = self._seal(self.state, sealed)
         else:
             expected = Rejection("has_bids", max(self.now, self.state.decided_at), 0, 0, 0)
-        self._run(hot.cancel_auction(self.auction_id, force=force, scripts=self.scripts), expected)
+        self._run(auctions.cancel_auction(self.auction_id, force=force, scripts=self.scripts), expected)
 
     def extend(self, action: str, by_ms: int) -> None:
         """Try to move the end in both worlds."""
@@ -223,7 +224,7 @@ class SideBySide:
         else:
             code = "already_extended" if action in self.state.extended_by else "closed"
             expected = Rejection(code, max(self.now, self.state.decided_at), 0, 0, 0)
-        call = hot.extend_auction(self.auction_id, UUID(action), by_ms, scripts=self.scripts)
+        call = auctions.extend_auction(self.auction_id, UUID(action), by_ms, scripts=self.scripts)
         self._run(call, expected)
 
     def _seal(self, state: rules.State, sealed: rules.Sealed) -> SealRecord:
@@ -248,24 +249,24 @@ class SideBySide:
             self.versions[bidder] = version
         else:
             expected = "leading"
-        paddle = hot.HotPaddle(UUID(bidder), number, limit, version)
-        answer = self.server.run(hot.put_paddle(self.auction_id, paddle, scripts=self.scripts))
+        paddle = auctions.HotPaddle(UUID(bidder), number, limit, version)
+        answer = self.server.run(auctions.put_paddle(self.auction_id, paddle, scripts=self.scripts))
         agree("answer", answer, expected)
         self.compare()
 
     def read(self, after: int) -> None:
         """Read the auction from Redis as a viewer that knows all up to `after`."""
-        reading = self.server.run(hot.read_auction(self.auction_id, after, scripts=self.scripts))
+        reading = self.server.run(auctions.read_auction(self.auction_id, after, scripts=self.scripts))
         if self.state is None:
             # For a viewer it may be of either kind.
             known = rules.Code.UNKNOWN_AUCTION if self.is_mirrored else rules.Code.UNAVAILABLE
             code = known if self.is_ready else rules.Code.UNAVAILABLE
-            agree("reading", reading, hot.Reading(self.now, None, code, []))
+            agree("reading", reading, auctions.Reading(self.now, None, code, []))
         else:
             missed = max(self.state.seq - after, 0)
             records = self._kept()[-missed:] if missed else []
             fields = {name: value.decode() for name, value in self._fields(self.state).items()}
-            agree("reading", reading, hot.Reading(self.now, fields, "", records))
+            agree("reading", reading, auctions.Reading(self.now, fields, "", records))
 
     def postpone_end_by_hand(self, ends_at: int) -> None:
         """What no script does: change the end in both worlds."""
@@ -322,7 +323,7 @@ class SideBySide:
         )
         agree("history", history, self._kept())
         agree("due", _scores(due), {} if state.sealed else {str(self.auction_id): state.ends_at})
-        kept_ms = hot.KEEP_SEALED_MS if state.sealed else None
+        kept_ms = auctions.KEEP_SEALED_MS if state.sealed else None
         for name, ttl, exists in zip(
             ("auction", "paddles", "history"), rest, (1, paddles, history), strict=False
         ):
@@ -331,9 +332,9 @@ class SideBySide:
             self.answers.items(), rest[3::2], rest[4::2], strict=True
         ):
             agree(f"answers of {bidder}", _named(answers), expected)
-            agree(f"expiry of answers of {bidder}", _full_length(ttl), hot.ANSWER_TTL_S * 1000)
+            agree(f"expiry of answers of {bidder}", _full_length(ttl), auctions.ANSWER_TTL_S * 1000)
 
-    def _run(self, call: hot.Call[Any], expected: msgspec.Struct) -> None:
+    def _run(self, call: Call[Any], expected: msgspec.Struct) -> None:
         agree("reply", self.server.run(replace(call, parse=_as_it_is)), msgspec.json.encode(expected))
         self.compare()
 
@@ -349,7 +350,7 @@ class SideBySide:
         return [message[2] for message in iter(self.viewer.parse_response, b"PONG")]
 
     def _kept(self) -> list[bytes]:
-        return self.history[-hot.HISTORY_LENGTH :]
+        return self.history[-auctions.HISTORY_LENGTH :]
 
     def _refused(self, code: rules.Code, state: rules.State) -> Rejection:
         now = max(self.now, state.decided_at)
@@ -360,7 +361,7 @@ class SideBySide:
         return Rejection(code, self.now, 0, 0, 0)
 
     def _answers_key(self, bidder: str) -> str:
-        return hot.place_bid(self.auction_id, UUID(bidder), "any", 1).keys[2]
+        return auctions.place_bid(self.auction_id, UUID(bidder), "any", 1).keys[2]
 
     def _fields(self, state: rules.State) -> dict[str, bytes]:
         lead = state.lead or rules.Lead("", 0, 0)
@@ -411,7 +412,7 @@ def _full_length(ttl_ms: int) -> int | str | None:
     """The expiry that was set to give `ttl_ms`: None without one."""
     if ttl_ms == -2:
         return "no key"
-    for length in (hot.KEEP_SEALED_MS, hot.ANSWER_TTL_S * 1000):
+    for length in (auctions.KEEP_SEALED_MS, auctions.ANSWER_TTL_S * 1000):
         if length - TTL_SLACK_S * 1000 < ttl_ms <= length:
             return length
     return None if ttl_ms == -1 else f"{ttl_ms} ms"

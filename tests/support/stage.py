@@ -10,18 +10,18 @@ from sqlalchemy import func, select
 from market.bidding import hot_state, paddles
 from market.money import ledger
 from store.models import Account, AccountKind, Auction, Bid, Paddle, WriteBackAlarm
-from store.redis.hot import (
+from store.redis.auctions import (
     HotAuction,
     buy_now,
-    keys_of,
     load_auction,
     place_bid,
-    put_paddle,
     seal_auction,
 )
+from store.redis.keys import keys_of
 from store.redis.records import BidRecord, SealRecord
 from tasks.app import Resources
 from tests.support.database import make_funded_user, make_published_auction
+from tests.support.effects import die_after_commit
 
 LIMIT = 1_000_000
 
@@ -49,11 +49,9 @@ class Stage:
         """A bidder with a paddle; `tell_redis` is False for a process that died after its commit."""
         with self.resources.database.transaction() as session:
             bidder = make_funded_user(session, limit)
-            view = paddles.take(session, bidder, auction_id, limit)
-        if tell_redis:
-            assert self.resources.hot.run(put_paddle(auction_id, paddles.hot(view))) == "written"
-            with self.resources.database.transaction() as session:
-                paddles.synced(session, auction_id, bidder, view.version)
+            paddles.take(session, bidder, auction_id, limit)
+            if not tell_redis:
+                die_after_commit(session)
         return bidder
 
     def bid(self, auction_id: UUID, bidder: UUID, maximum: int) -> BidRecord:

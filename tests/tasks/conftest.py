@@ -20,8 +20,8 @@ from tornado.testing import bind_unused_port
 from realtime.background import stop_all
 from store.database import SyncDatabase
 from store.media.interface import Media
-from store.redis.hot import SyncHot
-from tasks.app import Resources, configure
+from store.redis.clients import SyncHot
+from tasks.app import Resources, configure, start
 from tasks.senders.smtp import Folder, PostOffice, Smtp
 from tasks.senders.web_push import WebPush
 from tests.support.servers import (
@@ -72,7 +72,7 @@ def resources(
     )
     hot = SyncHot.connect(redis_url)
     hot.client.flushdb()
-    database = SyncDatabase(database_url, hot)
+    database = SyncDatabase(database_url, hot, start)
     yield Resources(database, hot, media, post, web_push)
     database.dispose()
     hot.client.close()

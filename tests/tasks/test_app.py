@@ -10,7 +10,7 @@ import pytest
 
 from market.notifications import account_emails
 from store.models import AuctionStatus, MailKind, User
-from store.redis.hot import WRITE_BACK_AT
+from store.redis.keys import WRITE_BACK_AT
 from tasks.app import DEFAULT, PHOTOS, POST, WRITE_BACK, app
 from tests.support.database import make_user
 from tests.support.stage import Stage

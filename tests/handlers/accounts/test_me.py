@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from store.database import SyncDatabase
 from store.redis import revocations
-from store.redis.hot import Hot
+from store.redis.clients import Hot
 from store.redis.tickets import take_ticket
 from tests.handlers.accounts.test_sessions import (
     PASSWORD,
@@ -127,11 +127,11 @@ async def test_a_deleted_account_is_out_at_once_and_its_address_free(
         assert await guest.refused("GET", "/me") == "unauthenticated"
         assert (await refresh(guest, tokens["refresh_token"])).body["code"] == "invalid_refresh_token"
     # What is told of their sessions closes the sockets and refuses the ticket: tests/realtime/test_revocations.py
-    taken = await take_ticket(hot, ticket)
+    taken = await hot.run(take_ticket(ticket))
     assert taken is not None
-    assert await revocations.revoked(hot, [taken.session]) == [taken.session]
+    assert await hot.run(revocations.revoked([taken.session])) == [taken.session]
     ids = [session_of(tokens["access_token"]) for tokens in (here, there)]
-    assert await revocations.revoked(hot, ids) == ids
+    assert await hot.run(revocations.revoked(ids)) == ids
     await other.get("/me")
     guest.token = None
     assert (await account.attempt()).body["code"] == "invalid_credentials"

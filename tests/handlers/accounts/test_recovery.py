@@ -15,7 +15,7 @@ from market.notifications import account_emails
 from market.notifications.account_emails import Claim
 from store.database import SyncDatabase
 from store.models import Mail, MailKind, MailToken, Purpose, User
-from store.redis.hot import Hot
+from store.redis.clients import Hot
 from tests.handlers.conftest import People
 from tests.support.client import Client
 from tests.support.database import a_draft, make_published_auction

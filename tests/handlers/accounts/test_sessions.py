@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from typing import Any
@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import jwt
 import pytest
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 from tornado.httpclient import AsyncHTTPClient
@@ -21,13 +22,13 @@ from tornado.web import Application
 
 from handlers.http import passwords
 from handlers.http.cookies import HEADER
-from market.accounts import sessions
 from store.database import Database, SyncDatabase
 from store.models import Session, User
 from store.redis import attempts, revocations
-from store.redis.hot import Hot
-from tests.handlers.conftest import CLOSED_PORT, People
+from store.redis.clients import Hot
+from tests.handlers.conftest import People
 from tests.support.client import Answer, Client
+from tests.support.effects import unclosed
 
 PASSWORD = "correct horse"
 OWN = {HEADER: "1"}
@@ -114,7 +115,7 @@ async def test_reusing_a_refresh_token_ends_the_session_for_thief_and_owner(
     guest.token = third["access_token"]
     assert await guest.refused("GET", "/me") == "unauthenticated"
     session_id = session_of(third["access_token"])
-    assert await revocations.revoked(hot, [session_id]) == [session_id]
+    assert await hot.run(revocations.revoked([session_id])) == [session_id]
     guest.token = other["access_token"]
     await guest.get("/me")
 
@@ -270,7 +271,7 @@ async def test_logging_out_everywhere_ends_all_sessions_of_the_user_only(
         assert await guest.refused("GET", "/me") == "unauthenticated"
         assert (await refresh(guest, each["refresh_token"])).body["code"] == "invalid_refresh_token"
     ids = [session_of(each["access_token"]) for each in tokens]
-    assert await revocations.revoked(hot, ids) == ids
+    assert await hot.run(revocations.revoked(ids)) == ids
     await somebody.get("/me")
 
 
@@ -404,39 +405,44 @@ async def test_a_log_out_without_redis_counts_and_is_left_to_the_sweep(
     assert row.told_at is None
 
 
-class LeavingDatabase:
+class LeavingDatabase(Database):
     """PostgreSQL until it has seen so many transactions; from then on it is away."""
 
-    use = Database.use
-
-    def __init__(self, database: Database, transactions: int) -> None:
-        self._there, self._away = database, Database(f"postgresql://nobody@127.0.0.1:{CLOSED_PORT}/none")
+    def __init__(self, url: str, hot: Hot, transactions: int) -> None:
+        super().__init__(url, hot)
         self._left = transactions
 
-    def transaction(self) -> AbstractAsyncContextManager[AsyncSession]:
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
         self._left -= 1
-        return (self._there if self._left >= 0 else self._away).transaction()
+        if self._left < 0:
+            raise OperationalError("SELECT 1", None, Exception("PostgreSQL is away"))
+        async with super().transaction() as session:
+            yield session
 
 
 async def test_a_log_out_counts_when_postgresql_goes_away_after_the_commit(
     guest: Client,
     account: Account,
-    database: Database,
+    database_url: str,
+    hot: Hot,
     sync_database: SyncDatabase,
     change_services: Callable[..., None],
 ) -> None:
     cookie = await account.log_in_by_cookie()
     guest.token = (await refresh_by_cookie(guest, cookie, **OWN)).body["access_token"]
-    change_services(database=LeavingDatabase(database, 2))  # one to authenticate, one to revoke
+    leaving = LeavingDatabase(database_url, hot, 2)  # one to authenticate, one to revoke
+    change_services(database=leaving)
 
     with capture_logs() as logs:
         answer = await guest.call("POST", "/auth/logout", headers={"Cookie": cookie})
 
     assert answer.status == 204
     assert answer.headers["Set-Cookie"].startswith('refresh_token="";')
-    assert logs[-1]["event"] == "revocation_left_to_sweep"
+    assert "effect_not_confirmed" in [entry["event"] for entry in logs]
     with sync_database.transaction() as session:
-        assert session_of(guest.token) in sessions.untold(session)
+        assert session_of(guest.token) in unclosed(session)
+    await leaving.dispose()
 
 
 async def test_logging_out_twice_at_once_succeeds_twice(guest: Client, account: Account) -> None:
@@ -481,8 +487,8 @@ async def test_the_log_tells_what_happened_to_an_account_and_no_secrets(
     told = [{key: event[key] for key in event if key != "log_level"} for event in logs]
     session_id = str(session_of(first["access_token"]))
     assert told == [
-        {"event": "refresh_token_reused", "user_id": me["id"], "session_id": session_id},
         {"event": "sessions_revoked", "session_ids": [session_id]},
+        {"event": "refresh_token_reused", "user_id": me["id"], "session_id": session_id},
         {"event": "password_changed", "user_id": me["id"]},
         {"event": "log_in_refused_too_many_attempts", "user_id": me["id"]},
         {"event": "log_in_refused_too_many_attempts", "user_id": None},

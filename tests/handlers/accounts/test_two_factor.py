@@ -20,7 +20,7 @@ from market.accounts.two_factor import STEP_S
 from store.database import SyncDatabase
 from store.models import Base, SecondFactor, User
 from store.redis import attempts, revocations
-from store.redis.hot import Hot
+from store.redis.clients import Hot
 from tests.handlers.conftest import People
 from tests.support.client import Answer, Client
 
@@ -138,7 +138,7 @@ async def test_switching_on_ends_all_other_sessions(ann: Owner, hot: Hot) -> Non
     ann.guest.token = other["access_token"]
     assert await ann.guest.refused("GET", "/me") == "unauthenticated"
     gone = [item["id"] for item in listed if not item["current"]]
-    assert [str(each) for each in await revocations.revoked(hot, gone)] == gone
+    assert [str(each) for each in await hot.run(revocations.revoked(gone))] == gone
 
 
 async def test_only_the_right_password_is_asked_for_the_code(ann: Owner) -> None:
@@ -168,7 +168,7 @@ async def test_a_code_is_accepted_once_even_by_many_log_ins_at_once(ann: Owner, 
         assert sorted(answer.status for answer in answers) == [201, 401, 401, 401]
         assert (await ann.attempt(code)).body["code"] == "invalid_code"
         ann.change(failures=0, blocked_until=None)
-        await attempts.forget(hot, str(ann.client.user_id), LOCAL)
+        await hot.run(attempts.forget(str(ann.client.user_id), LOCAL))
     assert (await ann.client.get(FACTOR))["recovery_codes_left"] == 9
 
 
@@ -207,7 +207,7 @@ async def test_wrong_codes_delay_the_account_wherever_they_come_from(ann: Owner,
     for _ in range(attempts.FREE):
         assert (await ann.attempt(WRONG)).body["code"] == "invalid_code"
     # As if the next one came from another address, which has made no attempt.
-    await attempts.forget(hot, str(ann.client.user_id), LOCAL)
+    await hot.run(attempts.forget(str(ann.client.user_id), LOCAL))
     ann.change(blocked_until=func.now() + text("interval '100 s'"))
     refused = await ann.attempt(ann.code())
     assert (refused.status, refused.body["code"]) == (429, "too_many_attempts")
@@ -250,7 +250,7 @@ async def test_a_log_in_that_makes_room_tells_the_sockets_of_the_session_it_ends
     (first,) = (await ann.client.get("/me/sessions"))["items"]
     assert (await ann.attempt()).status == 201
     assert await ann.client.refused("GET", "/me") == "unauthenticated"
-    assert len(await revocations.revoked(hot, [first["id"]])) == 1
+    assert len(await hot.run(revocations.revoked([first["id"]]))) == 1
 
 
 async def test_no_secret_stands_in_a_table_in_redis_or_in_a_log(

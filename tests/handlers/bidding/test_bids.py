@@ -15,13 +15,8 @@ from market.places import neighbourhoods
 from market.rules import BuyNowUntil
 from store.database import SyncDatabase
 from store.models import Auction, Bid
-from store.redis.hot import (
-    Hot,
-    SyncHot,
-    load_auction,
-    put_paddle,
-    read_auction,
-)
+from store.redis.auctions import load_auction, put_paddle, read_auction
+from store.redis.clients import Hot, SyncHot
 from store.redis.records import decode_record
 from tests.handlers.conftest import People
 from tests.support.client import Client

@@ -8,9 +8,10 @@ from sqlalchemy import select, update
 from market.bidding import hot_state
 from market.listings import listings
 from market.money import ledger
-from store.database import SyncDatabase
+from store.database import Database, SyncDatabase
 from store.models import Auction, AuctionStatus, Paddle
-from store.redis.hot import Hot, load_auction, place_bid
+from store.redis.auctions import load_auction, place_bid
+from store.redis.clients import Hot
 from store.redis.records import BidRecord, Rejection
 from store.redis.tickets import take_ticket
 from tests.handlers.conftest import People
@@ -224,6 +225,7 @@ async def test_without_redis_money_stays_held_until_the_paddle_is_refused_for_su
     auction: UUID,
     hot: Hot,
     redis_away: Callable[[], None],
+    telling_database: Database,
     change_services: Callable[..., None],
     sync_database: SyncDatabase,
 ) -> None:
@@ -235,7 +237,7 @@ async def test_without_redis_money_stays_held_until_the_paddle_is_refused_for_su
     assert await buyer.get("/wallet") == {"available": 4_000, "held": 6_000}
     assert await buyer.refused("POST", path, {"limit": 6_000}) == "paddle_returning"
     assert await bid(hot, auction, buyer, 2_000) == "accepted"
-    change_services(hot=hot)
+    change_services(hot=hot, database=telling_database)
     assert await buyer.refused("DELETE", path) == "paddle_leading"
     assert stored(sync_database, auction, buyer)[0] == "active"
 
@@ -257,10 +259,10 @@ async def test_a_ticket_admits_its_user_once(person: People, hot: Hot) -> None:
     assert answer.status == 201
     assert set(answer.body) == {"ticket", "expires_in_ms"}
     assert answer.body["expires_in_ms"] == 30_000
-    admitted = await take_ticket(hot, answer.body["ticket"])
+    admitted = await hot.run(take_ticket(answer.body["ticket"]))
     assert admitted is not None
     assert admitted.user == buyer.user_id
-    assert await take_ticket(hot, answer.body["ticket"]) is None
+    assert await hot.run(take_ticket(answer.body["ticket"])) is None
 
 
 async def test_there_is_no_ticket_without_redis(person: People, redis_away: Callable[[], None]) -> None:

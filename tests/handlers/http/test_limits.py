@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from handlers.http import limits
 from handlers.routes import ROUTES
-from store.redis.hot import Hot
+from store.redis.clients import Hot
 from store.redis.limits import Policy
 from tests.handlers.conftest import People
 from tests.handlers.http.test_base import example

@@ -10,13 +10,13 @@ from market.listings.listings import Place
 from market.places import neighbourhoods
 from market.places.neighbourhoods import Radius
 from store.database import SyncDatabase
-from store.redis.hot import (
-    Hot,
+from store.redis.auctions import (
     load_auction,
     place_bid,
     put_paddle,
     read_auction,
 )
+from store.redis.clients import Hot
 from store.redis.records import BidRecord, SealRecord, decode_record
 from tests.handlers.conftest import People
 from tests.support.client import Client

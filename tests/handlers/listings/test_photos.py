@@ -22,7 +22,7 @@ from store.ids import new_id
 from store.media.interface import Media, Upload, incoming
 from store.media.local import LocalMedia
 from store.media.s3 import S3Media
-from store.redis.hot import SyncHot
+from store.redis.clients import SyncHot
 from tasks.app import Resources
 from tasks.listings.photos import make_photos, sweep_photos
 from tasks.senders.smtp import Folder, PostOffice

@@ -13,14 +13,14 @@ from market.listings import questions, watches
 from market.places import neighbourhoods
 from store.database import SyncDatabase
 from store.models import Photo, PhotoStatus
-from store.redis.glances import share_viewers
-from store.redis.hot import (
-    Hot,
+from store.redis.auctions import (
     HotPaddle,
     load_auction,
     place_bid,
     put_paddle,
 )
+from store.redis.clients import Hot
+from store.redis.glances import share_viewers
 from tests.handlers.conftest import People
 from tests.support.client import Client
 from tests.support.database import (
@@ -119,9 +119,9 @@ async def test_prices_and_viewers_of_live_auctions_are_those_of_the_moment(
         await hot.run(load_auction(state))
     await hot.run(put_paddle(auction.id, HotPaddle(bidder, number, 9_000, 2)))
     await hot.run(place_bid(auction.id, bidder, "a", 5_000))
-    await share_viewers(hot, "one", {auction.id: 2, quiet.id: 0}, await hot.now_ms())
-    await share_viewers(hot, "two", {auction.id: 3}, await hot.now_ms())
-    await share_viewers(hot, "gone", {auction.id: 9}, 0)
+    await hot.run(share_viewers("one", {auction.id: 2, quiet.id: 0}, await hot.now_ms()))
+    await hot.run(share_viewers("two", {auction.id: 3}, await hot.now_ms()))
+    await hot.run(share_viewers("gone", {auction.id: 9}, 0))
     second, first = await find(guest, seller=seller)
     assert (first["price"], first["next_minimum"], first["bids"], first["viewers"]) == (1_000, 1_100, 1, 5)
     assert (second["price"], second["next_minimum"], second["bids"], second["viewers"]) == (None, 1_000, 0, 0)

@@ -10,7 +10,8 @@ from market.places import neighbourhoods
 from market.times import from_ms
 from store.database import SyncDatabase
 from store.models import Auction
-from store.redis.hot import Hot, read_auction
+from store.redis.auctions import read_auction
+from store.redis.clients import Hot
 from tests.handlers.conftest import People
 from tests.support.client import AUCTION, Client
 from tests.support.database import MINUTE_MS, YEOKSAM

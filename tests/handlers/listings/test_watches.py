@@ -4,7 +4,8 @@ from uuid import uuid4
 
 from market.bidding import hot_state, paddles
 from store.database import SyncDatabase
-from store.redis.hot import Hot, load_auction, place_bid
+from store.redis.auctions import load_auction, place_bid
+from store.redis.clients import Hot
 from tests.handlers.conftest import People
 from tests.handlers.listings.test_search import CARD
 from tests.support.client import Client

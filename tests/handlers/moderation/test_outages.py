@@ -12,15 +12,15 @@ from market.times import from_ms, to_ms
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Auction, Role
-from store.redis.hot import (
-    Hot,
-    keys_of,
+from store.redis.auctions import (
     load_auction,
     place_bid,
     put_paddle,
     read_auction,
     seal_auction,
 )
+from store.redis.clients import Hot
+from store.redis.keys import keys_of
 from store.redis.records import BidRecord
 from tests.handlers.conftest import People
 from tests.support.client import Client

@@ -20,7 +20,8 @@ from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Role
 from store.redis import switches
-from store.redis.hot import Hot, load_auction
+from store.redis.auctions import load_auction
+from store.redis.clients import Hot
 from store.redis.switches import Switches
 from tests.handlers.conftest import People
 from tests.realtime.conftest import start, stop

@@ -11,7 +11,7 @@ from market.notifications.notifications import News, notify
 from store.database import Database, SyncDatabase
 from store.ids import new_id
 from store.models import Channel, Event, NotificationDelivery, Role
-from store.redis.hot import Hot
+from store.redis.clients import Hot
 from tests.handlers.conftest import People
 from tests.support.client import Client
 from tests.support.database import make_neighbourhood_auction, make_notification, statements

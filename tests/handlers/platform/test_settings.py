@@ -1,7 +1,7 @@
 """What admins change holds everywhere within a second."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -20,7 +20,7 @@ from realtime.limits import Limits
 from store.database import Database, SyncDatabase
 from store.models import Role
 from store.redis import switches
-from store.redis.hot import Hot, SyncHot
+from store.redis.clients import Hot, SyncHot
 from store.redis.switches import Switches
 from tasks.app import Resources
 from tasks.platform.settings import bring_switches
@@ -110,16 +110,18 @@ async def test_without_redis_a_switch_is_brought_later(
     await put(admin, "switches", ON)
     redis_away()
     await put(admin, "switches", ON | {"live_bidding": False})
-    assert await switches.read(hot) == Switches()
+    assert await hot.run(switches.read()) == Switches()
     bring_switches(resources)
-    assert await switches.read(hot) == Switches(live_bidding=False)
+    assert await hot.run(switches.read()) == Switches(live_bidding=False)
 
 
 @pytest.fixture
-def resources(sync_database: SyncDatabase, sync_hot: SyncHot) -> Resources:
+def resources(database_url: str, sync_hot: SyncHot) -> Iterator[Resources]:
     """What this task needs of them."""
     nothing: Any = None
-    return Resources(sync_database, sync_hot, nothing, nothing, nothing)
+    database = SyncDatabase(database_url, sync_hot)
+    yield Resources(database, sync_hot, nothing, nothing, nothing)
+    database.dispose()
 
 
 @pytest.fixture

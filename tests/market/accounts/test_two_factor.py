@@ -16,7 +16,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from market.accounts import accounts, sessions, two_factor
-from market.accounts.sessions import Lifetime, Opened, RefreshToken
+from market.accounts.sessions import Lifetime, LogIn, RefreshToken
 from market.accounts.two_factor import (
     PENDING_S,
     RECOVERY_CODES,
@@ -29,6 +29,7 @@ from market.accounts.two_factor import (
 from market.errors import Refusal
 from store import models
 from store.database import SyncDatabase
+from store.ids import new_id
 from store.models import Notification, SecondFactor
 from store.redis import attempts
 from store.vault import Vault
@@ -55,11 +56,11 @@ class User:
         with self.database.transaction() as session:
             return use_case(session, *args)
 
-    def log_in(self, code: str | None) -> Opened | WrongCode:
+    def log_in(self, code: str | None) -> LogIn | WrongCode:
         """Log in with the right password."""
         token = RefreshToken.new()
         outcome = self.do(sessions.log_in, self.vault, self.id, NO_PASSWORD, code, token, LIFETIME)
-        assert isinstance(outcome, Opened | WrongCode)
+        assert isinstance(outcome, LogIn | WrongCode)
         return outcome
 
     def refused(self, use_case: Callable[..., Any], *args: Any) -> Refusal:
@@ -158,7 +159,7 @@ def test_what_is_no_code_is_wrong(make: Callable[..., User], code: str) -> None:
 def test_what_is_pending_is_not_on(make: Callable[..., User]) -> None:
     ann = make(confirmed=False)
     assert ann.do(two_factor.status, ann.id) == Status("pending", 0)
-    assert isinstance(ann.log_in(None), Opened)
+    assert isinstance(ann.log_in(None), LogIn)
     for use_case in (two_factor.disable, two_factor.renew_recovery_codes):
         refusal = ann.refused(use_case, VAULT, ann.id, NO_PASSWORD, app_code(ann.secret))
         assert refusal.code == "second_factor_off"
@@ -181,7 +182,7 @@ def test_what_is_on_stays_as_it_is(make: Callable[..., User]) -> None:
     ann = make()
     assert ann.refused(two_factor.begin, VAULT, ann.id, NO_PASSWORD).code == "second_factor_on"
     assert ann.refused(two_factor.confirm, VAULT, ann.id, app_code(ann.secret)).code == "second_factor_on"
-    assert isinstance(ann.log_in(app_code(ann.secret)), Opened)
+    assert isinstance(ann.log_in(app_code(ann.secret)), LogIn)
 
 
 @pytest.mark.usefixtures("patient")
@@ -198,9 +199,9 @@ def test_a_log_in_takes_a_code_of_the_app_once(make: Callable[..., User]) -> Non
         sessions.log_in, VAULT, ann.id, NO_PASSWORD, None, RefreshToken.new(), LIFETIME
     ).code == ("second_factor_required")
     code = app_code(ann.secret)
-    assert isinstance(ann.log_in(f" {code[:3]} {code[3:]} "), Opened)
+    assert isinstance(ann.log_in(f" {code[:3]} {code[3:]} "), LogIn)
     assert ann.log_in(code) == WrongCode()
-    assert isinstance(ann.log_in(app_code(ann.secret, ahead=1)), Opened)
+    assert isinstance(ann.log_in(app_code(ann.secret, ahead=1)), LogIn)
 
 
 def test_the_code_that_confirmed_is_used_up(sync_database: SyncDatabase, make: Callable[..., User]) -> None:
@@ -214,7 +215,7 @@ def test_a_recovery_code_counts_once_however_it_is_spelled(make: Callable[..., U
     ann = make()
     assert len(set(ann.recovery_codes)) == RECOVERY_CODES
     for code in (ann.recovery_codes[0], ann.recovery_codes[1].replace("-", "").upper()):
-        assert isinstance(ann.log_in(code), Opened)
+        assert isinstance(ann.log_in(code), LogIn)
         assert ann.log_in(code) == WrongCode()
     assert ann.do(two_factor.status, ann.id) == Status("on", RECOVERY_CODES - 2)
 
@@ -225,7 +226,7 @@ def test_new_recovery_codes_void_those_before(make: Callable[..., User]) -> None
     new = ann.do(two_factor.renew_recovery_codes, VAULT, ann.id, NO_PASSWORD, ann.recovery_codes[0])
     assert not set(new.recovery_codes) & set(ann.recovery_codes)
     assert ann.log_in(ann.recovery_codes[1]) == WrongCode()
-    assert isinstance(ann.log_in(new.recovery_codes[1]), Opened)
+    assert isinstance(ann.log_in(new.recovery_codes[1]), LogIn)
 
 
 @pytest.mark.parametrize("by", ["app", "recovery code"])
@@ -235,7 +236,7 @@ def test_switching_off_takes_a_code_and_leaves_nothing(make: Callable[..., User]
     code = app_code(ann.secret) if by == "app" else ann.recovery_codes[0]
     assert ann.do(two_factor.disable, VAULT, ann.id, NO_PASSWORD, code) is None
     assert ann.do(two_factor.status, ann.id) == Status("off", 0)
-    assert isinstance(ann.log_in(None), Opened)
+    assert isinstance(ann.log_in(None), LogIn)
     for table in ("second_factors", "recovery_codes"):
         left = ann.do(Session.scalar, text(f"SELECT count(*) FROM {table} WHERE user_id = '{ann.id}'"))
         assert left == 0
@@ -245,7 +246,7 @@ def test_the_codes_of_one_user_open_nothing_for_another(make: Callable[..., User
     ann, ben = make(), make()
     assert ben.log_in(app_code(ann.secret)) == WrongCode()
     assert ben.log_in(ann.recovery_codes[0]) == WrongCode()
-    assert isinstance(ann.log_in(ann.recovery_codes[0]), Opened)
+    assert isinstance(ann.log_in(ann.recovery_codes[0]), LogIn)
 
 
 def test_a_password_that_was_changed_meanwhile_changes_no_factor(make: Callable[..., User]) -> None:
@@ -259,7 +260,7 @@ def test_a_password_that_was_changed_meanwhile_changes_no_factor(make: Callable[
 
 def test_a_new_password_does_not_switch_the_factor_off(make: Callable[..., User]) -> None:
     ann = make()
-    ann.do(accounts.change_password, ann.id, NO_PASSWORD, "another")
+    ann.do(accounts.change_password, ann.id, NO_PASSWORD, "another", new_id())
     refusal = ann.refused(sessions.log_in, VAULT, ann.id, "another", None, RefreshToken.new(), LIFETIME)
     assert refusal.code == "second_factor_required"
 
@@ -282,7 +283,7 @@ def test_guessing_codes_takes_longer_and_longer_but_never_for_good(make: Callabl
     recovery = ann.refused(two_factor.disable, VAULT, ann.id, NO_PASSWORD, ann.recovery_codes[0])
     assert recovery.code == "too_many_attempts"
     ann.change(blocked_until=func.now())
-    assert isinstance(ann.log_in(code), Opened)
+    assert isinstance(ann.log_in(code), LogIn)
     row = ann.row()
     assert (row.failures, row.blocked_until) == (0, None)
 
@@ -333,13 +334,13 @@ def test_old_keys_can_be_dropped_once_their_secrets_were_used(make: Callable[...
     assert ann.row().kid == "test"
     new = os.urandom(32)
     ann.vault = Vault({"new": new})
-    assert isinstance(ann.log_in(ann.recovery_codes[0]), Opened), "a recovery code needs no key"
+    assert isinstance(ann.log_in(ann.recovery_codes[0]), LogIn), "a recovery code needs no key"
     ann.vault = Vault({"new": new})
     ann.vault._ciphers |= VAULT._ciphers
-    assert isinstance(ann.log_in(app_code(ann.secret)), Opened)
+    assert isinstance(ann.log_in(app_code(ann.secret)), LogIn)
     assert ann.row().kid == "new"
     ann.vault = Vault({"new": new})
-    assert isinstance(ann.log_in(app_code(ann.secret, ahead=1)), Opened)
+    assert isinstance(ann.log_in(app_code(ann.secret, ahead=1)), LogIn)
 
 
 def test_the_owner_is_told_of_every_change_of_the_second_factor(make: Callable[..., User]) -> None:

@@ -267,7 +267,7 @@ def test_a_review_is_told_when_it_can_be_seen(sync_database: SyncDatabase) -> No
 
 def test_a_new_password_is_told_at_any_hour(db_session: Session) -> None:
     ann = make_user(db_session)
-    accounts.change_password(db_session, ann, NO_PASSWORD, "another hash")
+    accounts.change_password(db_session, ann, NO_PASSWORD, "another hash", keep=new_id())
     assert told(db_session, ann) == [("password_changed", None)]
 
 

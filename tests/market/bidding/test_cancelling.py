@@ -13,13 +13,15 @@ from market.bidding import (
     hot_state,
     neighbourhood,
 )
-from market.bidding.cancelling import Cancelling
+from market.bidding.cancelling import Cancelled
 from market.listings import auction_views, listings
 from market.listings.auction_views import AuctionState, AuctionView
 from market.money import ledger
 from store.database import SyncDatabase
+from store.effects import Decision
 from store.ids import new_id
 from store.models import Auction, AuctionStatus, Bid, Order, Paddle, PaddleStatus, WriteBackAlarm
+from store.redis.auctions import cancel_auction
 from store.redis.records import BidRecord, Rejection, SealRecord
 from tests.market.bidding.test_neighbourhood import (
     balances,
@@ -34,6 +36,7 @@ from tests.support.database import (
     make_published_auction,
     make_user,
 )
+from tests.support.effects import mirrored
 from tests.support.races import at_once
 
 pytestmark = pytest.mark.usefixtures("some_regions")
@@ -47,15 +50,23 @@ def _the_ledger_balances(sync_database: SyncDatabase) -> Iterator[None]:
         assert ledger.verify(session) == []
 
 
-def cancelled(outcome: Cancelling) -> SealRecord:
+def cancelled(session: Session, auction_id: UUID) -> SealRecord:
     """The record of a cancelled neighbourhood auction, the last that its viewers are to be told."""
-    assert outcome.mirror is not None
-    *_, record = outcome.mirror.records
+    row = session.get_one(Auction, auction_id)
+    row.mirrored_seq = -1
+    neighbourhood.mirror(session, [row])
+    mirror = mirrored(session)[-1]
+    *_, record = mirror.records
     assert isinstance(record, SealRecord)
-    assert record == outcome.mirror.seal
+    assert record == mirror.seal
     assert record.cancelled
     assert record.leader == ""
     return record
+
+
+def at(outcome: Cancelled | Decision[Cancelled]) -> int:
+    assert isinstance(outcome, Cancelled)
+    return outcome.cancelled_at
 
 
 def test_a_seller_cancels_what_nobody_has_bid_on(db_session: Session) -> None:
@@ -64,7 +75,8 @@ def test_a_seller_cancels_what_nobody_has_bid_on(db_session: Session) -> None:
 
     outcome = cancelling.by_seller(db_session, auction.seller_id, auction.id, "It broke.")
 
-    seal = cancelled(outcome)
+    seal = cancelled(db_session, auction.id)
+    assert at(outcome) == seal.at
     assert (seal.seq, seal.ends_at, seal.bids) == (1, auction.ends_at, 0)
     view = auction_views.get(db_session, auction.id)
     assert (view.state, view.cancel_reason) == (AuctionState.CANCELLED, "It broke.")
@@ -73,7 +85,9 @@ def test_a_seller_cancels_what_nobody_has_bid_on(db_session: Session) -> None:
     assert refused(lambda: bid(db_session, ann, auction, 3_000)) == "cancelled"
     assert refused(lambda: bid(db_session, ann, auction, None)) == "cancelled"
     end(db_session, auction)
-    assert neighbourhood.close(db_session, auction.id) is None
+    before = len(mirrored(db_session))
+    neighbourhood.close(db_session, auction.id)
+    assert len(mirrored(db_session)) == before
     assert refused(lambda: bid(db_session, ann, auction, 3_000)) == "cancelled"
 
 
@@ -82,14 +96,15 @@ def test_what_is_cancelled_is_answered_again_as_it_was(db_session: Session) -> N
     first = cancelling.by_seller(db_session, auction.seller_id, auction.id, "It broke.")
     again = cancelling.by_seller(db_session, auction.seller_id, auction.id, "Other words.")
     forced = cancelling.forced(db_session, auction.id, None)
-    assert again.mirror is forced.mirror is None
-    assert first.cancelled_at == again.cancelled_at == forced.cancelled_at == cancelled(first).at
+    assert len(mirrored(db_session)) == 1
+    assert at(first) == at(again) == at(forced) == cancelled(db_session, auction.id).at
     assert auction_views.get(db_session, auction.id).cancel_reason == "It broke."
 
 
 def test_a_scheduled_auction_can_be_cancelled(db_session: Session) -> None:
     later = make_neighbourhood_auction(db_session, opens_at=a_draft().ends_at - 1_000)
-    cancelled(cancelling.by_seller(db_session, later.seller_id, later.id, None))
+    cancelling.by_seller(db_session, later.seller_id, later.id, None)
+    cancelled(db_session, later.id)
     assert auction_views.get(db_session, later.id).cancel_reason is None
 
 
@@ -103,15 +118,16 @@ def test_after_the_first_bid_only_force_cancels_and_the_hold_goes_back(db_sessio
         cancelling.by_seller(db_session, seller, auction.id, None)
     assert balances(db_session, ben) == (42_000, 8_000)
 
-    seal = cancelled(cancelling.forced(db_session, auction.id, "Forbidden goods."))
+    cancelling.forced(db_session, auction.id, "Forbidden goods.")
 
+    seal = cancelled(db_session, auction.id)
     assert (seal.seq, seal.price, seal.bids) == (3, 3_100, 2)
     assert balances(db_session, ann) == balances(db_session, ben) == (50_000, 0)
     assert db_session.scalar(select(func.count()).where(Order.auction_id == auction.id)) == 0
     view = auction_views.get(db_session, auction.id)
     assert (view.state, view.hammer_price, view.winner_paddle) == (AuctionState.CANCELLED, None, None)
     assert history.own_bids(db_session, ben, None, 1).items[0].standing == "lost"
-    assert neighbourhood.place(db_session, ben, auction.id, "mine", 8_000) == (first, None)
+    assert neighbourhood.place(db_session, ben, auction.id, "mine", 8_000) == first
     assert refused(lambda: bid(db_session, ann, auction, 9_000)) == "cancelled"
 
 
@@ -144,7 +160,7 @@ def test_a_hammer_that_an_alarm_keeps_from_being_settled_is_called_off(db_sessio
 
     outcome = cancelling.forced(db_session, auction.id, "Something was wrong.")
 
-    assert outcome.cancelled_at is not None
+    assert at(outcome)
     assert balances(db_session, ann) == (50_000, 0)
     view = auction_views.get(db_session, auction.id)
     assert (view.state, view.cancel_reason) == (AuctionState.CANCELLED, "Something was wrong.")
@@ -157,7 +173,8 @@ def test_a_live_auction_goes_on_until_redis_has_decided(db_session: Session, for
         outcome = cancelling.forced(db_session, auction.id, "Lost.")
     else:
         outcome = cancelling.by_seller(db_session, auction.seller_id, auction.id, "Lost.")
-    assert outcome == Cancelling(auction.id, force, None)
+    assert isinstance(outcome, Decision)
+    assert outcome.call == cancel_auction(auction.id, force=force)
     view = auction_views.get(db_session, auction.id)
     assert (view.state, view.cancel_reason) == (AuctionState.LIVE, None)
     assert hot_state.hot_state(db_session, auction.id) is not None
@@ -165,9 +182,9 @@ def test_a_live_auction_goes_on_until_redis_has_decided(db_session: Session, for
 
 def test_the_answers_of_redis() -> None:
     seal = SealRecord(new_id(), 1, 1, 5, 9, 0, "", 0, 0, cancelled=True)
-    assert cancelling.decided_at(seal) == 5
+    assert cancelling._decided_at(seal) == 5
     sold = SealRecord(new_id(), 1, 2, 9, 9, 1_000, str(new_id()), 1, 1)
-    assert refused(lambda: cancelling.decided_at(sold)) == "closed"
+    assert refused(lambda: cancelling._decided_at(sold)) == "closed"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +192,7 @@ def test_the_answers_of_redis() -> None:
     [("has_bids", "has_bids"), ("unavailable", "unavailable"), ("unknown_auction", "unavailable")],
 )
 def test_what_redis_rejects_is_refused(code: str, refusal: str) -> None:
-    assert refused(lambda: cancelling.decided_at(Rejection(code, 5, 0, 0, 0))) == refusal
+    assert refused(lambda: cancelling._decided_at(Rejection(code, 5, 0, 0, 0))) == refusal
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -203,7 +220,7 @@ def test_under_fire_of_bids_no_hold_and_no_bid_is_left_after_the_cancelling(
     outcomes = at_once([*calls[:15], cancel, *calls[15:]])
 
     accepted = [outcome for outcome in outcomes if isinstance(outcome, BidRecord)]
-    outcome = next((outcome for outcome in outcomes if isinstance(outcome, Cancelling)), None)
+    outcome = next((outcome for outcome in outcomes if isinstance(outcome, Cancelled)), None)
     with sync_database.transaction() as session:
         row = session.get_one(Auction, auction.id)
         stored = session.scalars(select(Bid.seq).where(Bid.auction_id == auction.id).order_by(Bid.seq)).all()
@@ -219,7 +236,7 @@ def test_under_fire_of_bids_no_hold_and_no_bid_is_left_after_the_cancelling(
             assert row.status == AuctionStatus.PUBLISHED
             assert held == set(holds) == {row.leader_id}
             return
-        seal = cancelled(outcome)
+        seal = cancelled(session, auction.id)
         assert row.status == AuctionStatus.CANCELLED
         assert seal.seq == len(stored) + 1
         assert force or not stored

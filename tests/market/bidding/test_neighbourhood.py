@@ -10,7 +10,6 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from market.bidding import hot_state, neighbourhood, paddles
-from market.bidding.settlement import Settled
 from market.errors import Refusal
 from market.listings import auction_views, listings
 from market.listings.auction_views import AuctionView
@@ -20,7 +19,9 @@ from market.places import neighbourhoods
 from market.places.neighbourhoods import Radius
 from market.rules import BuyNowUntil
 from market.times import from_ms
-from store.database import SyncDatabase, told_after_commit
+from store import effects
+from store.database import SyncDatabase
+from store.effects import told
 from store.ids import new_id
 from store.models import (
     Account,
@@ -42,6 +43,7 @@ from tests.support.database import (
     make_published_auction,
     make_user,
 )
+from tests.support.effects import mirrored
 from tests.support.races import at_once
 
 HAEUNDAE = (35.163127, 129.163561)
@@ -52,8 +54,7 @@ pytestmark = pytest.mark.usefixtures("some_regions")
 def bid(
     session: Session, bidder: UUID, auction: AuctionView, maximum: int | None, ref: str = ""
 ) -> BidRecord:
-    record, _ = neighbourhood.place(session, bidder, auction.id, ref or str(new_id()), maximum)
-    return record
+    return neighbourhood.place(session, bidder, auction.id, ref or str(new_id()), maximum)
 
 
 def refused(call: Callable[[], object]) -> str:
@@ -72,7 +73,7 @@ def balances(session: Session, user_id: UUID) -> tuple[int, int]:
 
 def sides_told(session: Session) -> set[UUID]:
     """Who is pushed that there is an order."""
-    return {user for user, push in told_after_commit(session) if isinstance(push, OrderPush)}
+    return {user for user, push in told(session) if isinstance(push, OrderPush)}
 
 
 def end(session: Session, auction: AuctionView) -> None:
@@ -123,8 +124,8 @@ def test_a_ref_is_answered_as_the_first_time_and_does_nothing_again(db_session: 
     second = bid(db_session, ben, auction, 7_000, "one")
     db_session.execute(update(Neighbourhood).values(expires_at=func.now()))
 
-    assert neighbourhood.place(db_session, ann, auction.id, "one", 2_000) == (first, None)
-    assert neighbourhood.place(db_session, ben, auction.id, "one", 7_000) == (second, None)
+    assert neighbourhood.place(db_session, ann, auction.id, "one", 2_000) == first
+    assert neighbourhood.place(db_session, ben, auction.id, "one", 7_000) == second
     assert refused(lambda: bid(db_session, ben, auction, 7_001, "one")) == "idempotency_key_reused"
     assert refused(lambda: bid(db_session, ben, auction, None, "one")) == "idempotency_key_reused"
     assert balances(db_session, ben) == (43_000, 7_000)
@@ -181,27 +182,29 @@ def test_a_live_auction_takes_no_bids_here_and_a_neighbourhood_auction_no_paddle
 def test_the_end_makes_an_order_in_the_same_transaction(db_session: Session) -> None:
     auction = make_neighbourhood_auction(db_session)
     (ann, _), (ben, _) = make_neighbour(db_session, 50_000), make_neighbour(db_session, 50_000)
-    assert neighbourhood.close(db_session, auction.id) is None, "not yet"
+    neighbourhood.close(db_session, auction.id)
+    assert auction_views.get(db_session, auction.id).state == "live", "not yet"
     bid(db_session, ann, auction, 3_000)
     bid(db_session, ben, auction, 8_000)
     end(db_session, auction)
     assert auction.id in all_due(db_session, neighbourhood.claim_due)
 
-    mirror = neighbourhood.close(db_session, auction.id)
+    neighbourhood.close(db_session, auction.id)
 
-    assert mirror is not None
+    mirror = mirrored(db_session)[-1]
     *_, seal = mirror.records
     assert isinstance(seal, SealRecord)
     assert (seal.leader, seal.price, seal.seq) == (str(ben), 3_100, 3)
     assert mirror.seal == seal
-    assert isinstance(mirror.settled, Settled)
     assert sides_told(db_session) == {ben, auction.seller_id}
     order = db_session.scalars(select(Order).where(Order.auction_id == auction.id)).one()
     assert (order.buyer_id, order.hammer_price) == (ben, 3_100)
     assert balances(db_session, ben) == (46_900, 0)
     assert balances(db_session, ann) == (50_000, 0)
     assert ledger.trial_balance(db_session) == 0
-    assert neighbourhood.close(db_session, auction.id) is None, "only once"
+    before = len(effects.named(db_session))
+    neighbourhood.close(db_session, auction.id)
+    assert len(effects.named(db_session)) == before, "only once"
 
 
 def test_below_the_reserve_nobody_wins(db_session: Session) -> None:
@@ -209,8 +212,8 @@ def test_below_the_reserve_nobody_wins(db_session: Session) -> None:
     ann, _ = make_neighbour(db_session, 50_000)
     assert not bid(db_session, ann, auction, 3_000).reserve_met
     end(db_session, auction)
-    mirror = neighbourhood.close(db_session, auction.id)
-    assert mirror is not None
+    neighbourhood.close(db_session, auction.id)
+    mirror = mirrored(db_session)[-1]
     assert mirror.seal is not None
     assert mirror.seal.leader == ""
     assert balances(db_session, ann) == (50_000, 0)
@@ -221,14 +224,13 @@ def test_buying_ends_the_auction_at_once_and_pays(db_session: Session) -> None:
     auction = make_neighbourhood_auction(db_session, buy_now=20_000, buy_now_until=BuyNowUntil.ALWAYS)
     (ann, _), (ben, _) = make_neighbour(db_session, 50_000), make_neighbour(db_session, 50_000)
     bid(db_session, ann, auction, 3_000)
-    record, mirror = neighbourhood.place(db_session, ben, auction.id, "buy", None)
+    record = neighbourhood.place(db_session, ben, auction.id, "buy", None)
     assert (record.price, record.bought, record.outbid) == (20_000, True, str(ann))
-    assert mirror is not None
-    assert [type(one) for one in mirror.records] == [BidRecord, BidRecord, SealRecord]
+    assert [type(one) for one in mirrored(db_session)[-1].records] == [BidRecord, BidRecord, SealRecord]
     assert balances(db_session, ann) == (50_000, 0)
     assert balances(db_session, ben) == (30_000, 0)
     assert auction_views.get(db_session, auction.id).state == "sold"
-    assert neighbourhood.place(db_session, ben, auction.id, "buy", None) == (record, None)
+    assert neighbourhood.place(db_session, ben, auction.id, "buy", None) == record
     assert refused(lambda: bid(db_session, ann, auction, 40_000)) == "closed"
 
 
@@ -257,9 +259,11 @@ def test_publishing_needs_a_neighbourhood_of_the_seller(db_session: Session) -> 
 
 def missing(session: Session, auction: AuctionView) -> list[list[int]]:
     """The numbers of the records that a sweep would bring to Redis, if it would bring the auction at all."""
+    before = len(mirrored(session))
+    neighbourhood.mirror_missing(session)
     return [
         [record.seq for record in mirror.records]
-        for mirror in neighbourhood.to_mirror(session)
+        for mirror in mirrored(session)[before:]
         if mirror.auction.auction_id == auction.id
     ]
 
@@ -274,15 +278,15 @@ def large_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_redis_has_not_confirmed_is_found_until_it_has(db_session: Session) -> None:
     auction = make_neighbourhood_auction(db_session)
     assert missing(db_session, auction) == [[]]
-    assert neighbourhood.note_copies(db_session, {auction.id: (1, 0)}) == []
+    assert neighbourhood.note_mirrors(db_session, {auction.id: (1, 0)}) == []
     assert missing(db_session, auction) == []
     ann, _ = make_neighbour(db_session, 50_000)
     for maximum in (3_000, 4_000, 5_000):
         bid(db_session, ann, auction, maximum)
     assert missing(db_session, auction) == [[1, 2, 3]]
-    neighbourhood.note_copies(db_session, {auction.id: (1, 2)})
+    neighbourhood.note_mirrors(db_session, {auction.id: (1, 2)})
     assert missing(db_session, auction) == [[3]]
-    neighbourhood.note_copies(db_session, {auction.id: (1, 3)})
+    neighbourhood.note_mirrors(db_session, {auction.id: (1, 3)})
     assert missing(db_session, auction) == []
 
 
@@ -305,8 +309,8 @@ def test_a_copy_that_contradicts_postgresql_is_written_again(
     ann, _ = make_neighbour(db_session, 50_000)
     for maximum in (3_000, 4_000):
         bid(db_session, ann, auction, maximum)
-    neighbourhood.note_copies(db_session, {auction.id: (1, 2)})
-    again = neighbourhood.note_copies(db_session, {auction.id: found})
+    neighbourhood.note_mirrors(db_session, {auction.id: (1, 2)})
+    again = neighbourhood.note_mirrors(db_session, {auction.id: found})
     assert (again == [auction.id]) == (found is None or found[0] != 1 or found[1] > 2)
     assert db_session.scalar(select(Auction.epoch).where(Auction.id == auction.id)) == epoch
     assert missing(db_session, auction) == brought
@@ -316,19 +320,16 @@ def test_an_auction_goes_on_under_a_fresh_epoch(db_session: Session, monkeypatch
     auction = make_neighbourhood_auction(db_session)
     (ann, _), (ben, _) = make_neighbour(db_session, 50_000), make_neighbour(db_session, 50_000)
     first = bid(db_session, ann, auction, 3_000, "one")
-    neighbourhood.note_copies(db_session, {auction.id: (1, 5)})
-    assert neighbourhood.place(db_session, ann, auction.id, "one", 3_000) == (first, None)
-    second, mirror = neighbourhood.place(db_session, ben, auction.id, "two", 8_000)
+    neighbourhood.note_mirrors(db_session, {auction.id: (1, 5)})
+    assert neighbourhood.place(db_session, ann, auction.id, "one", 3_000) == first
+    second = neighbourhood.place(db_session, ben, auction.id, "two", 8_000)
     assert (second.epoch, second.seq, second.outbid) == (2, 2, str(ann))
-    assert mirror is not None
-    assert [(record.epoch, record.seq) for record in mirror.records] == [(2, 2)]
+    assert [(record.epoch, record.seq) for record in mirrored(db_session)[-1].records] == [(2, 2)]
     monkeypatch.setattr(neighbourhood, "clock", lambda session: from_ms(second.at - 1_000))
     assert bid(db_session, ann, auction, 9_000).at == second.at, "no clock steps back over the epoch"
     monkeypatch.undo()
     end(db_session, auction)
-    mirror = neighbourhood.close(db_session, auction.id)
-    assert mirror is not None
-    assert isinstance(mirror.settled, Settled)
+    neighbourhood.close(db_session, auction.id)
     assert sides_told(db_session) == {ann, auction.seller_id}
 
 
@@ -341,13 +342,11 @@ def test_what_is_told_of_a_bid_is_all_that_redis_may_lack_and_as_it_was_answered
         neighbourhood.place(db_session, bidder, auction.id, f"r{maximum}", maximum)
         for bidder, maximum in ((ann, 2_000), (ben, 3_000), (ben, 6_000), (ann, 8_000))
     ]
-    for count, (_, mirror) in enumerate(answers, 1):
-        assert mirror is not None
-        assert mirror.records == [record for record, _ in answers[:count]]
-    neighbourhood.note_copies(db_session, {auction.id: (1, 3)})
-    last, mirror = neighbourhood.place(db_session, ben, auction.id, "r9000", 9_000)
-    assert mirror is not None
-    assert mirror.records == [answers[3][0], last]
+    for count, mirror in enumerate(mirrored(db_session), 1):
+        assert mirror.records == answers[:count]
+    neighbourhood.note_mirrors(db_session, {auction.id: (1, 3)})
+    last = neighbourhood.place(db_session, ben, auction.id, "r9000", 9_000)
+    assert mirrored(db_session)[-1].records == [answers[3], last]
 
 
 def test_a_bid_that_comes_while_a_copy_is_read_is_for_the_next_one(sync_database: SyncDatabase) -> None:
@@ -360,7 +359,8 @@ def test_a_bid_that_comes_while_a_copy_is_read_is_for_the_next_one(sync_database
         assert read.seq == 1
         with sync_database.transaction() as other:
             bid(other, ann, auction, 4_000)
-        mirror = neighbourhood.copy(session, auction.id)
+        neighbourhood.mirror(session, [read])
+        [mirror] = mirrored(session)
     assert (mirror.auction.seq, [record.seq for record in mirror.records]) == (1, [1])
 
 
@@ -415,7 +415,8 @@ def test_workers_share_what_is_due_the_first_to_end_first(sync_database: SyncDat
         other.rollback()
     with sync_database.transaction() as session:
         for auction_id in (first, second, third):
-            assert neighbourhood.close(session, auction_id) is not None
+            neighbourhood.close(session, auction_id)
+        assert len(mirrored(session)) == 3
 
 
 def test_a_hundred_parallel_bids_leave_a_rising_history_and_one_hold(sync_database: SyncDatabase) -> None:

@@ -21,7 +21,7 @@ from market.times import from_ms
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Auction, AuctionStatus, Paddle, PaddleStatus, Transfer, TransferKind
-from store.redis.hot import HotPaddle
+from store.redis.auctions import HotPaddle
 from tests.support.database import (
     a_draft,
     make_funded_user,

@@ -20,7 +20,7 @@ from market.times import from_ms, to_ms
 from store.database import SyncDatabase
 from store.ids import new_id, shard_of
 from store.models import Auction, AuctionStatus, Bid, Condition, LogPosition
-from store.redis.hot import HotPaddle
+from store.redis.auctions import HotPaddle
 from tests.support.database import (
     MINUTE_MS,
     a_draft,

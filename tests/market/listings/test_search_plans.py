@@ -174,7 +174,7 @@ def test_facets_use_an_index(session: Session, wanted: dict[str, Any], index: st
 @pytest.mark.parametrize(
     ("sweep", "index"),
     [
-        (neighbourhood.to_mirror, "ix_auctions_unmirrored"),
+        (neighbourhood.mirror_missing, "ix_auctions_unmirrored"),
         (partial(neighbourhood.looked_after, after=None), "ix_auctions_copies"),
         (partial(neighbourhood.claim_due, after=None), "ix_auctions_status_ends_at_id"),
         (photos.doomed, "ix_photos_orphaned"),

@@ -24,7 +24,8 @@ from market.notifications.notifications import (
     due,
     notify,
 )
-from store.database import SyncDatabase, told_after_commit
+from store.database import SyncDatabase
+from store.effects import told
 from store.ids import new_id
 from store.models import (
     SECURITY,
@@ -229,7 +230,7 @@ def test_many_are_told_in_few_statements(db_session: Session) -> None:
         assert sorted(row.event for row in stored(db_session, user)) == ["outbid", "won"]
     waiting = select(func.count()).where(NotificationDelivery.user_id.in_(users))
     assert db_session.scalar(waiting) == 40
-    assert len(told_after_commit(db_session)) == 40
+    assert len(told(db_session)) == 40
 
 
 def test_a_user_is_told_once_for_each_cause(db_session: Session) -> None:
@@ -245,7 +246,7 @@ def test_a_user_is_told_once_for_each_cause(db_session: Session) -> None:
         ("won", "won:y"),
     ]
     assert [row.data for row in stored(db_session, bob)] == [{"title": "A desk"}]
-    assert len(told_after_commit(db_session)) == 4
+    assert len(told(db_session)) == 4
 
 
 def test_the_push_says_what_the_list_shows_and_how_many_are_unread(db_session: Session) -> None:
@@ -256,7 +257,7 @@ def test_the_push_says_what_the_list_shows_and_how_many_are_unread(db_session: S
     notify(db_session, [News(ann, Event.WON, "x", {"price": 5})])
 
     [item] = notifications.page(db_session, ann, True, None, 1).items
-    [(user, push)] = told_after_commit(db_session)
+    [(user, push)] = told(db_session)
     assert isinstance(push, NotificationPush)
     assert (user, push.id, push.event, push.data, push.unread) == (ann, item.id, "won", {"price": 5}, 2)
     assert (push.title, push.body, push.path) == (item.title, item.body, item.path)
@@ -284,7 +285,7 @@ def test_what_only_stands_in_the_list_is_neither_sent_nor_pushed(db_session: Ses
     notify(db_session, [News(ann, Event.WON, "x", {}, leaves=False)])
     assert len(stored(db_session, ann)) == 1
     assert deliveries(db_session, ann) == {}
-    assert told_after_commit(db_session) == []
+    assert told(db_session) == []
 
 
 def test_preferences_count_from_the_next_notification_on(db_session: Session) -> None:
@@ -334,7 +335,7 @@ def test_the_same_told_by_many_at_once_stands_there_once(sync_database: SyncData
     def tell(items: list[News]) -> list[UUID]:
         with sync_database.transaction() as session:
             notify(session, items)
-            return [user for user, _ in told_after_commit(session)]
+            return [user for user, _ in told(session)]
 
     outcomes = at_once([partial(tell, items) for items in [news, news[::-1]] * 4])
     assert sorted(user for outcome in outcomes for user in outcome) == sorted(people)
@@ -387,5 +388,5 @@ def test_what_a_savepoint_takes_back_is_not_told(db_session: Session) -> None:
         notify(db_session, [News(ann, Event.WON, "lost", {})])
         outer.rollback()
     assert {row.key for row in stored(db_session, ann)} == {"won:kept", "won:kept inside"}
-    ids = {push.id for _, push in told_after_commit(db_session) if isinstance(push, NotificationPush)}
+    ids = {push.id for _, push in told(db_session) if isinstance(push, NotificationPush)}
     assert ids == {row.id for row in stored(db_session, ann)}

@@ -37,7 +37,9 @@ def log_in(session: Session, user_id: UUID) -> LogIn:
 def add(session: Session, who: LogIn, endpoint: str | None = None) -> UUID:
     """Subscribe a new browser, or that with the endpoint."""
     endpoint = endpoint or f"https://push.example/{new_id()}"
-    return push_subscriptions.add(session, who, endpoint, P256DH, bytes(16), private_allowed=False).id
+    return push_subscriptions.add(
+        session, who.user_id, who.session_id, endpoint, P256DH, bytes(16), private_allowed=False
+    ).id
 
 
 def count(session: Session, user_id: UUID) -> int:
@@ -91,7 +93,7 @@ def test_a_browser_goes_with_the_log_in_that_has_subscribed_it(db_session: Sessi
     assert count(db_session, ann) == 1
     expire = update(models.Session).where(models.Session.id == later.session_id)
     db_session.execute(expire.values(expires_at=func.now(), ends_at=func.now()))
-    sessions.forget(db_session, [later.session_id])
+    sessions._forget(db_session, [later.session_id])
     assert count(db_session, ann) == 0
 
 

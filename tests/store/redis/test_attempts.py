@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from store.redis import attempts
-from store.redis.hot import Hot, Script, SyncHot
+from store.redis.clients import Hot, SyncHot
+from store.redis.scripts import Script
 from tests.support.side_by_side import CLOCK, CLOCK_PRELUDE
 
 SECOND_MS = 1_000
@@ -72,4 +73,4 @@ def test_a_clock_that_went_back_locks_nobody_out_for_longer_than_the_longest_wai
 async def test_a_success_begins_anew(door: Door, hot: Hot) -> None:
     for _ in range(3):
         assert [door.attempt(0) for _ in range(attempts.FREE - 1)] == [0] * (attempts.FREE - 1)
-        await attempts.forget(hot, "ann", "192.0.2.1")
+        await hot.run(attempts.forget("ann", "192.0.2.1"))

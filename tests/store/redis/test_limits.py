@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from store.redis.hot import Hot, Script, SyncHot
+from store.redis.clients import Hot, SyncHot
 from store.redis.limits import Policy, Standing, spend
+from store.redis.scripts import Script
 from tests.support.side_by_side import CLOCK, CLOCK_PRELUDE
 
 SECOND = 1_000_000

@@ -7,13 +7,11 @@ import msgspec
 import pytest
 
 from store.ids import SHARDS, new_id
-from store.redis import hot, mirrors
-from store.redis.hot import (
-    HotAuction,
-    SyncHot,
-    keys_of,
-    read_auction,
-)
+from store.redis import auctions, mirrors
+from store.redis.auctions import HotAuction, read_auction
+from store.redis.calls import Call
+from store.redis.clients import SyncHot
+from store.redis.keys import keys_of
 from store.redis.records import (
     BidRecord,
     Rejection,
@@ -94,7 +92,7 @@ def history(sync_hot: SyncHot, auction_id: UUID, after: int) -> list[int]:
     return [decode_record(text).seq for text in reading.records]
 
 
-def heard(sync_hot: SyncHot, auction: HotAuction, *calls: hot.Call[bool]) -> list[int]:
+def heard(sync_hot: SyncHot, auction: HotAuction, *calls: Call[bool]) -> list[int]:
     """The numbers of the records that subscribers hear while the calls run."""
     subscriber = sync_hot.client.pubsub()
     subscriber.ssubscribe(keys_of(auction.auction_id).channel)
@@ -168,21 +166,19 @@ def test_a_fresh_epoch_replaces_whatever_was_there(sync_hot: SyncHot, auction: H
     assert heard(sync_hot, auction, mirrors.mirror(replace(restored, seq=2), [bid_2], None)) == [2]
 
 
-def test_what_redis_has_of_copies_can_be_asked(sync_hot: SyncHot, auction: HotAuction) -> None:
+def test_what_redis_has_of_mirrors_can_be_asked(sync_hot: SyncHot, auction: HotAuction) -> None:
     sync_hot.run(mirrors.mirror(after_bid(auction, 1)[0], [], None))
-    nowhere = new_id()
-    there = mirrors.found(sync_hot, [auction.auction_id, nowhere])
-    assert there == {auction.auction_id: (1, 1), nowhere: None}
+    assert sync_hot.run(auctions.positions([auction.auction_id, new_id()])) == [(1, 1), None]
 
 
 def test_no_script_can_bid_in_a_copy_or_end_it(sync_hot: SyncHot, auction: HotAuction) -> None:
     over = replace(auction, ends_at=sync_hot.now_ms() - 1)
     sync_hot.run(mirrors.mirror(auction, [], None))
-    answer = sync_hot.run(hot.place_bid(auction.auction_id, ANN, "one", 5_000))
+    answer = sync_hot.run(auctions.place_bid(auction.auction_id, ANN, "one", 5_000))
     assert isinstance(answer, Rejection)
     assert answer.code == "wrong_kind"
     sync_hot.run(mirrors.mirror(replace(over, seq=1), [], None))
-    assert auction.auction_id not in sync_hot.due(sync_hot.now_ms() + 1_000_000)
+    assert auction.auction_id not in dict(sync_hot.run(auctions.due(sync_hot.now_ms() + 1_000_000)))
 
 
 def test_an_ended_copy_stays_for_a_day(sync_hot: SyncHot, auction: HotAuction) -> None:
@@ -212,6 +208,6 @@ def test_the_history_is_bounded(
 
 def test_lost_shards_are_noticed_once(sync_hot: SyncHot) -> None:
     sync_hot.client.flushdb()
-    assert mirrors.lost_shards(sync_hot) == list(range(SHARDS))
-    mirrors.mark_shards(sync_hot, [*range(5), *range(6, SHARDS)])
-    assert mirrors.lost_shards(sync_hot) == [5]
+    assert sync_hot.run(mirrors.lost_shards()) == list(range(SHARDS))
+    sync_hot.run(mirrors.mark_shards([*range(5), *range(6, SHARDS)]))
+    assert sync_hot.run(mirrors.lost_shards()) == [5]

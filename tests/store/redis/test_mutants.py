@@ -7,7 +7,7 @@ from copy import copy
 import pytest
 from redis.exceptions import ResponseError
 
-from store.redis import hot
+from store.redis import auctions, clients, scripts
 from tests.support.mutants import mutants_of
 from tests.support.scenarios import HISTORY_LENGTH, SCENARIOS
 from tests.support.side_by_side import CLOCK_PRELUDE, SideBySide
@@ -43,13 +43,13 @@ HARMLESS = {
 """Faults (script, line, fault) that change nothing anyone can see, and why."""
 
 
-@pytest.mark.parametrize("name", hot.Scripts._fields)
+@pytest.mark.parametrize("name", scripts.Scripts._fields)
 def test_every_fault_in_a_script_is_noticed(
-    sync_hot: hot.SyncHot, monkeypatch: pytest.MonkeyPatch, name: str
+    sync_hot: clients.SyncHot, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(hot, "HISTORY_LENGTH", HISTORY_LENGTH)
-    right = hot.load_scripts(CLOCK_PRELUDE)
-    source = hot.lua_source(name)
+    monkeypatch.setattr(auctions, "HISTORY_LENGTH", HISTORY_LENGTH)
+    right = scripts.load_scripts(CLOCK_PRELUDE)
+    source = scripts.lua_source(name)
     unnoticed = set()
     scenarios = list(SCENARIOS)
     with SideBySide(sync_hot, right) as auction:

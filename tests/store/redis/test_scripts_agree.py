@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 
 from market import rules
 from market.rules import MAX_AMOUNT, BuyNowUntil, Paddle, SoftClose, State, Step
-from store.redis import hot
+from store.redis import auctions, clients, scripts
 from tests.support.scenarios import (
     ANN,
     BASE,
@@ -40,9 +40,9 @@ STEPS_COMPARED_AT_LEAST = 20
 
 
 @pytest.fixture
-def auction(sync_hot: hot.SyncHot, monkeypatch: pytest.MonkeyPatch) -> Iterator[SideBySide]:
-    monkeypatch.setattr(hot, "HISTORY_LENGTH", HISTORY_LENGTH)
-    with SideBySide(sync_hot, hot.load_scripts(CLOCK_PRELUDE)) as both:
+def auction(sync_hot: clients.SyncHot, monkeypatch: pytest.MonkeyPatch) -> Iterator[SideBySide]:
+    monkeypatch.setattr(auctions, "HISTORY_LENGTH", HISTORY_LENGTH)
+    with SideBySide(sync_hot, scripts.load_scripts(CLOCK_PRELUDE)) as both:
         yield both
 
 

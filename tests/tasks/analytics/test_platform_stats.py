@@ -4,7 +4,8 @@ from sqlalchemy import select
 
 from store.models import Figure
 from store.redis import measurements
-from store.redis.hot import WRITE_BACK_AT, Hot
+from store.redis.clients import Hot
+from store.redis.keys import WRITE_BACK_AT
 from tasks.analytics.platform_stats import forget_figures, sample_figures
 from tasks.app import Resources
 
@@ -20,10 +21,10 @@ def samples(resources: Resources) -> dict[str, list[int]]:
 
 async def test_processes_are_added_up_and_late_bids_counted_once(resources: Resources, hot: Hot) -> None:
     now = resources.hot.now_ms()
-    await measurements.share(hot, "one", 3, 1, now)
-    await measurements.share(hot, "two", 4, 0, now)
-    await measurements.share(hot, "one", 5, 2, now)
-    await measurements.share(hot, "gone", 100, 0, now - 60_000)
+    await hot.run(measurements.share("one", 3, 1, now))
+    await hot.run(measurements.share("two", 4, 0, now))
+    await hot.run(measurements.share("one", 5, 2, now))
+    await hot.run(measurements.share("gone", 100, 0, now - 60_000))
     resources.hot.client.set(WRITE_BACK_AT, now - 5_000)
     sample_figures(resources)
     sample_figures(resources)

@@ -10,14 +10,12 @@ import pytest
 from sqlalchemy import func, select
 
 from market.bidding import cancelling
+from market.bidding.cancelling import Cancelled
 from market.rules import BuyNowUntil
 from store.models import AccountKind, AuctionStatus, Order, PaddleStatus
-from store.redis.hot import (
-    SyncHot,
-    cancel_auction,
-    keys_of,
-    place_bid,
-)
+from store.redis.auctions import cancel_auction, place_bid
+from store.redis.clients import SyncHot
+from store.redis.keys import keys_of
 from store.redis.records import BidRecord, Rejection, SealRecord
 from tasks.bidding.hot_state import close_due, load_missing
 from tasks.bidding.settlement import settle_due
@@ -50,7 +48,7 @@ def test_before_the_first_bid_a_cancelled_auction_gives_every_paddle_back(stage:
 
     assert isinstance(seal, SealRecord)
     assert (seal.cancelled, seal.seq, seal.leader) == (True, 1, "")
-    assert cancelling.decided_at(seal) == seal.at
+    assert cancelling._decided_at(seal) == seal.at
     assert stage.refused(auction, bidders[0], 5_000) == "cancelled"
     assert cancel(stage, auction, force=True) == seal
     sweep(stage)
@@ -196,7 +194,8 @@ def test_a_cancelled_auction_with_an_alarm_gives_the_money_back_once_somebody_ha
 
     assert isinstance(seal, SealRecord)
     stored = stage.stored(auction)
-    assert (outcome.cancelled_at, stored.cancel_reason) == (seal.at, None)
+    assert outcome == Cancelled(auction, seal.at)
+    assert stored.cancel_reason is None
     assert stored.status == AuctionStatus.CANCELLED
     assert [stage.balance(AccountKind.AVAILABLE, bidder) for bidder in (first, second)] == [LIMIT] * 2
     stage.check_ledger()

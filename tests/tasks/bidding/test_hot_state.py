@@ -9,7 +9,9 @@ from sqlalchemy import func, select, update
 from market.bidding import hot_state, paddles, write_back
 from market.rules import BuyNowUntil
 from store.models import AccountKind, Auction, AuctionStatus, Paddle, PaddleStatus, Transfer, TransferKind
-from store.redis.hot import keys_of, put_paddle
+from store.redis import auctions
+from store.redis.auctions import put_paddle
+from store.redis.keys import keys_of
 from tasks.bidding.hot_state import (
     LOADED_AT_ONCE,
     check_logs,
@@ -264,7 +266,7 @@ def test_without_a_drain_nothing_is_loaded_and_no_shard_is_ready(stage: Stage) -
         write_back.begin(session)
         load_missing(stage.resources)
 
-    assert stage.resources.hot.unloaded([auction]) == [auction]
+    assert stage.resources.hot.run(auctions.unloaded([auction])) == [auction]
     assert not stage.resources.hot.client.exists(keys_of(auction).ready)
 
 
@@ -287,7 +289,7 @@ def test_one_auction_that_cannot_be_loaded_keeps_no_other_from_it(stage: Stage) 
 
     load_missing(stage.resources)
 
-    assert stage.resources.hot.unloaded([broken, fine]) == [broken]
+    assert stage.resources.hot.run(auctions.unloaded([broken, fine])) == [broken]
     assert not stage.resources.hot.client.exists(keys_of(fine).ready)
     with stage.resources.database.transaction() as session:
         session.get_one(Auction, broken).increments = [[0, 1]]
@@ -305,7 +307,7 @@ def test_hundreds_are_loaded_with_few_statements(stage: Stage) -> None:
         load_missing(stage.resources)
 
     assert len(seen) <= 20, seen
-    assert stage.resources.hot.unloaded(lost) == []
+    assert stage.resources.hot.run(auctions.unloaded(lost)) == []
     assert [stage.bid(auction, bidder, 5_000).epoch for auction, bidder in bidders.items()] == [1, 1, 1]
     assert stage.refused(lost[3], bidders[lost[0]], 5_000) == "no_paddle"
 
@@ -345,7 +347,7 @@ def test_a_sealed_auction_is_not_loaded_again(stage: Stage) -> None:
     load_missing(stage.resources)
 
     assert stage.stored(auction).status == AuctionStatus.SEALED
-    assert stage.resources.hot.unloaded([auction]) == [auction]
+    assert stage.resources.hot.run(auctions.unloaded([auction])) == [auction]
 
 
 def test_a_log_that_redis_lost_in_part_is_an_alarm(stage: Stage) -> None:

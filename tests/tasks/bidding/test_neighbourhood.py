@@ -10,18 +10,13 @@ from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from market.bidding import neighbourhood
-from market.bidding.neighbourhood import Mirror
 from market.money import ledger
 from store.ids import new_id, shard_of
 from store.models import Auction, AuctionStatus, Order
 from store.redis import mirrors
-from store.redis.hot import (
-    Reading,
-    SyncHot,
-    keys_of,
-    read_auction,
-    shard_tag,
-)
+from store.redis.auctions import Reading, read_auction
+from store.redis.clients import SyncHot
+from store.redis.keys import keys_of, shard_tag
 from store.redis.records import decode_record
 from tasks.app import Resources
 from tasks.bidding import neighbourhood as neighbourhood_tasks
@@ -33,6 +28,7 @@ from tasks.bidding.neighbourhood import (
 )
 from tests.handlers.conftest import CLOSED_PORT
 from tests.support.database import make_neighbour, make_neighbourhood_auction
+from tests.support.effects import die_after_commit, mirrored
 
 pytestmark = pytest.mark.usefixtures("some_regions")
 
@@ -43,6 +39,7 @@ def make(resources: Resources) -> UUID:
         auction_id = make_neighbourhood_auction(session).id
         ann, _ = make_neighbour(session, 10_000)
         neighbourhood.place(session, ann, auction_id, "one", 3_000)
+        die_after_commit(session)
     return auction_id
 
 
@@ -99,7 +96,7 @@ def test_what_a_process_could_not_tell_redis_the_sweep_tells(resources: Resource
     assert state is not None
     assert (state["price"], state["seq"]) == ("1000", "1")
     with resources.database.transaction() as session:
-        assert all(mirror.auction.auction_id != auction_id for mirror in neighbourhood.to_mirror(session))
+        assert auction_id not in neighbourhood.mirror_missing(session)
 
 
 def test_when_redis_has_lost_everything_running_auctions_come_back(resources: Resources) -> None:
@@ -143,7 +140,9 @@ def test_a_copy_that_redis_has_lost_alone_comes_back(resources: Resources) -> No
 def test_a_copy_of_what_a_restored_postgresql_never_had_gets_a_fresh_epoch(resources: Resources) -> None:
     auction_id = make(resources)
     with resources.database.transaction() as session:
-        later = neighbourhood.copy(session, auction_id)
+        neighbourhood.mirror(session, [session.get_one(Auction, auction_id)])
+        [later] = mirrored(session)
+        die_after_commit(session)
     ahead = replace(later.auction, seq=7, price=9_000)
     resources.hot.run(mirrors.mirror(ahead, [], None))
     check_copies(resources)
@@ -170,11 +169,10 @@ def test_auctions_that_cannot_be_ended_keep_no_other_from_it(
         let_end(resources, auction_id)
     broken, close = set(auction_ids[:3]), neighbourhood.close
 
-    def close_or_fail(session: Session, auction_id: UUID) -> Mirror | None:
-        ended = close(session, auction_id)
+    def close_or_fail(session: Session, auction_id: UUID) -> None:
+        close(session, auction_id)
         if auction_id in broken:
             raise RuntimeError("broken")
-        return ended
 
     monkeypatch.setattr(neighbourhood, "close", close_or_fail)
     with capture_logs() as logs:

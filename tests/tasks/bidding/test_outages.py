@@ -16,14 +16,14 @@ from market.platform.alarms import Reason
 from market.times import to_ms
 from store.ids import new_id
 from store.models import AccountKind, AuctionStatus, Event, Extension, Notification
-from store.redis.hot import (
-    SyncHot,
+from store.redis.auctions import (
     cancel_auction,
     extend_auction,
-    keys_of,
     place_bid,
     seal_auction,
 )
+from store.redis.clients import SyncHot
+from store.redis.keys import keys_of
 from store.redis.records import (
     BidRecord,
     ExtensionRecord,

@@ -1,9 +1,10 @@
 """Draining the logs: exactly once, whatever crashes, however many run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -17,18 +18,19 @@ from sqlalchemy.orm import Session
 from market.bidding import write_back
 from store.database import SyncDatabase
 from store.models import AuctionStatus
-from store.redis.hot import (
-    WRITE_BACK_AT,
-    SyncHot,
-    keys_of,
-    place_bid,
-)
+from store.redis.auctions import place_bid
+from store.redis.calls import Batch, Call
+from store.redis.clients import SyncHot
+from store.redis.keys import WRITE_BACK_AT, keys_of
 from store.redis.records import BidRecord
 from tasks.app import DEFAULT, Resources
 from tasks.bidding.write_back import BATCH, drain, write_back_logs
 from tests.support.stage import Stage
 
 MANY = 20_000
+
+
+T = TypeVar("T")
 
 
 class Crash(BaseException):
@@ -52,15 +54,29 @@ class DyingDatabase(SyncDatabase):
                 raise Crash
 
 
-class DyingBeforeTrim(SyncHot):
-    def trim_logs(self, positions: object) -> None:
-        raise Crash
+class Interrupted(SyncHot):
+    """Redis for a drain to which something happens `before` the logs are trimmed, or `after` it."""
+
+    def __init__(
+        self,
+        hot: SyncHot,
+        before: Callable[[], object] = lambda: None,
+        after: Callable[[], object] = lambda: None,
+    ) -> None:
+        super().__init__(hot.client)
+        self.before, self.after = before, after
+
+    def run(self, call: Call[T] | Batch[T]) -> T:
+        if not (isinstance(call, Batch) and call.ask.__qualname__.startswith("trim_logs.")):
+            return super().run(call)
+        self.before()
+        answer = super().run(call)
+        self.after()
+        return answer
 
 
-class DyingAfterTrim(SyncHot):
-    def trim_logs(self, positions: "enumerate[str]") -> None:  # type: ignore[override]
-        super().trim_logs(positions)
-        raise Crash
+def crash() -> None:
+    raise Crash
 
 
 def test_an_accepted_bid_is_stored_once_and_leaves_the_log(stage: Stage) -> None:
@@ -94,8 +110,8 @@ def dying(request: pytest.FixtureRequest, stage: Stage, database_url: str) -> It
         request.param,
         {
             "before the commit": replace(stage.resources, database=dying_database),
-            "before the trim": replace(stage.resources, hot=DyingBeforeTrim(hot.client)),
-            "after the trim": replace(stage.resources, hot=DyingAfterTrim(hot.client)),
+            "before the trim": replace(stage.resources, hot=Interrupted(hot, before=crash)),
+            "after the trim": replace(stage.resources, hot=Interrupted(hot, after=crash)),
         }[request.param],
     )
     dying_database.dispose()
@@ -165,12 +181,8 @@ def test_what_is_logged_between_reading_and_trimming_survives(stage: Stage) -> N
     bidder = stage.bidder(auction)
     stage.bid(auction, bidder, 5_000)
 
-    class LateBid(SyncHot):
-        def trim_logs(self, positions: "enumerate[str]") -> None:  # type: ignore[override]
-            stage.bid(auction, bidder, 6_000)
-            super().trim_logs(positions)
-
-    drain(replace(stage.resources, hot=LateBid(stage.resources.hot.client)))
+    late = Interrupted(stage.resources.hot, before=lambda: stage.bid(auction, bidder, 6_000))
+    drain(replace(stage.resources, hot=late))
 
     assert [seq for _, seq, _, _ in stage.bids(auction)] == [1]
     assert stage.logged(auction) == 1
@@ -284,7 +296,7 @@ def test_a_seal_is_written_back_and_its_settlement_left_to_a_worker(stage: Stage
     stored = stage.stored(auction)
     assert (stored.status, stored.sealed_seq, stored.hammer_price) == (AuctionStatus.SEALED, seal.seq, 1_000)
     [message] = stage.resources.hot.client.lrange(DEFAULT, 0, -1)
-    assert msgspec.json.decode(message)["headers"]["task"] == "tasks.bidding.settlement.settle"
+    assert msgspec.json.decode(message)["headers"]["task"] == "tasks.settlement.settle"
 
 
 def test_redis_away_is_an_error_and_changes_nothing(stage: Stage) -> None:

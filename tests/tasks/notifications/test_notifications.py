@@ -16,7 +16,8 @@ from market.notifications import notifications
 from market.notifications.notifications import News
 from store.database import SyncDatabase
 from store.models import Event, Notification, NotificationDelivery
-from store.redis.hot import SyncHot, cancel_auction, place_bid
+from store.redis.auctions import cancel_auction, place_bid
+from store.redis.clients import SyncHot
 from store.redis.pushes import channel_of
 from tasks.bidding.settlement import settle_due
 from tasks.bidding.write_back import drain

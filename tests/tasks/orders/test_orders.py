@@ -9,7 +9,7 @@ from market.orders import orders, reviews
 from market.orders.orders import OrderView
 from store.database import SyncDatabase
 from store.models import Order, User
-from store.redis.hot import SyncHot
+from store.redis.clients import SyncHot
 from tasks.app import Resources
 from tasks.orders.orders import count_reviews, time_out_orders
 from tests.handlers.conftest import CLOSED_PORT

@@ -7,13 +7,10 @@ import pytest
 import redis
 
 from store.ids import new_id
-from store.redis.hot import (
-    Hot,
-    SyncHot,
-    keys_of,
-    load_scripts,
-    read_auction,
-)
+from store.redis.auctions import read_auction
+from store.redis.clients import Hot, SyncHot
+from store.redis.keys import keys_of
+from store.redis.scripts import load_scripts
 from tests.support.waiting import until
 
 CONNECTIONS = 5

@@ -51,17 +51,20 @@ redirect_stderr=true
 
 
 PROBLEMS = {
-    400: ("bad_request", "The request cannot be understood."),
-    404: ("not_found", "There is nothing at this address."),
+    400: ("bad_request", "We could not understand this request."),
+    404: ("not_found", "We could not find what you asked for."),
     405: ("method_not_allowed", "This address does not offer this method."),
-    413: ("body_too_large", "The request body is larger than this address takes."),
+    413: ("body_too_large", "The body is larger than this address takes."),
     414: ("uri_too_long", "The address is longer than 4 KiB."),
-    429: ("rate_limited", "Too many requests from your address. Please slow down."),
+    429: ("rate_limited", "You are sending too many requests. Wait a moment and try again."),
     431: ("headers_too_large", "The request headers are larger than 8 KiB."),
-    500: ("internal_error", "Something went wrong on our side. The request id helps us to find it."),
-    502: ("unavailable", "The service cannot be reached. Please try again."),
-    503: ("unavailable", "The service is not ready. Please try again."),
-    504: ("timeout", "The service did not answer in time."),
+    500: ("internal_error", "Something went wrong on our side. If you report it, include the request id."),
+    502: ("unavailable", "The service cannot be reached at the moment. Try again shortly."),
+    503: ("unavailable", "The service is not ready yet. Try again shortly."),
+    504: (
+        "timeout",
+        "The service did not answer in time. Check whether your request went through, then try again.",
+    ),
 }
 """What the gateway itself answers: status, code and sentence."""
 

@@ -91,7 +91,7 @@ def _decided_at(answer: SealRecord | Rejection) -> int:
     if isinstance(answer, Rejection):
         if answer.code == "has_bids":
             raise Refusal(BidRefusal.HAS_BIDS)
-        raise Refusal(GeneralRefusal.UNAVAILABLE)
+        raise Refusal(GeneralRefusal.UNAVAILABLE, "The auction cannot be reached now. Try again.")
     if not answer.cancelled:
         raise Refusal(ListingRefusal.CLOSED)
     return answer.at

@@ -86,7 +86,7 @@ def test_on_a_terminal_the_password_is_asked_twice(
 @pytest.mark.parametrize(
     ("email", "password", "problem"),
     [
-        ("x@example.org", "password123", "Guessers"),
+        ("x@example.org", "password123", "too easy to guess"),
         ("nobody", PASSWORD, "e-mail"),
         ("x@example.org", "short", "10 to 128"),
         ("x@example.org", "", "10 to"),

@@ -160,7 +160,7 @@ def test_what_cannot_be_cancelled_is_said(night: Night, stage: Stage) -> None:
     assert "The hammer fell first. Do this again in a second" in night.failed("cancel", str(sold), WHY)
     drain(stage.resources)
     settle_due(stage.resources)
-    assert "The auction is settled." in night.failed("cancel", str(sold), WHY)
+    assert "The auction is already settled." in night.failed("cancel", str(sold), WHY)
     unloaded = stage.auction()
     stage.resources.hot.client.delete(keys_of(unloaded).auction)
     assert "cannot be reached now. Try again." in night.failed("cancel", str(unloaded), WHY)
@@ -223,8 +223,8 @@ def test_what_an_outage_touched_ends_later_once_for_each_action(
 def test_an_impossible_outage_extends_nothing(night: Night) -> None:
     now = datetime.now(UTC)
     later, earlier = now.isoformat(), now.replace(year=now.year - 1).isoformat()
-    assert "An outage ends after it has begun" in night.failed("extend", later, earlier, "5", WHY)
-    assert "An extension is 1 to" in night.failed("extend", earlier, earlier, "0", WHY)
+    assert "An outage must end after it began" in night.failed("extend", later, earlier, "5", WHY)
+    assert "An extension must be 1 to" in night.failed("extend", earlier, earlier, "0", WHY)
     with pytest.raises(SystemExit):
         night.failed("extend", "yesterday", later, "5", WHY)
     assert "'yesterday' is no time; write 2026-05-31T23:05" in night.capsys.readouterr().err

@@ -24,7 +24,9 @@ from tornado.platform.asyncio import AsyncIOLoop
 from realtime.background import stop_all
 from store.redis.clients import Hot, SyncHot
 
-pytest_plugins = ["tests.support.database", "tests.support.media"]
+pytest.register_assert_rewrite("tests.support")
+
+pytest_plugins = ["tests.support.database", "tests.support.media", "tests.support.system"]
 
 FIXTURE_TIMEOUT_S = 40
 CLOSE_TIMEOUT_S = 5

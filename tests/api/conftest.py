@@ -3,9 +3,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from uuid import UUID
+from collections.abc import Iterator
 
 import pytest
 from tornado.httpserver import HTTPServer
@@ -27,7 +25,8 @@ from store.media.local import LocalMedia
 from store.models import Role
 from store.redis.clients import Hot
 from store.vault import Vault
-from tests.support.database import make_user
+from tests.support.api import People, User
+from tests.support.factories import make_user
 
 START_TIMEOUT_S = 10
 TOKENS = AccessTokens({"test": os.urandom(32)})
@@ -80,17 +79,6 @@ def base_url(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPat
     yield f"http://127.0.0.1:{port}"
     loops[0].call_soon_threadsafe(stop.set)
     thread.join(START_TIMEOUT_S)
-
-
-@dataclass(frozen=True)
-class User:
-    """Somebody who is logged in."""
-
-    id: UUID
-    token: str
-
-
-People = Callable[..., User]
 
 
 @pytest.fixture

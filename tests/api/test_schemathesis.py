@@ -26,8 +26,8 @@ from store.database import SyncDatabase
 from store.models import Role
 from store.redis.auctions import load_auction
 from store.redis.clients import SyncHot
-from tests.api.conftest import People, User
-from tests.support.database import (
+from tests.support.api import People, User
+from tests.support.factories import (
     YEOKSAM,
     a_draft,
     make_neighbourhood_auction,

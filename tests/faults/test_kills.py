@@ -12,8 +12,8 @@ from server.demo import live
 from server.settings import REPO, Settings
 from store.database import SyncDatabase
 from store.models import Bid
+from tests.support.system import System
 from tests.support.waiting import until
-from tests.system.conftest import System
 
 SECONDS = 45
 BIDDERS = 12

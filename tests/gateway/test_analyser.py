@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from server import render
-from tests.gateway.conftest import Certificate, StartGateway, run
+from tests.support.gateway import Certificate, StartGateway, run
 
 JUSTIFIED = {
     "host_spoofing": "The processes compare it with Origin, port included, which $host lacks.",

@@ -4,15 +4,7 @@ import json
 
 import pytest
 
-from tests.gateway.conftest import Answer, Headers, StartGateway, exchange, parse
-
-SECURITY: Headers = {
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "permissions-policy": "camera=(), microphone=(), payment=()",
-}
+from tests.support.gateway import Headers, StartGateway, assert_secure, exchange, parse
 
 REFUSALS = [
     ("GET", "/nothing", {}, 404, "not_found"),
@@ -31,13 +23,6 @@ REFUSALS = [
     ("GET", "/api/v1/me", {"Content-Length": "-1"}, 400, "bad_request"),
     ("POST", "/api/v1/me", {"Content-Length": "1", "Transfer-Encoding": "chunked"}, 400, "bad_request"),
 ]
-
-
-def assert_secure(answer: Answer) -> None:
-    assert {name: answer.headers.get(name) for name in SECURITY} == SECURITY
-    assert answer.headers["content-security-policy"].startswith("default-src 'none'; ")
-    assert "strict-transport-security" not in answer.headers, "a browser obeys it over TLS only"
-    assert answer.headers["server"] == "nginx", "no version"
 
 
 @pytest.mark.parametrize(("method", "path", "headers", "status", "code"), REFUSALS)

@@ -3,7 +3,7 @@
 import pytest
 
 from handlers.http.cookies import HEADER
-from tests.gateway.conftest import Answer, StartGateway
+from tests.support.gateway import Answer, StartGateway
 
 ALLOWED = "https://app.example"
 PREFLIGHT = {

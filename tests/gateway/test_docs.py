@@ -6,8 +6,7 @@ import pytest
 
 from handlers.platform.documents import PAGE
 from server.settings import Settings
-from tests.gateway.conftest import StartGateway, exchange, parse, request
-from tests.gateway.test_answers import assert_secure
+from tests.support.gateway import StartGateway, assert_secure, exchange, parse, request
 
 TYPES = {
     "script-src": "application/javascript; charset=utf-8",

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from server.settings import Settings
-from tests.gateway.conftest import Headers, exchange, parse, request
+from tests.support.gateway import Headers, exchange, parse, request
 
 HANDSHAKE = {
     "Connection": "Upgrade",

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.gateway.conftest import Gateway, Headers, StartGateway
+from tests.support.gateway import Gateway, Headers, StartGateway
 from tests.support.waiting import until
 
 

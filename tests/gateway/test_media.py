@@ -6,8 +6,7 @@ import pytest
 
 from market.listings.images import MAX_BYTES
 from store.media.local import LocalMedia
-from tests.gateway.conftest import Gateway, Headers, StartGateway
-from tests.gateway.test_answers import SECURITY
+from tests.support.gateway import SECURITY, Gateway, Headers, StartGateway
 
 NAME = f"{'0123456789abcdef' * 2}-card.webp"
 PHOTO = f"/media/photos/{NAME}"

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from time import monotonic
 
-from tests.gateway.conftest import Gateway, StartGateway
+from tests.support.gateway import Gateway, StartGateway
 
 CUT_S = 15
 """Nginx's own times are 10 s."""

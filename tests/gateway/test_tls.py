@@ -6,7 +6,7 @@ import ssl
 
 from server import render
 from server.settings import REPO
-from tests.gateway.conftest import (
+from tests.support.gateway import (
     Certificate,
     Gateway,
     StartGateway,
@@ -16,7 +16,7 @@ from tests.gateway.conftest import (
     request,
     run,
 )
-from tests.server.test_process import free_port
+from tests.support.ports import free_port
 
 
 def production(certificate: Certificate) -> dict[str, str]:

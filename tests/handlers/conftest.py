@@ -1,6 +1,5 @@
 """The real REST application over the real PostgreSQL and Redis, and people who use it."""
 
-import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
@@ -13,7 +12,6 @@ from handlers.http import openapi
 from handlers.http.base import Services
 from handlers.http.media import MediaThreads
 from handlers.http.passwords import Passwords
-from handlers.http.tokens import AccessTokens
 from handlers.routes import ROUTES
 from market.accounts import sessions
 from market.accounts.sessions import Lifetime, Principal, RefreshToken
@@ -24,20 +22,11 @@ from store.ids import new_id
 from store.media.interface import Media
 from store.models import Role
 from store.redis.clients import Hot
-from store.vault import Vault
-from tests.support.client import Client
-from tests.support.database import make_user
+from tests.support.client import Client, People
+from tests.support.factories import make_user
+from tests.support.keys import TOKENS, UNSUBSCRIBE_KEY, VAULT
 from tests.support.listener import Listener
-
-CLOSED_PORT = 1
-"""Nobody listens there."""
-
-KEYS = {"new": os.urandom(32), "old": os.urandom(32)}
-TOKENS = AccessTokens(KEYS)
-VAULT = Vault(KEYS)
-UNSUBSCRIBE_KEY = b"a key of the tests"
-
-People = Callable[..., Client]
+from tests.support.ports import CLOSED_PORT
 
 
 @pytest.fixture(scope="session")

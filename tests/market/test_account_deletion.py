@@ -51,14 +51,8 @@ from store.models import (
     User,
 )
 from store.vault import Vault
-from tests.support.database import (
-    NO_PASSWORD,
-    a_draft,
-    make_funded_user,
-    make_published_auction,
-    make_user,
-)
 from tests.support.effects import ended
+from tests.support.factories import NO_PASSWORD, a_draft, make_funded_user, make_published_auction, make_user
 from tests.support.races import at_once
 from tests.support.trade import Trade
 from tests.support.waiting import until

@@ -10,7 +10,7 @@ from market.errors import Refusal
 from market.fees import SellerFee
 from market.platform import settings
 from store.models import Role
-from tests.support.database import make_user
+from tests.support.factories import make_user
 
 WHY = "A reason"
 

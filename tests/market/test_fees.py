@@ -18,7 +18,7 @@ from market.orders import orders
 from market.platform import settings
 from market.rules import MAX_AMOUNT, BuyNowUntil
 from store.models import Account, AccountKind, Auction, Order, Role
-from tests.support.database import (
+from tests.support.factories import (
     a_draft,
     make_neighbour,
     make_neighbourhood_auction,

@@ -9,7 +9,7 @@ from market.errors import Refusal
 from market.idempotency import KEPT_S, Claim, Replayed
 from market.money.wallet import Wallet
 from store.models import IdempotencyKey
-from tests.support.database import make_user
+from tests.support.factories import make_user
 
 ANSWER = Wallet(1, 2)
 

@@ -14,13 +14,8 @@ from market.platform import settings
 from market.platform.settings import IncrementTable, IncrementTables
 from store.ids import new_id
 from store.models import Role
-from tests.market.listings.test_auction_views import change
-from tests.support.database import (
-    MINUTE_MS,
-    a_draft,
-    make_published_auction,
-    make_user,
-)
+from tests.support.bids import change
+from tests.support.factories import MINUTE_MS, a_draft, make_published_auction, make_user
 
 FINE, COARSE = IncrementTable("fine", [(0, 10), (1_000, 50)]), IncrementTable("coarse", [(0, 1_000)])
 OWN = [(0, 77)]

@@ -8,8 +8,8 @@ from store.ids import new_id
 from store.redis.clients import Hot
 from store.redis.keys import keys_of
 from store.redis.tickets import put_ticket
-from tests.realtime.conftest import Connect, Launch, Process
 from tests.support.live_client import Client, load
+from tests.support.realtime import Connect, Launch, Process
 from tests.support.waiting import until
 
 NEVER = 0.001

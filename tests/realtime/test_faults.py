@@ -15,9 +15,9 @@ from store.redis.clients import Hot, SyncHot
 from store.redis.keys import WRITE_BACK_AT, keys_of
 from store.redis.records import BidRecord
 from store.redis.scripts import SCRIPTS, load_scripts
-from tests.realtime.conftest import Connect, Launch, Process
 from tests.support.live_client import load
 from tests.support.proxy import Proxy
+from tests.support.realtime import Connect, Launch, Process
 from tests.support.waiting import until
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from unittest.mock import Mock
-from uuid import UUID
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -21,14 +20,16 @@ from store.redis.auctions import (
 from store.redis.clients import Hot, SyncHot
 from store.redis.records import BidRecord, ExtensionRecord
 from store.redis.switches import Switches
-from tests.realtime.conftest import Connect, Launch, Process
 from tests.support.live_client import (
     LIMIT,
     Client,
+    bid,
     load,
     repeat_last_bid,
     unload,
+    watch,
 )
+from tests.support.realtime import Connect, Launch, Process
 from tests.support.waiting import until
 
 Processes = tuple[Process, Process]
@@ -37,18 +38,6 @@ Processes = tuple[Process, Process]
 @pytest.fixture
 def limits() -> Limits:
     return Limits(position_check_s=0.1, viewers_s=0.1, history=16)
-
-
-async def bid(hot: Hot, auction: UUID, bidder: UUID, maximum: int) -> BidRecord:
-    """Bid past all sockets."""
-    answer = await hot.run(place_bid(auction, bidder, f"m{maximum}", maximum))
-    assert isinstance(answer, BidRecord)
-    return answer
-
-
-async def watch(client: Client, auction: UUID) -> Client:
-    assert (await client.request("subscribe", auction=str(auction)))["type"] == "snapshot"
-    return client
 
 
 def fresh(client: Client) -> Replica:

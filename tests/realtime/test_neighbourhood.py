@@ -9,8 +9,8 @@ from store.ids import new_id
 from store.redis.clients import Hot
 from store.redis.mirrors import mirror
 from store.redis.records import SealRecord
-from tests.realtime.conftest import Connect, Process
-from tests.store.redis.test_mirrors import ANN, after_bid, an_auction
+from tests.support.hot_auctions import ANN, after_bid, an_auction
+from tests.support.realtime import Connect, Process
 from tests.support.waiting import until
 
 

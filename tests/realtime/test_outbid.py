@@ -5,10 +5,8 @@ import time
 from store.ids import new_id
 from store.redis.clients import Hot
 from store.redis.pushes import OutbidPush, outbid_by, publish
-from tests.realtime.conftest import Connect, Process
-from tests.realtime.test_live import bid, watch
-from tests.realtime.test_pushes import listening
-from tests.support.live_client import load
+from tests.support.live_client import bid, listening, load, watch
+from tests.support.realtime import Connect, Process
 
 Processes = tuple[Process, Process]
 

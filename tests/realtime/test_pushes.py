@@ -1,7 +1,5 @@
 """What is published for a user reaches all open sockets of that user, in every process, and nobody else's."""
 
-from uuid import UUID
-
 import msgspec
 import pytest
 
@@ -17,8 +15,8 @@ from store.redis.pushes import (
     publish,
 )
 from store.redis.tickets import put_ticket
-from tests.realtime.conftest import Connect, Process
-from tests.support.live_client import Client
+from tests.support.live_client import Client, listening
+from tests.support.realtime import Connect, Process
 from tests.support.waiting import until
 
 ORDER = new_id()
@@ -44,17 +42,6 @@ async def heard(client: Client) -> list[int]:
     """The numbers of the messages that have come."""
     await client.in_order()
     return [message["number"] for message in client.of_type("message")]
-
-
-async def listening(hot: Hot, *users: UUID) -> None:
-    """Wait until a process hears what these users are pushed: the reply to the ticket does not wait for it."""
-    channels = [f"user:{user}" for user in users]
-
-    async def all_heard() -> bool:
-        reply = await hot.client.execute_command("PUBSUB", "SHARDNUMSUB", *channels)
-        return all(count > 0 for count in reply[1::2])
-
-    await until(all_heard)
 
 
 async def test_a_push_reaches_all_sockets_of_its_users_and_no_others(

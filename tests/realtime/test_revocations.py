@@ -14,9 +14,9 @@ from store.redis import revocations
 from store.redis.clients import Hot
 from store.redis.keys import keys_of
 from store.redis.tickets import put_ticket
-from tests.realtime.conftest import Connect, Launch, Process
 from tests.support.live_client import load
 from tests.support.proxy import Proxy
+from tests.support.realtime import Connect, Launch, Process
 from tests.support.waiting import until
 
 

@@ -19,8 +19,8 @@ from store.redis.auctions import place_bid
 from store.redis.clients import Hot
 from store.redis.keys import keys_of
 from store.redis.tickets import put_ticket, take_ticket
-from tests.realtime.conftest import Connect, Launch, Process
 from tests.support.live_client import TIMEOUT_S, Client, load
+from tests.support.realtime import Connect, Launch, Process
 from tests.support.waiting import until
 
 AUCTION = "0192d3a0-0000-7000-8000-000000000000"
@@ -237,7 +237,6 @@ class Deaf:
 
 
 SMALL = Limits(kernel_send_bytes=4096, soft_bytes=4096, messages_per_s=1e6, message_burst=1_000_000)
-
 
 MANY = 400
 

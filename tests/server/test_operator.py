@@ -20,9 +20,9 @@ from store.ids import new_id
 from store.models import Role
 from store.redis.clients import SyncHot
 from store.redis.pushes import channel_of
-from tests.server.conftest import WHY, Night
-from tests.support.database import NO_PASSWORD, make_user
 from tests.support.effects import unclosed
+from tests.support.factories import NO_PASSWORD, make_user
+from tests.support.operator import WHY, Night
 from tests.support.settings import at
 
 PASSWORD = "correct horse"

@@ -26,8 +26,8 @@ from store.redis.records import SealRecord, decode_record
 from tasks.app import Resources, configure
 from tasks.bidding.settlement import settle_due
 from tasks.bidding.write_back import drain
-from tests.server.conftest import WHY, Night
-from tests.support.database import make_neighbour, make_neighbourhood_auction, make_published_auction
+from tests.support.factories import make_neighbour, make_neighbourhood_auction, make_published_auction
+from tests.support.operator import WHY, Night
 from tests.support.settings import at
 from tests.support.stage import LIMIT, Stage
 

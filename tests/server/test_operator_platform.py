@@ -22,8 +22,8 @@ from store.models import (
 from store.redis import switches
 from store.redis.clients import SyncHot
 from store.redis.switches import Switches
-from tests.server.conftest import WHY, Night
-from tests.support.database import make_notification, make_published_auction, make_user
+from tests.support.factories import make_notification, make_published_auction, make_user
+from tests.support.operator import WHY, Night
 from tests.support.settings import at
 
 POSITIONS = [

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from tornado.httpclient import AsyncHTTPClient, HTTPResponse
-from tornado.testing import bind_unused_port
+from tornado.httpclient import AsyncHTTPClient
 from tornado.web import RequestHandler
 
 from server import health, logs, process
 from server.health import Readiness
+from tests.support.ports import free_port, get, until_served
 from tests.support.waiting import until
 
 
@@ -52,29 +52,6 @@ def written() -> Iterator[io.StringIO]:
     root.setLevel(level)
     logging.captureWarnings(False)
     structlog.reset_defaults()
-
-
-async def get(port: int, path: str) -> HTTPResponse:
-    return await AsyncHTTPClient().fetch(
-        f"http://127.0.0.1:{port}{path}", raise_error=False, headers={"X-Request-ID": "request-0001"}
-    )
-
-
-def free_port() -> int:
-    sock, port = bind_unused_port()
-    sock.close()
-    return port
-
-
-async def until_served(port: int) -> HTTPResponse:
-    async def served() -> HTTPResponse | None:
-        try:
-            response = await get(port, "/healthz")
-        except ConnectionRefusedError:
-            return None
-        return response if response.code == 200 else None
-
-    return await until(served)
 
 
 async def test_a_running_request_is_finished_after_sigterm_and_new_ones_are_refused() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tornado.httpclient import AsyncHTTPClient
 
 from server.settings import REPO
-from tests.server.test_process import free_port, get, until_served
+from tests.support.ports import free_port, get, until_served
 
 
 @pytest.fixture

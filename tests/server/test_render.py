@@ -14,7 +14,7 @@ from market.errors import GeneralRefusal, Refusal
 from server import binaries, render
 from server.cli import say
 from server.settings import Settings, load
-from tests.server.test_process import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 

@@ -16,7 +16,8 @@ from server.settings import Settings
 from store.database import SyncDatabase
 from store.migrations.run import upgrade
 from store.models import SearchWords
-from tests.support.database import REGIONS, a_draft, fresh_database, make_user
+from tests.support.database import REGIONS, fresh_database
+from tests.support.factories import a_draft, make_user
 from tests.support.settings import at
 
 

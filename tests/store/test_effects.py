@@ -20,7 +20,7 @@ from store.redis.calls import Batch
 from store.redis.clients import Hot, SyncHot
 from store.redis.pushes import UnreadPush, channel_of
 from store.redis.switches import Switches
-from tests.support.database import make_user
+from tests.support.factories import make_user
 
 NOWHERE = "redis://127.0.0.1:1"
 

@@ -11,10 +11,11 @@ from uuid import uuid4
 import pytest
 
 from store.ids import new_id
-from store.media.interface import Media, MediaUnavailable, Upload, incoming
+from store.media.interface import Media, MediaUnavailable, incoming
 from store.media.local import LocalMedia
 from store.media.s3 import S3Media
-from tests.support.database import NOBODYS_ID
+from tests.support.factories import NOBODYS_ID
+from tests.support.media import send_form
 
 PHOTO = f"photos/{'0123456789abcdef' * 2}-card.webp"
 OTHER = f"photos/{'fedcba9876543210' * 2}-card.webp"
@@ -95,23 +96,6 @@ def test_other_names_are_no_keys(media: Media, key: str) -> None:
     ):
         with pytest.raises(ValueError, match="key"):
             call()
-
-
-def send_form(upload: Upload, content: bytes, **changes: str) -> int:
-    """What a browser does with an upload that has fields; the status."""
-    boundary = uuid4().hex
-    parts = b"".join(
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
-        for name, value in (upload.fields | changes).items()
-    )
-    file = b'Content-Disposition: form-data; name="file"; filename="../x.html"\r\n\r\n' + content
-    body = parts + f"--{boundary}\r\n".encode() + file + f"\r\n--{boundary}--\r\n".encode()
-    request = urllib.request.Request(
-        upload.url, body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        status: int = answer.status
-    return status
 
 
 def test_a_presigned_form_of_s3_brings_the_file_to_its_place(s3_media: S3Media) -> None:

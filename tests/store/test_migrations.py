@@ -15,12 +15,8 @@ from market.places import regions
 from store.database import APP_ROLE, SyncDatabase, psycopg_url
 from store.migrations.run import alembic_config, upgrade
 from store.models import Base
-from tests.support.database import (
-    REGIONS,
-    fresh_database,
-    make_neighbourhood_auction,
-    make_order,
-)
+from tests.support.database import REGIONS, fresh_database
+from tests.support.factories import make_neighbourhood_auction, make_order
 
 
 @pytest.fixture

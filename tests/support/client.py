@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -28,7 +28,6 @@ SECRETS = {
     "synced_version",
 }
 """Names of fields that no answer may have."""
-
 
 AUCTION = {
     "id",
@@ -70,6 +69,31 @@ AUCTION = {
     "hidden",
 }
 """The fields of an auction, whoever looks at it."""
+
+CARD = {
+    "id",
+    "kind",
+    "state",
+    "title",
+    "category",
+    "condition",
+    "deliveries",
+    "start_price",
+    "price",
+    "next_minimum",
+    "bids",
+    "opens_at",
+    "ends_at",
+    "buy_now",
+    "reserve_met",
+    "seller_id",
+    "seller_name",
+    "region_code",
+    "region_name",
+    "distance",
+    "photo",
+    "viewers",
+}
 
 
 @dataclass(frozen=True)
@@ -231,3 +255,6 @@ def _members(value: object) -> Iterator[tuple[str, object]]:
     elif isinstance(value, list):
         for item in value:
             yield from _members(item)
+
+
+People = Callable[..., Client]

@@ -12,10 +12,12 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from realtime.replica import Message, Replica
 from store.ids import new_id
-from store.redis.auctions import HotAuction, HotPaddle, load_auction
+from store.redis.auctions import HotAuction, HotPaddle, load_auction, place_bid
 from store.redis.clients import Hot
 from store.redis.keys import keys_of
+from store.redis.records import BidRecord
 from store.redis.tickets import put_ticket
+from tests.support.waiting import until
 
 TIMEOUT_S = 20
 
@@ -173,3 +175,26 @@ async def repeat_last_bid(hot: Hot, auction: UUID, *, seq: int, publish: bool) -
     if publish:
         pipe.execute_command("SPUBLISH", keys.channel, record)
     await pipe.execute()
+
+
+async def bid(hot: Hot, auction: UUID, bidder: UUID, maximum: int) -> BidRecord:
+    """Bid past all sockets."""
+    answer = await hot.run(place_bid(auction, bidder, f"m{maximum}", maximum))
+    assert isinstance(answer, BidRecord)
+    return answer
+
+
+async def watch(client: Client, auction: UUID) -> Client:
+    assert (await client.request("subscribe", auction=str(auction)))["type"] == "snapshot"
+    return client
+
+
+async def listening(hot: Hot, *users: UUID) -> None:
+    """Wait until a process hears what these users are pushed: the reply to the ticket does not wait for it."""
+    channels = [f"user:{user}" for user in users]
+
+    async def all_heard() -> bool:
+        reply = await hot.client.execute_command("PUBSUB", "SHARDNUMSUB", *channels)
+        return all(count > 0 for count in reply[1::2])
+
+    await until(all_heard)

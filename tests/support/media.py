@@ -1,6 +1,7 @@
 """Backends of media for tests: local disk, and a real S3 protocol on a stub server in this process."""
 
 import re
+import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
 from io import BytesIO
@@ -15,7 +16,7 @@ from PIL import Image
 from sqlalchemy import func, update
 
 from store.database import SyncDatabase
-from store.media.interface import Media
+from store.media.interface import Media, Upload
 from store.media.local import LocalMedia
 from store.media.s3 import S3Media
 from store.models import Photo
@@ -74,3 +75,20 @@ def picture(kind: str = "JPEG", size: tuple[int, int] = (60, 40), **options: Any
     written = BytesIO()
     image.save(written, kind, **options)
     return written.getvalue()
+
+
+def send_form(upload: Upload, content: bytes, **changes: str) -> int:
+    """What a browser does with an upload that has fields; the status."""
+    boundary = uuid4().hex
+    parts = b"".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in (upload.fields | changes).items()
+    )
+    file = b'Content-Disposition: form-data; name="file"; filename="../x.html"\r\n\r\n' + content
+    body = parts + f"--{boundary}\r\n".encode() + file + f"\r\n--{boundary}--\r\n".encode()
+    request = urllib.request.Request(
+        upload.url, body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        status: int = answer.status
+    return status

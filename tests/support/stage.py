@@ -20,8 +20,8 @@ from store.redis.auctions import (
 from store.redis.keys import keys_of
 from store.redis.records import BidRecord, SealRecord
 from tasks.app import Resources
-from tests.support.database import make_funded_user, make_published_auction
 from tests.support.effects import die_after_commit
+from tests.support.factories import make_funded_user, make_published_auction
 
 LIMIT = 1_000_000
 

@@ -16,7 +16,7 @@ from market.orders.orders import OrderView
 from market.times import to_ms
 from store.database import SyncDatabase
 from store.models import Account, AccountKind, Handover, Order, OrderEvent, Review, User
-from tests.support.database import make_order
+from tests.support.factories import make_order
 
 P = ParamSpec("P")
 R = TypeVar("R")

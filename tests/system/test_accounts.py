@@ -9,7 +9,7 @@ import pytest
 from server.client import Api, LiveSocket, Problem
 from server.settings import REPO
 from store.models import Role
-from tests.system.conftest import Person, System
+from tests.support.system import Person, System
 
 
 async def test_a_client_goes_on_when_its_access_token_is_over(system: System) -> None:

@@ -10,9 +10,8 @@ from sqlalchemy import func, select
 from server.client import LiveSocket, Message
 from server.settings import REPO
 from store.models import Account, AccountKind, Auction, AuctionStatus, Bid
+from tests.support.system import Person, System, Viewer, bidding_socket
 from tests.support.waiting import until
-from tests.system.conftest import Person, System
-from tests.system.test_live_auction import Viewer, bidding_socket
 
 
 async def admin(*arguments: str) -> float:

@@ -7,38 +7,12 @@ import pytest
 from sqlalchemy import func, select
 
 from market.money import ledger
-from realtime.replica import Replica
-from server.client import Disconnected, LiveSocket, Message
+from server.client import Disconnected, LiveSocket
 from store.models import Account, AccountKind, Auction, Bid, Order, Paddle, PaddleStatus
+from tests.support.system import Person, System, Viewer, bidding_socket, database_now_ms
 from tests.support.waiting import until
-from tests.system.conftest import Person, System, database_now_ms
 
 BIDDERS = 200
-
-
-class Viewer:
-    """A socket with the replica of one auction."""
-
-    def __init__(self) -> None:
-        self.replica = Replica()
-        self.messages: list[Message] = []
-        self.socket: LiveSocket
-
-    async def watch(self, url: str, auction: str) -> "Viewer":
-        self.socket = await LiveSocket.open(url, self._receive)
-        await self.socket.request("subscribe", auction=auction)
-        return self
-
-    def _receive(self, message: Message) -> None:
-        self.messages.append(message)
-        self.replica.apply(message)
-
-
-async def bidding_socket(system: System, person: Person) -> LiveSocket:
-    socket = await LiveSocket.open(system.url, lambda message: None)
-    ticket = (await person.api.post("/ws-tickets"))["ticket"]
-    assert (await socket.request("authenticate", ticket=ticket))["type"] == "authenticated"
-    return socket
 
 
 async def test_a_bid_is_acknowledged_seen_on_every_process_and_written_back(system: System) -> None:

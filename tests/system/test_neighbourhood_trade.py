@@ -16,8 +16,8 @@ from realtime.replica import Replica
 from server.client import LiveSocket, Message, Problem
 from store.models import Account, AccountKind, Bid
 from tests.support.media import picture
+from tests.support.system import Person, System, database_now_ms
 from tests.support.waiting import until
-from tests.system.conftest import Person, System, database_now_ms
 
 YEOKSAM = {"latitude": 37.500613, "longitude": 127.036431, "accuracy_m": 20}
 HAEUNDAE = {"latitude": 35.163127, "longitude": 129.163561, "accuracy_m": 20}

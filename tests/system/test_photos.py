@@ -6,8 +6,8 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 
 from server.client import Message
 from tests.support.media import picture
+from tests.support.system import System, database_now_ms
 from tests.support.waiting import until
-from tests.system.conftest import System, database_now_ms
 
 
 async def test_a_photo_is_sent_made_and_shown_through_the_gateway(system: System) -> None:

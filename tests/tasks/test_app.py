@@ -12,7 +12,7 @@ from market.notifications import account_emails
 from store.models import AuctionStatus, MailKind, User
 from store.redis.keys import WRITE_BACK_AT
 from tasks.app import DEFAULT, PHOTOS, POST, WRITE_BACK, app
-from tests.support.database import make_user
+from tests.support.factories import make_user
 from tests.support.stage import Stage
 from tests.support.waiting import until
 

@@ -26,12 +26,7 @@ from tasks.bidding import hot_state
 from tasks.bidding.hot_state import load_missing, sweep_paddles
 from tasks.bidding.neighbourhood import mirror_missing
 from tasks.platform.settings import bring_switches
-from tests.support.database import (
-    a_draft,
-    make_funded_user,
-    make_neighbour,
-    make_user,
-)
+from tests.support.factories import a_draft, make_funded_user, make_neighbour, make_user
 from tests.support.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("some_regions", "default_settings")

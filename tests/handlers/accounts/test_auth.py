@@ -9,8 +9,7 @@ from sqlalchemy import select
 from handlers.http import passwords
 from store.database import SyncDatabase
 from store.models import Mail, MailKind, Session, User
-from tests.handlers.conftest import People
-from tests.support.client import Client
+from tests.support.client import Client, People
 
 PASSWORD = "correct horse"
 

@@ -12,19 +12,9 @@ from store.database import SyncDatabase
 from store.redis import revocations
 from store.redis.clients import Hot
 from store.redis.tickets import take_ticket
-from tests.handlers.accounts.test_sessions import (
-    PASSWORD,
-    Account,
-    account,
-    refresh,
-    session_of,
-)
-from tests.handlers.conftest import People
-from tests.support.client import Answer, Client
-from tests.support.database import make_published_auction
-
-__all__ = ["account"]
-"""A fixture of that module."""
+from tests.support.accounts import PASSWORD, Account, refresh, session_of
+from tests.support.client import Answer, Client, People
+from tests.support.factories import make_published_auction
 
 END = text("UPDATE auctions SET status = 'unsold' WHERE id = :id")
 

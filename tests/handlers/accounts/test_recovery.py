@@ -16,9 +16,8 @@ from market.notifications.account_emails import Claim
 from store.database import SyncDatabase
 from store.models import Mail, MailKind, MailToken, Purpose, User
 from store.redis.clients import Hot
-from tests.handlers.conftest import People
-from tests.support.client import Client
-from tests.support.database import a_draft, make_published_auction
+from tests.support.client import Client, People
+from tests.support.factories import a_draft, make_published_auction
 
 PASSWORD = "correct horse"
 NEW_PASSWORD = "battery staple"

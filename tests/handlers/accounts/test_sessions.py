@@ -4,12 +4,10 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from typing import Any
 from uuid import UUID, uuid4
 
-import jwt
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
@@ -21,61 +19,17 @@ from tornado.testing import bind_unused_port
 from tornado.web import Application
 
 from handlers.http import passwords
-from handlers.http.cookies import HEADER
 from store.database import Database, SyncDatabase
 from store.models import Session, User
 from store.redis import attempts, revocations
 from store.redis.clients import Hot
-from tests.handlers.conftest import People
-from tests.support.client import Answer, Client
+from tests.support.accounts import OWN, PASSWORD, Account, refresh, session_of
+from tests.support.client import Answer, Client, People
 from tests.support.effects import unclosed
-
-PASSWORD = "correct horse"
-OWN = {HEADER: "1"}
-
-
-@dataclass
-class Account:
-    """A registered user."""
-
-    guest: Client
-    email: str
-
-    async def attempt(self, password: str = PASSWORD, transport: str = "body", **headers: str) -> Answer:
-        """Try to log in."""
-        body = {"email": self.email, "password": password, "transport": transport}
-        return await self.guest.call("POST", "/auth/login", body, headers=OWN | headers)
-
-    async def log_in(self) -> Any:
-        """The tokens of a new session."""
-        answer = await self.attempt()
-        assert answer.status == 201, answer.body
-        return answer.body
-
-    async def log_in_by_cookie(self) -> str:
-        """The Cookie header of a new session."""
-        answer = await self.attempt(transport="cookie")
-        assert answer.body["refresh_token"] is None
-        return answer.headers["Set-Cookie"].partition(";")[0]
-
-
-@pytest.fixture
-async def account(guest: Client) -> Account:
-    email = f"{uuid4().hex}@example.org"
-    await guest.post("/auth/register", {"email": email, "password": PASSWORD, "display_name": "Ann"})
-    return Account(guest, email)
-
-
-async def refresh(guest: Client, token: str) -> Answer:
-    return await guest.call("POST", "/auth/refresh", {"refresh_token": token})
 
 
 async def refresh_by_cookie(guest: Client, cookie: str, **headers: str) -> Answer:
     return await guest.call("POST", "/auth/refresh", {}, headers={"Cookie": cookie} | headers)
-
-
-def session_of(token: str) -> UUID:
-    return UUID(jwt.decode(token, options={"verify_signature": False})["sid"])
 
 
 def age(database: SyncDatabase, session_id: UUID, by: str) -> None:

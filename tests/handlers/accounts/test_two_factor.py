@@ -21,8 +21,7 @@ from store.database import SyncDatabase
 from store.models import Base, SecondFactor, User
 from store.redis import attempts, revocations
 from store.redis.clients import Hot
-from tests.handlers.conftest import People
-from tests.support.client import Answer, Client
+from tests.support.client import Answer, Client, People
 
 PASSWORD = "correct horse"
 HASH = PasswordHasher(memory_cost=8, time_cost=1, parallelism=1).hash(PASSWORD)

@@ -3,7 +3,7 @@
 import time
 
 from store.models import Role
-from tests.handlers.conftest import People
+from tests.support.client import People
 
 
 async def test_a_moderator_sees_figures_and_series_of_them(person: People) -> None:

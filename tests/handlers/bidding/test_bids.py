@@ -18,9 +18,8 @@ from store.models import Auction, Bid
 from store.redis.auctions import load_auction, put_paddle, read_auction
 from store.redis.clients import Hot, SyncHot
 from store.redis.records import decode_record
-from tests.handlers.conftest import People
-from tests.support.client import Client
-from tests.support.database import YEOKSAM, make_neighbourhood_auction, make_published_auction
+from tests.support.client import Client, People
+from tests.support.factories import YEOKSAM, make_neighbourhood_auction, make_published_auction
 
 pytestmark = pytest.mark.usefixtures("some_regions")
 

@@ -14,9 +14,8 @@ from store.redis.auctions import load_auction, place_bid
 from store.redis.clients import Hot
 from store.redis.records import BidRecord, Rejection
 from store.redis.tickets import take_ticket
-from tests.handlers.conftest import People
-from tests.support.client import Client
-from tests.support.database import a_draft, make_published_auction
+from tests.support.client import Client, People
+from tests.support.factories import a_draft, make_published_auction
 
 PADDLE = {"auction_id", "bidder_id", "number", "limit", "status", "version", "hold"}
 

@@ -13,25 +13,17 @@ from structlog.testing import capture_logs
 from tornado.web import Application
 
 from handlers.http.base import UUID_PATTERN, ApiHandler
-from handlers.listings import categories
 from handlers.places.regions import CODE_PATTERN
 from handlers.routes import ROUTES
 from market.errors import Refusal
 from market.money.refusals import MoneyRefusal
 from store.database import Database
-from tests.handlers.conftest import CLOSED_PORT, People
-from tests.support.client import Client
-from tests.support.database import NOBODYS_ID
+from tests.support.client import Client, People
+from tests.support.endpoints import example
+from tests.support.factories import NOBODYS_ID
+from tests.support.ports import CLOSED_PORT
 
 SECRET = "a secret of the database"
-
-
-def example(pattern: str) -> str:
-    """A path that the pattern of a route matches, as the client takes it."""
-    examples = {UUID_PATTERN: NOBODYS_ID, CODE_PATTERN: "11680", categories.CODE_PATTERN: "11680"}
-    for part, shown in examples.items():
-        pattern = pattern.replace(part, shown)
-    return pattern.removeprefix("/api/v1")
 
 
 ADDRESSES = [(example(pattern), handler) for pattern, handler in ROUTES if handler is not ROUTES[-1][1]]

@@ -12,10 +12,9 @@ from market import idempotency
 from market.listings import listings
 from market.money.wallet import Wallet
 from store.database import SyncDatabase
-from tests.handlers.conftest import People
-from tests.handlers.listings.test_seller import draft
-from tests.support.client import Answer, Client
-from tests.support.database import a_draft, make_published_auction
+from tests.support.client import Answer, Client, People
+from tests.support.endpoints import draft
+from tests.support.factories import a_draft, make_published_auction
 
 MOVE_MONEY = {
     "POST /api/v1/wallet/top-ups",

@@ -12,9 +12,8 @@ from handlers.http import limits
 from handlers.routes import ROUTES
 from store.redis.clients import Hot
 from store.redis.limits import Policy
-from tests.handlers.conftest import People
-from tests.handlers.http.test_base import example
-from tests.support.client import Client
+from tests.support.client import Client, People
+from tests.support.endpoints import example
 
 PUBLISH = f"/seller/auctions/{uuid4()}/publish"
 

@@ -35,11 +35,9 @@ from market.places.neighbourhoods import Radius
 from market.rules import MAX_AMOUNT
 from store.database import SyncDatabase
 from store.models import Role
-from tests.handlers.conftest import People
-from tests.handlers.http.test_bodies import BODIES, NOWHERE
-from tests.handlers.notifications.test_push_subscriptions import P256DH
-from tests.support.client import Client
-from tests.support.database import (
+from tests.support.client import Client, People
+from tests.support.endpoints import BODIES, NOWHERE, P256DH
+from tests.support.factories import (
     YEOKSAM,
     a_draft,
     make_notification,

@@ -21,8 +21,8 @@ from handlers.http.tokens import (
 )
 from market.accounts.sessions import Principal, RefreshToken
 from store.ids import new_id
-from tests.handlers.conftest import KEYS, TOKENS, People
-from tests.support.client import Client
+from tests.support.client import Client, People
+from tests.support.keys import KEYS, TOKENS
 
 Forge = Callable[[dict[str, Any], dict[str, Any]], str]
 

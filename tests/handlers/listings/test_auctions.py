@@ -9,9 +9,8 @@ from market.places import neighbourhoods
 from market.times import from_ms
 from store.database import SyncDatabase
 from store.models import Bid
-from tests.handlers.conftest import People
-from tests.support.client import AUCTION, Client
-from tests.support.database import (
+from tests.support.client import AUCTION, Client, People
+from tests.support.factories import (
     YEOKSAM,
     a_draft,
     make_neighbourhood_auction,

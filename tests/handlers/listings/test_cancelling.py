@@ -18,14 +18,8 @@ from store.redis.auctions import (
 )
 from store.redis.clients import Hot
 from store.redis.records import BidRecord, SealRecord, decode_record
-from tests.handlers.conftest import People
-from tests.support.client import Client
-from tests.support.database import (
-    YEOKSAM,
-    make_neighbour,
-    make_published_auction,
-    make_user,
-)
+from tests.support.client import Client, People
+from tests.support.factories import YEOKSAM, make_neighbour, make_published_auction, make_user
 
 pytestmark = pytest.mark.usefixtures("some_regions")
 

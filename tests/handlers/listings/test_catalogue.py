@@ -7,8 +7,7 @@ from sqlalchemy import delete, text
 
 from store.database import SyncDatabase
 from store.models import Category, Role
-from tests.handlers.conftest import People
-from tests.support.client import Client
+from tests.support.client import Client, People
 
 CATEGORY = {
     "parent_code": "digital",

@@ -4,9 +4,8 @@ from time import time
 
 import pytest
 
-from tests.handlers.conftest import People
-from tests.handlers.http.test_bodies import BODIES
-from tests.support.client import Client
+from tests.support.client import Client, People
+from tests.support.endpoints import BODIES
 
 pytestmark = pytest.mark.usefixtures("all_categories")
 

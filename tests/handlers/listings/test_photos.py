@@ -27,11 +27,9 @@ from tasks.app import Resources
 from tasks.listings.photos import make_photos, sweep_photos
 from tasks.senders.smtp import Folder, PostOffice
 from tasks.senders.web_push import WebPush
-from tests.handlers.conftest import People
-from tests.store.test_media import send_form
-from tests.support.client import Answer, Client
-from tests.support.database import a_draft
-from tests.support.media import picture
+from tests.support.client import Answer, Client, People
+from tests.support.factories import a_draft
+from tests.support.media import picture, send_form
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("no_photo_waits")

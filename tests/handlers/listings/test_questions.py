@@ -5,9 +5,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from store.database import SyncDatabase
-from tests.handlers.conftest import People
-from tests.support.client import Client
-from tests.support.database import make_published_auction
+from tests.support.client import Client, People
+from tests.support.factories import make_published_auction
 
 
 @pytest.fixture

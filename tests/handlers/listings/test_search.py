@@ -21,9 +21,9 @@ from store.redis.auctions import (
 )
 from store.redis.clients import Hot
 from store.redis.glances import share_viewers
-from tests.handlers.conftest import People
-from tests.support.client import Client
-from tests.support.database import (
+from tests.support.client import CARD, Client, People
+from tests.support.database import statements
+from tests.support.factories import (
     NOBODYS_ID,
     YEOKSAM,
     make_funded_user,
@@ -31,35 +31,10 @@ from tests.support.database import (
     make_neighbourhood_auction,
     make_published_auction,
     make_user,
-    statements,
 )
 
 pytestmark = pytest.mark.usefixtures("some_regions", "all_categories")
 
-CARD = {
-    "id",
-    "kind",
-    "state",
-    "title",
-    "category",
-    "condition",
-    "deliveries",
-    "start_price",
-    "price",
-    "next_minimum",
-    "bids",
-    "opens_at",
-    "ends_at",
-    "buy_now",
-    "reserve_met",
-    "seller_id",
-    "seller_name",
-    "region_code",
-    "region_name",
-    "distance",
-    "photo",
-    "viewers",
-}
 PAGE = 50
 
 

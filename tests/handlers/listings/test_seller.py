@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from time import time
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,25 +11,12 @@ from store.database import SyncDatabase
 from store.models import Auction
 from store.redis.auctions import read_auction
 from store.redis.clients import Hot
-from tests.handlers.conftest import People
-from tests.support.client import AUCTION, Client
-from tests.support.database import MINUTE_MS, YEOKSAM
+from tests.support.client import AUCTION, Client, People
+from tests.support.endpoints import draft
+from tests.support.factories import YEOKSAM
 
 UNSEEN: dict[str, Any] = {"photos": [], "distance": None, "watchers": 0, "watched": False}
 """What one auction also has, when nobody has looked at it."""
-
-
-def draft(**changes: Any) -> dict[str, Any]:
-    now = int(time() * 1000)
-    return {
-        "title": "자전거",
-        "description": "Ridden twice.\nAlmost new.",
-        "start_price": 1_000,
-        "increments": [[0, 100], [10_000, 500]],
-        "opens_at": now - MINUTE_MS,
-        "ends_at": now + 60 * MINUTE_MS,
-        "soft_close": {"window_ms": 30_000, "extension_ms": 20_000, "cap_ms": 600_000},
-    } | changes
 
 
 async def created(seller: Client, **changes: Any) -> str:

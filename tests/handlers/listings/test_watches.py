@@ -6,10 +6,8 @@ from market.bidding import hot_state, paddles
 from store.database import SyncDatabase
 from store.redis.auctions import load_auction, place_bid
 from store.redis.clients import Hot
-from tests.handlers.conftest import People
-from tests.handlers.listings.test_search import CARD
-from tests.support.client import Client
-from tests.support.database import make_funded_user, make_published_auction
+from tests.support.client import CARD, Client, People
+from tests.support.factories import make_funded_user, make_published_auction
 
 
 async def test_what_is_watched_is_listed_as_cards_with_the_prices_of_the_moment(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from handlers.http.openapi import document, operations
+from handlers.http.openapi import document
 from handlers.routes import ROUTES
 from market import audit
 from market.accounts import accounts
@@ -18,21 +18,10 @@ from market.places import neighbourhoods
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Role
-from tests.handlers.conftest import People
-from tests.handlers.http.test_bodies import BODIES, NOWHERE
-from tests.support.client import Client
-from tests.support.database import (
-    YEOKSAM,
-    make_neighbourhood_auction,
-    make_order,
-    make_published_auction,
-)
+from tests.support.client import Client, People
+from tests.support.endpoints import BODIES, NOWHERE, OPERATIONS
+from tests.support.factories import YEOKSAM, make_neighbourhood_auction, make_order, make_published_auction
 
-OPERATIONS = [
-    (method, path, operation.role)
-    for path, method, _, operation in operations(ROUTES)
-    if operation.role != Role.USER
-]
 CELLS = [
     (method, re.sub(r"\{\w+\}", NOWHERE, path), wanted, role)
     for method, path, wanted in OPERATIONS

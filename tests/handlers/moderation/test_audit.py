@@ -28,10 +28,9 @@ from store.models import (
     Signal,
     SignalKind,
 )
-from tests.handlers.conftest import People
-from tests.handlers.http.test_bodies import BODIES, NOWHERE
-from tests.handlers.moderation.test_admin import OPERATIONS
-from tests.support.database import make_neighbourhood_auction, make_order, make_user
+from tests.support.client import People
+from tests.support.endpoints import BODIES, NOWHERE, OPERATIONS
+from tests.support.factories import make_neighbourhood_auction, make_order, make_user
 
 ACTIONS = [(method, path) for method, path, _ in OPERATIONS if method != "GET"]
 REGION = "11650108"

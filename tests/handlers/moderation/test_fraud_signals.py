@@ -8,10 +8,9 @@ from sqlalchemy import select, update
 from market.moderation import fraud_signals
 from store.database import SyncDatabase
 from store.models import LogInTrace, Role, SignalKind, User
-from tests.handlers.conftest import People
-from tests.market.moderation.test_fraud_signals import take
-from tests.support.client import Client
-from tests.support.database import make_funded_user, make_user
+from tests.support.bids import take_paddle
+from tests.support.client import Client, People
+from tests.support.factories import make_funded_user, make_user
 
 PASSWORD = "a long password"
 
@@ -21,7 +20,7 @@ async def test_a_moderator_reviews_a_signal(person: People, sync_database: SyncD
     with sync_database.transaction() as session:
         bidder, seller = make_funded_user(session), make_user(session)
         for _ in range(fraud_signals.MIN_AUCTIONS):
-            take(session, bidder, seller)
+            take_paddle(session, bidder, seller)
         fraud_signals.find(session, SignalKind.ONE_SELLER)
     listed = await moderator.items("/admin/signals?kind=one_seller", 50)
     [signal] = [item for item in listed if item["user_id"] == str(bidder)]

@@ -2,9 +2,8 @@
 
 from store.database import SyncDatabase
 from store.models import Role
-from tests.handlers.conftest import People
-from tests.support.client import Client
-from tests.support.database import make_published_auction
+from tests.support.client import Client, People
+from tests.support.factories import make_published_auction
 
 
 async def test_a_reported_auction_is_hidden_and_the_report_resolved(

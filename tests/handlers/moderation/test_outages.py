@@ -22,9 +22,8 @@ from store.redis.auctions import (
 from store.redis.clients import Hot
 from store.redis.keys import keys_of
 from store.redis.records import BidRecord
-from tests.handlers.conftest import People
-from tests.support.client import Client
-from tests.support.database import (
+from tests.support.client import Client, People
+from tests.support.factories import (
     make_funded_user,
     make_neighbour,
     make_neighbourhood_auction,
@@ -34,7 +33,6 @@ from tests.support.database import (
 pytestmark = pytest.mark.usefixtures("some_regions")
 
 DAY_MS = 24 * 3_600_000
-
 
 REASON = {"reason": "Forbidden goods."}
 

@@ -23,12 +23,11 @@ from store.redis import switches
 from store.redis.auctions import load_auction
 from store.redis.clients import Hot
 from store.redis.switches import Switches
-from tests.handlers.conftest import People
-from tests.realtime.conftest import start, stop
-from tests.support.client import SECRETS, Client
-from tests.support.database import make_published_auction
+from tests.support.client import SECRETS, Client, People
+from tests.support.factories import make_published_auction
 from tests.support.live_client import Client as Live
 from tests.support.live_client import load
+from tests.support.realtime import start, stop
 
 WHY = {"reason": "A reason"}
 

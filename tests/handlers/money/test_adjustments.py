@@ -4,7 +4,7 @@ from uuid import uuid4
 
 from store.ids import new_id
 from store.models import Role
-from tests.handlers.conftest import People
+from tests.support.client import People
 
 WHY = {"reason": "A reason"}
 

@@ -1,8 +1,7 @@
 from collections.abc import Callable
 from uuid import uuid4
 
-from tests.handlers.conftest import People
-from tests.support.client import Client
+from tests.support.client import Client, People
 
 
 async def test_a_wallet_is_empty_until_it_is_topped_up(person: People) -> None:

@@ -12,9 +12,9 @@ from store.database import Database, SyncDatabase
 from store.ids import new_id
 from store.models import Channel, Event, NotificationDelivery, Role
 from store.redis.clients import Hot
-from tests.handlers.conftest import People
-from tests.support.client import Client
-from tests.support.database import make_neighbourhood_auction, make_notification, statements
+from tests.support.client import Client, People
+from tests.support.database import statements
+from tests.support.factories import make_neighbourhood_auction, make_notification
 from tests.support.listener import Listener
 
 PREFERENCES: dict[str, Any] = {

@@ -6,24 +6,18 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import select
 
 from market.notifications import push_subscriptions, unsubscribing
 from store.database import SyncDatabase
 from store.models import Event, NotificationPreferences, PushSubscription
-from tests.handlers.conftest import UNSUBSCRIBE_KEY, People
-from tests.support.client import Client
+from tests.support.client import Client, People
+from tests.support.endpoints import P256DH
+from tests.support.keys import UNSUBSCRIBE_KEY
 
 PATH = "/notifications/push-subscriptions"
 UNSUBSCRIBE = "/notifications/unsubscribe"
 ONE_CLICK = {"Content-Type": "application/x-www-form-urlencoded"}
-P256DH = (
-    ec.generate_private_key(ec.SECP256R1())
-    .public_key()
-    .public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-)
 
 
 def a_browser(endpoint: str | None = None, p256dh: bytes = P256DH) -> dict[str, str]:

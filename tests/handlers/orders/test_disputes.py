@@ -8,9 +8,8 @@ from market.orders import orders
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Role
-from tests.handlers.conftest import People
-from tests.support.client import Client
-from tests.support.database import make_order
+from tests.support.client import Client, People
+from tests.support.factories import make_order
 
 REFUND = {"outcome": "refund", "reason": "A reason"}
 

@@ -11,9 +11,8 @@ import pytest
 
 from store.database import SyncDatabase
 from store.models import Delivery
-from tests.handlers.conftest import People
-from tests.support.client import Client
-from tests.support.database import make_order, make_published_auction
+from tests.support.client import Client, People
+from tests.support.factories import make_order, make_published_auction
 from tests.support.listener import Listener
 
 PRICE = 1_500

@@ -10,8 +10,7 @@ from structlog.testing import capture_logs
 
 from store.database import SyncDatabase
 from store.models import Neighbourhood
-from tests.handlers.conftest import People
-from tests.support.client import Client
+from tests.support.client import Client, People
 
 PATH = "/me/neighbourhoods"
 YEOKSAM = {"latitude": 37.500613, "longitude": 127.036431, "accuracy_m": 18.5}

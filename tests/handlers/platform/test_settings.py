@@ -24,17 +24,11 @@ from store.redis.clients import Hot, SyncHot
 from store.redis.switches import Switches
 from tasks.app import Resources
 from tasks.platform.settings import bring_switches
-from tests.handlers.conftest import People
-from tests.realtime.conftest import start, stop
-from tests.support.client import Client
-from tests.support.database import (
-    YEOKSAM,
-    a_draft,
-    make_neighbourhood_auction,
-    make_published_auction,
-)
+from tests.support.client import Client, People
+from tests.support.factories import YEOKSAM, a_draft, make_neighbourhood_auction, make_published_auction
 from tests.support.live_client import Client as Live
 from tests.support.live_client import load
+from tests.support.realtime import start, stop
 from tests.support.waiting import until
 
 ON = {

@@ -11,7 +11,7 @@ from market.moderation import hiding, reports, users
 from market.orders import chats, orders, reviews
 from store.ids import new_id
 from store.models import ReportKind, ReportOutcome, ReportReason, Role
-from tests.support.database import (
+from tests.support.factories import (
     a_draft,
     make_funded_user,
     make_neighbour,

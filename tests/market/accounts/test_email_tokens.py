@@ -9,7 +9,7 @@ from market.accounts import email_tokens
 from market.notifications import account_emails
 from store.database import SyncDatabase
 from store.models import MailKind, User
-from tests.support.database import make_user
+from tests.support.factories import make_user
 from tests.support.races import at_once
 
 

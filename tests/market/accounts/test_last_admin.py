@@ -15,7 +15,8 @@ from market.moderation import sanctions
 from store.database import SyncDatabase
 from store.migrations.run import upgrade
 from store.models import Role, User
-from tests.support.database import NO_PASSWORD, fresh_database, make_user
+from tests.support.database import fresh_database
+from tests.support.factories import NO_PASSWORD, make_user
 from tests.support.races import at_once
 
 WHY = "A reason"

@@ -25,8 +25,8 @@ from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Role, User
 from store.vault import Vault
-from tests.support.database import NO_PASSWORD, make_user
 from tests.support.effects import ended
+from tests.support.factories import NO_PASSWORD, make_user
 from tests.support.races import at_once
 
 LIFETIME = Lifetime(60, 120)

@@ -33,7 +33,7 @@ from store.ids import new_id
 from store.models import Notification, SecondFactor
 from store.redis import attempts
 from store.vault import Vault
-from tests.support.database import NO_PASSWORD, make_user
+from tests.support.factories import NO_PASSWORD, make_user
 from tests.support.races import at_once
 
 VAULT = Vault({"test": os.urandom(32)})

@@ -11,13 +11,8 @@ from market.analytics.platform_stats import Name, Point, Step
 from market.errors import Refusal
 from market.times import clock, to_ms
 from store.models import Auction, AuctionStatus, Event, Figure, NotificationDelivery
-from tests.market.listings.test_search_plans import Plans, nodes
-from tests.support.database import (
-    make_notification,
-    make_order,
-    make_published_auction,
-    make_user,
-)
+from tests.support.factories import make_notification, make_order, make_published_auction, make_user
+from tests.support.plans import Plans, nodes
 
 THEN = datetime(2001, 1, 1, tzinfo=UTC)
 """Long before everything that other tests do."""

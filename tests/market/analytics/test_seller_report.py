@@ -12,12 +12,8 @@ from market.analytics import seller_report
 from market.analytics.seller_report import MonthSales
 from market.errors import Refusal
 from store.models import Auction, AuctionStatus, OrderState
-from tests.support.database import (
-    make_order,
-    make_published_auction,
-    make_user,
-    statements,
-)
+from tests.support.database import statements
+from tests.support.factories import make_order, make_published_auction, make_user
 
 
 def listed(

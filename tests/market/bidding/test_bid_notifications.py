@@ -29,8 +29,8 @@ from market.times import clock, to_ms
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Auction, Notification, Role
-from tests.market.bidding.test_neighbourhood import end
-from tests.support.database import (
+from tests.support.bids import end
+from tests.support.factories import (
     MINUTE_MS,
     NO_PASSWORD,
     make_neighbour,

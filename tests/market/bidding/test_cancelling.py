@@ -23,20 +23,15 @@ from store.ids import new_id
 from store.models import Auction, AuctionStatus, Bid, Order, Paddle, PaddleStatus, WriteBackAlarm
 from store.redis.auctions import cancel_auction
 from store.redis.records import BidRecord, Rejection, SealRecord
-from tests.market.bidding.test_neighbourhood import (
-    balances,
-    bid,
-    end,
-    refused,
-)
-from tests.support.database import (
+from tests.support.bids import balances, bid, end, refused
+from tests.support.effects import mirrored
+from tests.support.factories import (
     a_draft,
     make_neighbour,
     make_neighbourhood_auction,
     make_published_auction,
     make_user,
 )
-from tests.support.effects import mirrored
 from tests.support.races import at_once
 
 pytestmark = pytest.mark.usefixtures("some_regions")

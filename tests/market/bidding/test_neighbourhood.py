@@ -22,10 +22,7 @@ from market.times import from_ms
 from store import effects
 from store.database import SyncDatabase
 from store.effects import told
-from store.ids import new_id
 from store.models import (
-    Account,
-    AccountKind,
     Auction,
     Bid,
     Neighbourhood,
@@ -35,15 +32,16 @@ from store.models import (
 )
 from store.redis.pushes import OrderPush
 from store.redis.records import BidRecord, SealRecord
+from tests.support.bids import balances, bid, end, refused
 from tests.support.claims import all_due
-from tests.support.database import (
+from tests.support.effects import mirrored
+from tests.support.factories import (
     a_draft,
     make_neighbour,
     make_neighbourhood_auction,
     make_published_auction,
     make_user,
 )
-from tests.support.effects import mirrored
 from tests.support.races import at_once
 
 HAEUNDAE = (35.163127, 129.163561)
@@ -51,39 +49,9 @@ HAEUNDAE = (35.163127, 129.163561)
 pytestmark = pytest.mark.usefixtures("some_regions")
 
 
-def bid(
-    session: Session, bidder: UUID, auction: AuctionView, maximum: int | None, ref: str = ""
-) -> BidRecord:
-    return neighbourhood.place(session, bidder, auction.id, ref or str(new_id()), maximum)
-
-
-def refused(call: Callable[[], object]) -> str:
-    with pytest.raises(Refusal) as error:
-        call()
-    return error.value.code
-
-
-def balances(session: Session, user_id: UUID) -> tuple[int, int]:
-    """Available and held."""
-    rows = dict(
-        session.execute(select(Account.kind, Account.balance).where(Account.owner_id == user_id)).all()
-    )
-    return rows.get(AccountKind.AVAILABLE, 0), rows.get(AccountKind.HELD, 0)
-
-
 def sides_told(session: Session) -> set[UUID]:
     """Who is pushed that there is an order."""
     return {user for user, push in told(session) if isinstance(push, OrderPush)}
-
-
-def end(session: Session, auction: AuctionView) -> None:
-    """Let the end of the auction come."""
-    session.execute(
-        update(Auction)
-        .where(Auction.id == auction.id)
-        .values(opens_at=func.now() - timedelta(hours=2), ends_at=func.now() - timedelta(seconds=1))
-    )
-    session.expire_all()
 
 
 def test_the_leader_s_maximum_is_held_and_released_when_somebody_else_leads(db_session: Session) -> None:
@@ -380,14 +348,14 @@ def test_copies_are_looked_after_from_publication_until_some_time_after_the_end(
     running, late, ended, over = (make_neighbourhood_auction(db_session).id for _ in range(4))
     live = make_published_auction(db_session).id
     minutes = {late: (400, 59), ended: (59, 59), over: (61, 61)}
-    for auction_id, (end, seal) in minutes.items():
+    for auction_id, (ended_at, sealed_at) in minutes.items():
         db_session.execute(
             update(Auction)
             .where(Auction.id == auction_id)
             .values(
                 opens_at=func.now() - timedelta(hours=9),
-                ends_at=func.now() - timedelta(minutes=end),
-                sealed_at=func.now() - timedelta(minutes=seal),
+                ends_at=func.now() - timedelta(minutes=ended_at),
+                sealed_at=func.now() - timedelta(minutes=sealed_at),
             )
         )
     assert {running, late, ended, over, live} & looked_after() == {running, late, ended}

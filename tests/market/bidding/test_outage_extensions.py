@@ -24,14 +24,14 @@ from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Auction, AuctionStatus, Event, Extension, Notification, Order
 from store.redis.records import BidRecord, ExtensionRecord
-from tests.market.bidding.test_neighbourhood import bid, end, refused
-from tests.support.database import (
+from tests.support.bids import bid, end, refused
+from tests.support.effects import mirrored
+from tests.support.factories import (
     MINUTE_MS,
     make_neighbour,
     make_neighbourhood_auction,
     make_published_auction,
 )
-from tests.support.effects import mirrored
 from tests.support.races import at_once
 
 pytestmark = pytest.mark.usefixtures("some_regions")

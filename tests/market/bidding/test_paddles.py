@@ -22,12 +22,7 @@ from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Auction, AuctionStatus, Paddle, PaddleStatus, Transfer, TransferKind
 from store.redis.auctions import HotPaddle
-from tests.support.database import (
-    a_draft,
-    make_funded_user,
-    make_published_auction,
-    make_user,
-)
+from tests.support.factories import a_draft, make_funded_user, make_published_auction, make_user
 from tests.support.races import at_once
 
 

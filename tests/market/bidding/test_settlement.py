@@ -20,7 +20,7 @@ from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Account, AccountKind, Auction, AuctionStatus, Bid, Order, Paddle, PaddleStatus
 from tests.support.claims import all_due
-from tests.support.database import make_funded_user, make_published_auction
+from tests.support.factories import make_funded_user, make_published_auction
 
 FUNDS = 100_000
 AT = from_ms(1_760_000_000_000)

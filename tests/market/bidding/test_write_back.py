@@ -16,7 +16,7 @@ from store.database import SyncDatabase
 from store.ids import SHARDS, new_id, shard_of
 from store.models import Auction, AuctionStatus, Bid, WriteBackAlarm
 from store.redis.records import BidRecord, SealRecord
-from tests.support.database import a_draft, make_published_auction, make_user
+from tests.support.factories import a_draft, make_published_auction, make_user
 
 AT = 1_760_000_000_123
 """A time whose milliseconds a float of seconds would lose."""

@@ -21,35 +21,9 @@ from store.database import SyncDatabase
 from store.ids import new_id, shard_of
 from store.models import Auction, AuctionStatus, Bid, Condition, LogPosition
 from store.redis.auctions import HotPaddle
-from tests.support.database import (
-    MINUTE_MS,
-    a_draft,
-    make_funded_user,
-    make_published_auction,
-    make_user,
-)
+from tests.support.bids import change, lead
+from tests.support.factories import MINUTE_MS, a_draft, make_funded_user, make_published_auction, make_user
 from tests.support.races import at_once
-
-
-def change(session: Session, auction_id: UUID, **values: Any) -> None:
-    """Write what write-back or settlement would write."""
-    auction = session.get_one(Auction, auction_id)
-    for name, value in values.items():
-        setattr(auction, name, value)
-    session.flush()
-
-
-def lead(session: Session, auction_id: UUID, price: int = 1_000, bidder: UUID | None = None) -> None:
-    change(
-        session,
-        auction_id,
-        price=price,
-        leader_id=bidder or make_user(session),
-        leader_paddle=1,
-        leader_maximum=price + 5_000,
-        bids=1,
-        seq=1,
-    )
 
 
 def add_bid(session: Session, auction_id: UUID, epoch: int, seq: int, flush: bool = True) -> None:

@@ -13,12 +13,8 @@ from market.listings import categories, listings, search
 from market.listings.categories import CategoryRow
 from market.listings.search import Sort, Wanted
 from store.models import AuditEntry, Role
-from tests.support.database import (
-    CATEGORIES,
-    a_draft,
-    make_published_auction,
-    make_user,
-)
+from tests.support.database import CATEGORIES
+from tests.support.factories import a_draft, make_published_auction, make_user
 
 
 def test_the_shipped_tree_has_two_levels_in_both_languages(db_session: Session) -> None:

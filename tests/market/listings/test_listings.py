@@ -30,8 +30,8 @@ from market.times import from_ms, to_ms
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Auction, AuctionStatus, Condition, Delivery, Photo, PhotoStatus, SearchWords
-from tests.market.listings.test_auction_views import change, lead
-from tests.support.database import (
+from tests.support.bids import change, lead
+from tests.support.factories import (
     MINUTE_MS,
     a_draft,
     make_neighbour,

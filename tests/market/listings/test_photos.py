@@ -16,7 +16,7 @@ from store.database import SyncDatabase
 from store.ids import new_id
 from store.media.interface import KEY, incoming
 from store.models import Auction, AuctionStatus, Photo, PhotoStatus
-from tests.support.database import a_draft, make_user
+from tests.support.factories import a_draft, make_user
 from tests.support.media import picture
 from tests.support.races import at_once
 

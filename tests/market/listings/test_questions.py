@@ -17,12 +17,7 @@ from market.moderation import reports
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Auction, AuctionStatus, Question, ReportKind, ReportReason
-from tests.support.database import (
-    NO_PASSWORD,
-    a_draft,
-    make_published_auction,
-    make_user,
-)
+from tests.support.factories import NO_PASSWORD, a_draft, make_published_auction, make_user
 from tests.support.races import at_once
 
 

@@ -37,7 +37,7 @@ from store.models import (
     PhotoStatus,
 )
 from store.redis.glances import Glance, Price
-from tests.support.database import (
+from tests.support.factories import (
     MINUTE_MS,
     YEOKSAM,
     a_draft,

@@ -1,13 +1,12 @@
 """PostgreSQL answers every kind of search from an index, of its own choice; and so what sweeps ask."""
 
-import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from bench import listings
@@ -19,7 +18,9 @@ from market.places import neighbourhoods
 from market.places.neighbourhoods import Radius
 from store.database import SyncDatabase
 from store.models import Condition, Delivery
-from tests.support.database import YEOKSAM, fresh_database, make_user
+from tests.support.database import fresh_database
+from tests.support.factories import YEOKSAM, make_user
+from tests.support.plans import Plans, nodes
 
 LISTINGS = 20_000
 """With fewer, reading everything is sometimes the best plan."""
@@ -40,35 +41,6 @@ def session(many: SyncDatabase) -> Iterator[Session]:
     with many.transaction() as session:
         yield session
         session.rollback()
-
-
-class Plans:
-    """Lets PostgreSQL explain each statement on its way."""
-
-    def __init__(self, session: Session) -> None:
-        self._connection = session.connection()
-        self.plans: list[dict[str, Any]] = []
-
-    def __enter__(self) -> "Plans":
-        event.listen(self._connection, "before_cursor_execute", self._explain)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        event.remove(self._connection, "before_cursor_execute", self._explain)
-
-    def _explain(
-        self, _connection: Connection, cursor: Any, statement: str, parameters: Any, *_: object
-    ) -> None:
-        cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
-        [(found,)] = cursor.fetchall()
-        plan = found if isinstance(found, list) else json.loads(found)
-        self.plans.append(plan[0]["Plan"])
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for part in plan.get("Plans", []):
-        yield from nodes(part)
 
 
 def indexes(plan: dict[str, Any]) -> set[str]:

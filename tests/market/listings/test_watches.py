@@ -15,7 +15,7 @@ from market.listings import listings, search, watches
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Auction
-from tests.support.database import (
+from tests.support.factories import (
     NO_PASSWORD,
     a_draft,
     make_neighbour,

@@ -8,7 +8,6 @@ from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from market.audit import Actor
-from market.bidding import paddles
 from market.errors import Refusal
 from market.moderation import fraud_signals
 from market.times import clock
@@ -25,13 +24,9 @@ from store.models import (
     SignalKind,
     User,
 )
-from tests.market.listings.test_search_plans import Plans, nodes
-from tests.support.database import (
-    make_funded_user,
-    make_order,
-    make_published_auction,
-    make_user,
-)
+from tests.support.bids import take_paddle
+from tests.support.factories import make_funded_user, make_order, make_published_auction, make_user
+from tests.support.plans import Plans, nodes
 
 LIMIT = 1_000
 MINUTE = timedelta(minutes=1)
@@ -53,13 +48,6 @@ def log_in(session: Session, user_id: UUID, address: bytes, device: bytes = b"a 
     fraud_signals.remember_log_in(session, user_id, address, device)
 
 
-def take(session: Session, bidder: UUID, seller: UUID | None = None) -> UUID:
-    """A paddle in a new auction."""
-    auction = make_published_auction(session, seller).id
-    paddles.take(session, bidder, auction, LIMIT)
-    return auction
-
-
 def test_a_bidder_at_the_address_of_the_seller(db_session: Session) -> None:
     bidder, seller, other = make_funded_user(db_session), make_user(db_session), make_user(db_session)
     kind, home = SignalKind.SHARED_ADDRESS, new_id().bytes
@@ -67,12 +55,12 @@ def test_a_bidder_at_the_address_of_the_seller(db_session: Session) -> None:
     log_in(db_session, seller, home, b"another browser")
     log_in(db_session, other, new_id().bytes)
     assert found(db_session, kind, bidder) == []
-    take(db_session, bidder, seller)
-    take(db_session, bidder, other)
+    take_paddle(db_session, bidder, seller)
+    take_paddle(db_session, bidder, other)
     assert found(db_session, kind, bidder) == [
         (seller, {"auctions": 1, "shared": 1, "users": 2, "same_both": 0})
     ]
-    take(db_session, bidder, seller)
+    take_paddle(db_session, bidder, seller)
     log_in(db_session, seller, home)
     assert found(db_session, kind, bidder) == [
         (seller, {"auctions": 2, "shared": 1, "users": 2, "same_both": 1})
@@ -85,7 +73,7 @@ def test_a_bidder_with_the_device_of_the_seller(db_session: Session) -> None:
     for user in (bidder, seller):
         log_in(db_session, user, new_id().bytes, rare)
     assert found(db_session, kind, bidder) == []
-    take(db_session, bidder, seller)
+    take_paddle(db_session, bidder, seller)
     assert found(db_session, kind, bidder) == [
         (seller, {"auctions": 1, "shared": 1, "users": 2, "same_both": 0})
     ]
@@ -97,7 +85,7 @@ def test_a_browser_that_many_have_says_nothing(db_session: Session) -> None:
     others = (make_user(db_session) for _ in range(fraud_signals.MAX_DEVICE_USERS - 1))
     for user in (bidder, seller, *others):
         log_in(db_session, user, new_id().bytes, common)
-    take(db_session, bidder, seller)
+    take_paddle(db_session, bidder, seller)
     assert found(db_session, SignalKind.SHARED_DEVICE, bidder) == []
 
 
@@ -105,39 +93,39 @@ def test_the_address_of_a_network_says_nothing(db_session: Session) -> None:
     bidder, seller, network = make_funded_user(db_session), make_user(db_session), new_id().bytes
     for user in [bidder, seller, *(make_user(db_session) for _ in range(fraud_signals.MAX_USERS - 2))]:
         log_in(db_session, user, network)
-    take(db_session, bidder, seller)
+    take_paddle(db_session, bidder, seller)
     assert len(found(db_session, SignalKind.SHARED_ADDRESS, bidder)) == 1
     one_more = make_funded_user(db_session)
     log_in(db_session, one_more, network)
-    take(db_session, one_more, seller)
+    take_paddle(db_session, one_more, seller)
     assert found(db_session, SignalKind.SHARED_ADDRESS, one_more) == []
 
 
 def test_a_bidder_who_only_bids_with_one_seller(db_session: Session) -> None:
     bidder, seller, kind = make_funded_user(db_session), make_user(db_session), SignalKind.ONE_SELLER
     for _ in range(fraud_signals.MIN_AUCTIONS - 1):
-        take(db_session, bidder, seller)
+        take_paddle(db_session, bidder, seller)
     assert found(db_session, kind, bidder) == []
-    take(db_session, bidder, seller)
+    take_paddle(db_session, bidder, seller)
     assert found(db_session, kind, bidder) == [(seller, {"auctions": fraud_signals.MIN_AUCTIONS, "won": 0})]
 
 
 def test_a_bidder_with_a_second_seller_is_an_honest_one(db_session: Session) -> None:
     bidder, seller = make_funded_user(db_session), make_user(db_session)
     for _ in range(fraud_signals.MIN_AUCTIONS):
-        take(db_session, bidder, seller)
-    take(db_session, bidder)
+        take_paddle(db_session, bidder, seller)
+    take_paddle(db_session, bidder)
     assert found(db_session, SignalKind.ONE_SELLER, bidder) == []
 
 
 def test_whoever_gives_all_paddles_back_and_buys_nothing(db_session: Session) -> None:
     bidder, kind = make_funded_user(db_session), SignalKind.HOLD_HOARDING
     for _ in range(fraud_signals.MIN_RETURNED):
-        take(db_session, bidder)
+        take_paddle(db_session, bidder)
     give_back = update(Paddle).where(Paddle.bidder_id == bidder).values(status=PaddleStatus.RETURNED)
     assert found(db_session, kind, bidder) == []
     db_session.execute(give_back)
-    take(db_session, bidder)
+    take_paddle(db_session, bidder)
     assert found(db_session, kind, bidder) == [
         (None, {"taken": fraud_signals.MIN_RETURNED + 1, "returned": fraud_signals.MIN_RETURNED})
     ]
@@ -215,7 +203,7 @@ def test_a_signal_is_reviewed_once_and_does_not_come_back(db_session: Session) -
     moderator = Actor(make_user(db_session, role=Role.MODERATOR), Role.MODERATOR)
     bidder, seller = make_funded_user(db_session, display_name="Ann"), make_user(db_session, "Sue")
     for _ in range(fraud_signals.MIN_AUCTIONS):
-        take(db_session, bidder, seller)
+        take_paddle(db_session, bidder, seller)
     kind = SignalKind.ONE_SELLER
     assert len(found(db_session, kind, bidder)) == 1
     first, *_ = fraud_signals.page(db_session, False, kind, None, 1).items
@@ -234,7 +222,7 @@ def test_a_signal_is_reviewed_once_and_does_not_come_back(db_session: Session) -
 
     assert reviewed.reviewed_at is not None
     assert reviewed.reviewer_id == moderator.user_id
-    take(db_session, bidder, seller)
+    take_paddle(db_session, bidder, seller)
     assert found(db_session, kind, bidder) == []
     assert fraud_signals.page(db_session, True, kind, None, 1).items == [reviewed]
     assert first.id not in [view.id for view in fraud_signals.page(db_session, False, None, None, 100).items]
@@ -265,7 +253,7 @@ def test_what_was_reviewed_takes_no_others_place(
     for bidder in bidders:
         seller = make_user(db_session)
         for _ in range(fraud_signals.MIN_AUCTIONS):
-            take(db_session, bidder, seller)
+            take_paddle(db_session, bidder, seller)
     monkeypatch.setattr(fraud_signals, "BATCH", 1)
     reviewed: set[UUID] = set()
     while fraud_signals.find(db_session, kind) and (

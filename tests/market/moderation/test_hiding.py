@@ -23,7 +23,7 @@ from market.moderation import auction_actions, hiding, reports
 from market.orders import chats, orders, reviews
 from store.ids import new_id
 from store.models import AuditEntry, ReportKind, ReportOutcome, ReportReason, Review, Role
-from tests.support.database import (
+from tests.support.factories import (
     a_draft,
     make_funded_user,
     make_neighbour,

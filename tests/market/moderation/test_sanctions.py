@@ -24,7 +24,7 @@ from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Event, Notification, Role, User
 from store.vault import Vault
-from tests.support.database import (
+from tests.support.factories import (
     NO_PASSWORD,
     a_draft,
     make_funded_user,

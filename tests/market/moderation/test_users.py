@@ -18,8 +18,7 @@ from market.money import wallet
 from market.times import clock, to_ms
 from store.ids import new_id
 from store.models import ReportKind, ReportReason, Role, User
-from tests.market.listings.test_search_plans import Plans, nodes
-from tests.support.database import (
+from tests.support.factories import (
     NO_PASSWORD,
     a_draft,
     make_funded_user,
@@ -27,6 +26,7 @@ from tests.support.database import (
     make_published_auction,
     make_user,
 )
+from tests.support.plans import Plans, nodes
 
 
 def register(session: Session, email: str, name: str) -> UUID:

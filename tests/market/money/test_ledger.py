@@ -20,7 +20,7 @@ from market.rules import MAX_AMOUNT
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Account, AccountKind, Transfer, TransferKind
-from tests.support.database import make_funded_user, make_user
+from tests.support.factories import make_funded_user, make_user
 from tests.support.races import at_once
 
 

@@ -13,7 +13,7 @@ from market.money.wallet import Wallet
 from market.rules import MAX_AMOUNT
 from store.database import Database, SyncDatabase
 from store.ids import new_id
-from tests.support.database import make_published_auction, make_user
+from tests.support.factories import make_published_auction, make_user
 from tests.support.races import at_once
 
 

@@ -40,12 +40,8 @@ from store.models import (
     User,
 )
 from store.redis.pushes import NotificationPush
-from tests.support.database import (
-    NO_PASSWORD,
-    make_notification,
-    make_user,
-    statements,
-)
+from tests.support.database import statements
+from tests.support.factories import NO_PASSWORD, make_notification, make_user
 from tests.support.races import at_once
 
 NOON = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)

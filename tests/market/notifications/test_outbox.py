@@ -35,7 +35,7 @@ from store.models import (
     PushSubscription,
     User,
 )
-from tests.support.database import make_published_auction, make_user
+from tests.support.factories import make_published_auction, make_user
 from tests.support.races import at_once
 
 NOON = datetime(2020, 1, 15, 3, 0, tzinfo=UTC)

@@ -20,7 +20,7 @@ from store import models
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import PushSubscription
-from tests.support.database import make_user
+from tests.support.factories import make_user
 from tests.support.races import at_once
 
 P256DH = (

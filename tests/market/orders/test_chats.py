@@ -9,7 +9,7 @@ from market.accounts import blocks
 from market.orders import chats, orders
 from market.orders.chats import MessageView
 from store.models import Event, Notification
-from tests.support.database import make_user
+from tests.support.factories import make_user
 from tests.support.races import at_once
 from tests.support.trade import Trade
 

@@ -14,7 +14,7 @@ from market.orders.disputes import ACTIONS, Case, Outcome
 from market.orders.orders import OrderView
 from store.ids import new_id
 from store.models import OrderState, Role
-from tests.support.database import make_user
+from tests.support.factories import make_user
 from tests.support.races import at_once
 from tests.support.trade import PRICE, Trade
 

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from market.orders import handovers, orders
 from market.orders.orders import OrderView
 from store.ids import new_id
-from tests.support.database import make_user
+from tests.support.factories import make_user
 from tests.support.races import at_once
 from tests.support.trade import (
     DAY,

@@ -27,7 +27,7 @@ from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Delivery, OrderState
 from tests.support.claims import all_due
-from tests.support.database import make_order, make_user
+from tests.support.factories import make_order, make_user
 from tests.support.races import at_once
 from tests.support.trade import (
     DAY,

@@ -10,7 +10,7 @@ from market.orders import orders, reviews
 from market.orders.reviews import OwnReview
 from store.ids import new_id
 from store.models import User
-from tests.support.database import make_order, make_user
+from tests.support.factories import make_order, make_user
 from tests.support.races import at_once
 from tests.support.trade import DAY, Trade
 

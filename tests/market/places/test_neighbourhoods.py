@@ -21,7 +21,7 @@ from market.places.neighbourhoods import (
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Neighbourhood
-from tests.support.database import make_user
+from tests.support.factories import make_user
 from tests.support.races import at_once
 
 Position = tuple[float, float]

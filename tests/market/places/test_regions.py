@@ -18,7 +18,8 @@ from server import shipped_data
 from store.database import SyncDatabase
 from store.migrations.run import upgrade
 from store.models import AuditEntry, Region, Role
-from tests.support.database import REGIONS, fresh_database, make_user
+from tests.support.database import REGIONS, fresh_database
+from tests.support.factories import make_user
 
 Write = Callable[[str], Path]
 

@@ -21,7 +21,7 @@ from market.times import clock, to_ms
 from store.ids import new_id
 from store.models import AuditEntry, Role
 from store.redis.switches import Switches
-from tests.support.database import (
+from tests.support.factories import (
     NO_PASSWORD,
     a_draft,
     make_funded_user,

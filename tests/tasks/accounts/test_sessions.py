@@ -12,8 +12,8 @@ from store.database import SyncDatabase
 from store.redis.clients import SyncHot
 from tasks.accounts.sessions import close_sockets, end_expired
 from tasks.app import Resources
-from tests.support.database import make_user
 from tests.support.effects import die_after_commit, unclosed
+from tests.support.factories import make_user
 
 CLOSED_PORT = 1
 """Nobody listens there."""

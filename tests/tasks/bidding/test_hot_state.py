@@ -21,7 +21,8 @@ from tasks.bidding.hot_state import (
 )
 from tasks.bidding.settlement import settle, settle_due
 from tasks.bidding.write_back import drain
-from tests.support.database import make_published_auction, make_user, statements
+from tests.support.database import statements
+from tests.support.factories import make_published_auction, make_user
 from tests.support.stage import LIMIT, Stage
 
 HOUR_MS = 3_600_000

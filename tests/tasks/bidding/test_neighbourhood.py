@@ -26,9 +26,9 @@ from tasks.bidding.neighbourhood import (
     end_due,
     mirror_missing,
 )
-from tests.handlers.conftest import CLOSED_PORT
-from tests.support.database import make_neighbour, make_neighbourhood_auction
 from tests.support.effects import die_after_commit, mirrored
+from tests.support.factories import make_neighbour, make_neighbourhood_auction
+from tests.support.ports import CLOSED_PORT
 
 pytestmark = pytest.mark.usefixtures("some_regions")
 

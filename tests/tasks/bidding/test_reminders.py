@@ -37,7 +37,7 @@ from tasks.bidding.reminders import (
     tell_extended,
     tell_opened,
 )
-from tests.support.database import (
+from tests.support.factories import (
     MINUTE_MS,
     make_funded_user,
     make_neighbour,

@@ -22,8 +22,8 @@ from store.media.s3 import S3Media
 from store.models import Photo, PhotoStatus
 from tasks.app import Resources
 from tasks.listings.photos import make_photos, sweep_files, sweep_photos
-from tests.market.listings.test_images import BAD
-from tests.support.database import a_draft, make_user
+from tests.support.bad_images import BAD
+from tests.support.factories import a_draft, make_user
 from tests.support.media import picture
 
 pytestmark = pytest.mark.usefixtures("no_photo_waits")

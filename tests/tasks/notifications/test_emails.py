@@ -24,7 +24,7 @@ from tasks.notifications import emails
 from tasks.notifications.emails import RUNNING, send_due
 from tasks.platform import upkeep
 from tasks.senders.smtp import Folder, PostOffice, Smtp
-from tests.support.database import make_user
+from tests.support.factories import make_user
 from tests.support.servers import (
     PASSWORD,
     USER,

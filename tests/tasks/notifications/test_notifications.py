@@ -22,7 +22,7 @@ from store.redis.pushes import channel_of
 from tasks.bidding.settlement import settle_due
 from tasks.bidding.write_back import drain
 from tasks.platform.upkeep import forget_notifications
-from tests.support.database import MINUTE_MS, make_user
+from tests.support.factories import MINUTE_MS, make_user
 from tests.support.stage import Stage
 
 

@@ -43,7 +43,7 @@ from tasks.bidding.write_back import write_back_logs
 from tasks.notifications import push_deliveries as tasks_deliveries
 from tasks.notifications.emails import send_due
 from tasks.notifications.push_deliveries import RUNNING, push_due
-from tests.support.database import (
+from tests.support.factories import (
     make_neighbour,
     make_neighbourhood_auction,
     make_published_auction,

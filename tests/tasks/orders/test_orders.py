@@ -12,8 +12,8 @@ from store.models import Order, User
 from store.redis.clients import SyncHot
 from tasks.app import Resources
 from tasks.orders.orders import count_reviews, time_out_orders
-from tests.handlers.conftest import CLOSED_PORT
-from tests.support.database import make_order
+from tests.support.factories import make_order
+from tests.support.ports import CLOSED_PORT
 
 
 def make(resources: Resources, shipped: bool = False) -> Order:

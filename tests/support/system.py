@@ -13,13 +13,14 @@ from handlers.http.tokens import AccessTokens
 from market.accounts import sessions
 from market.accounts.sessions import Lifetime, Principal, RefreshToken
 from market.money import wallet
+from realtime.replica import Replica
 from server import settings
-from server.client import Api, Message
+from server.client import Api, LiveSocket, Message
 from server.settings import Settings
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import Role
-from tests.support.database import make_user
+from tests.support.factories import make_user
 from tests.support.waiting import until
 
 
@@ -98,3 +99,28 @@ def system() -> Iterator[System]:
     database = SyncDatabase(loaded.postgres.url)
     yield System(loaded, database)
     database.dispose()
+
+
+class Viewer:
+    """A socket with the replica of one auction."""
+
+    def __init__(self) -> None:
+        self.replica = Replica()
+        self.messages: list[Message] = []
+        self.socket: LiveSocket
+
+    async def watch(self, url: str, auction: str) -> "Viewer":
+        self.socket = await LiveSocket.open(url, self._receive)
+        await self.socket.request("subscribe", auction=auction)
+        return self
+
+    def _receive(self, message: Message) -> None:
+        self.messages.append(message)
+        self.replica.apply(message)
+
+
+async def bidding_socket(system: System, person: Person) -> LiveSocket:
+    socket = await LiveSocket.open(system.url, lambda message: None)
+    ticket = (await person.api.post("/ws-tickets"))["ticket"]
+    assert (await socket.request("authenticate", ticket=ticket))["type"] == "authenticated"
+    return socket

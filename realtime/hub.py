@@ -13,7 +13,6 @@ from uuid import UUID
 import structlog
 from redis.exceptions import RedisError
 
-from realtime.accounts import Account
 from realtime.background import stop_all
 from realtime.clock import Clock
 from realtime.frames import text_frame
@@ -23,7 +22,7 @@ from realtime.protocol import CloseCode, Error, ErrorCode, Message, Notice, Noti
 from realtime.protocol import Viewers as ViewersPush
 from realtime.room import Room
 from realtime.subscriber import Subscriber
-from realtime.viewer import Viewer
+from realtime.viewer import Account, Viewer
 from store.redis import auctions, glances, revocations
 from store.redis.auctions import Reading, read_auction
 from store.redis.clients import Hot
@@ -85,7 +84,7 @@ class Hub:
     @property
     def watching(self) -> int:
         """How many sockets follow one or more."""
-        return sum(bool(viewer.rooms) for viewer in self.viewers)
+        return sum(bool(viewer.watching) for viewer in self.viewers)
 
     async def stop(self) -> None:
         """Stop hearing."""
@@ -110,8 +109,13 @@ class Hub:
             self.empty.set()
         SOCKETS.dec()
         self.identify(viewer, None, None)
-        for room in tuple(viewer.rooms.values()):
-            room.leave(viewer)
+        for auction in tuple(viewer.watching):
+            self._rooms[auction].leave(viewer)
+
+    def caught_up(self, viewer: Viewer) -> None:
+        """A viewer has nothing unsent any more: what was held back from it comes now."""
+        for auction in viewer.watching:
+            self._rooms[auction].greet(viewer)
 
     def identify(self, viewer: Viewer, user: UUID | None, session: UUID | None) -> None:
         """Say whose socket it is, which gets the user's pushes then, and by which log-in. One that went away while its
@@ -177,7 +181,7 @@ class Hub:
 
     def subscribe(self, viewer: Viewer, ref: str, auction: UUID, epoch: int, seq: int) -> None:
         """Let a viewer into a room; its reply comes when the room is loaded."""
-        if auction not in viewer.rooms and len(viewer.rooms) >= self._limits.subscriptions:
+        if auction not in viewer.watching and len(viewer.watching) >= self._limits.subscriptions:
             detail = f"A socket can watch {self._limits.subscriptions} auctions. Unsubscribe from one first."
             viewer.send(Error(ref=ref, code=ErrorCode.TOO_MANY_SUBSCRIPTIONS, detail=detail))
             return
@@ -186,21 +190,20 @@ class Hub:
 
     def unsubscribe(self, viewer: Viewer, ref: str, auction: UUID) -> None:
         """Let a viewer out of a room."""
-        room = viewer.rooms.get(auction)
-        if room is None:
+        if auction not in viewer.watching:
             viewer.send(
                 Error(
                     ref=ref, code=ErrorCode.NOT_SUBSCRIBED, detail="This socket is not watching the auction."
                 )
             )
             return
-        room.leave(viewer)
+        self._rooms[auction].leave(viewer)
         viewer.send(Unsubscribed(ref=ref, auction=auction))
 
     def _outbid(self, user: UUID, room: Room, outbid: OutbidPush) -> None:
         account = self._accounts.get(user)
         for viewer in tuple(account.viewers) if account else ():
-            if room.auction in viewer.rooms:
+            if room.auction in viewer.watching:
                 viewer.send(outbid)
 
     def tell_all(self, message: Message) -> None:
@@ -255,7 +258,7 @@ class Hub:
             return
         for viewer in tuple(account.viewers):
             # Who follows the auction hears of it from the room, in order with the bid.
-            if outbid is None or outbid.auction not in viewer.rooms:
+            if outbid is None or outbid.auction not in viewer.watching:
                 viewer.write(frames)
 
     def _take(self, room: Room, record: Record) -> None:

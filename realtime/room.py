@@ -201,14 +201,14 @@ class Room:
 
     def join(self, viewer: Viewer, ref: str, epoch: int, seq: int) -> None:
         """Let a viewer in. It gets its reply as soon as the room is loaded and in step with what others have got."""
-        viewer.rooms[self.auction] = self
+        viewer.watching.add(self.auction)
         self.viewers.discard(viewer)
         self.waiting[viewer] = Waiting(ref, epoch, seq, time.monotonic())
         self.welcome()
 
     def leave(self, viewer: Viewer) -> None:
         """Forget a viewer."""
-        viewer.rooms.pop(self.auction, None)
+        viewer.watching.discard(self.auction)
         self.viewers.discard(viewer)
         self.waiting.pop(viewer, None)
         if not self.size:

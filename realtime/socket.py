@@ -59,8 +59,9 @@ class LiveSocket(WebSocketHandler):
         assert isinstance(stream, IOStream)
         stream.set_nodelay(True)
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._live.limits.kernel_send_bytes)
-        self._viewer = Viewer(stream, self.close, self._live.limits)
-        self._live.hub.enter(self._viewer)
+        hub = self._live.hub
+        self._viewer = Viewer(stream, self.close, self._live.limits, hub.caught_up)
+        hub.enter(self._viewer)
         if self._live.draining:
             self._viewer.close(CloseCode.RESTART, "drain")
 

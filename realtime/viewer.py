@@ -1,30 +1,33 @@
-"""One client on one socket, as the rooms see it: whom it is, what it watches, and how far it is behind."""
+"""One client on one socket: who it is, what it watches, how far it is behind. And the user behind several sockets."""
 
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from tornado.iostream import IOStream, StreamClosedError
 
-from realtime.accounts import Account, Bucket
+from realtime.bucket import Bucket
 from realtime.frames import frame
 from realtime.limits import Limits
 from realtime.metrics import SLOW_VIEWERS
 from realtime.protocol import CloseCode, Message
 from store.redis.pushes import Push
 
-if TYPE_CHECKING:
-    from realtime.room import Room
-
 
 class Viewer:
-    """Writes frames without ever waiting, and counts what has not left."""
+    """Writes frames without ever waiting, and counts what has not left. Calls `on_caught_up` whenever all of it has."""
 
-    def __init__(self, stream: IOStream, close: Callable[[int, str], None], limits: Limits) -> None:
+    def __init__(
+        self,
+        stream: IOStream,
+        close: Callable[[int, str], None],
+        limits: Limits,
+        on_caught_up: Callable[["Viewer"], None],
+    ) -> None:
         self._stream = stream
         self._close = close
+        self._on_caught_up = on_caught_up
         self._limits = limits
         self._closed = False
         self._messages = Bucket(limits.message_burst, limits.messages_per_s)
@@ -33,7 +36,8 @@ class Viewer:
         """Whose socket it is."""
         self.session: UUID | None = None
         """By which log-in it is the user's socket."""
-        self.rooms: dict[UUID, Room] = {}
+        self.watching: set[UUID] = set()
+        """Auctions."""
         self.unsent = 0
         self.behind_since = 0.0
         """Since when (monotonic seconds) it has been too far behind for ticks; 0 if it is not."""
@@ -77,8 +81,7 @@ class Viewer:
         self.unsent -= size
         if not self.unsent and not self._closed:
             self.behind_since = 0.0
-            for room in self.rooms.values():
-                room.greet(self)
+            self._on_caught_up(self)
 
     def fall_behind(self) -> None:
         """Note that ticks are held back."""
@@ -105,3 +108,19 @@ class Viewer:
         if self._refused_in_a_row > self._limits.rate_limited_in_a_row:
             self.close(CloseCode.POLICY, "rate_limited")
         return wait_ms
+
+
+class Account:
+    """A user who is signed in on some `viewers`. It outlives the last of them until its buckets are full again, so that
+    reconnecting brings no new ones."""
+
+    def __init__(self, user: UUID, limits: Limits) -> None:
+        self.user = user
+        self.viewers: set[Viewer] = set()
+        self.messages = Bucket(limits.message_burst, limits.messages_per_s)
+        self.bids = Bucket(limits.bid_burst, limits.bids_per_s)
+
+    @property
+    def over(self) -> bool:
+        """Whether it can be forgotten."""
+        return not self.viewers and self.messages.full and self.bids.full

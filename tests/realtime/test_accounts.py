@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from realtime.accounts import Bucket
+from realtime.bucket import Bucket
 from realtime.limits import Limits
 from store.ids import new_id
 from store.redis.clients import Hot

@@ -89,7 +89,7 @@ async def test_a_socket_that_went_away_while_its_ticket_was_checked_is_not_kept(
 ) -> None:
     class Gone(Viewer):
         def __init__(self) -> None:
-            self.rooms, self.account, self.session = {}, None, None
+            self.watching, self.account, self.session = set(), None, None
 
         def send(self, message: Message | Push) -> None:
             pass

@@ -44,7 +44,7 @@ class Recorder(Viewer):
     """A viewer whose socket takes everything."""
 
     def __init__(self) -> None:
-        self.rooms = {}
+        self.watching = set()
         self.unsent = 0
         self.messages: list[Message] = []
 

@@ -1,13 +1,6 @@
-"""What the sockets of one account share on this process: how much they may send, and how many they may be."""
+"""An allowance that fills up again with time."""
 
 import time
-from typing import TYPE_CHECKING
-from uuid import UUID
-
-from realtime.limits import Limits
-
-if TYPE_CHECKING:
-    from realtime.viewer import Viewer
 
 
 class Bucket:
@@ -39,19 +32,3 @@ class Bucket:
         now = time.monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._per_s)
         self._filled_at = now
-
-
-class Account:
-    """A user who is signed in on some `viewers`. It outlives the last of them until its buckets are full again, so that
-    nobody gets new ones by reconnecting."""
-
-    def __init__(self, user: UUID, limits: Limits) -> None:
-        self.user = user
-        self.viewers: set[Viewer] = set()
-        self.messages = Bucket(limits.message_burst, limits.messages_per_s)
-        self.bids = Bucket(limits.bid_burst, limits.bids_per_s)
-
-    @property
-    def over(self) -> bool:
-        """Whether it can be forgotten."""
-        return not self.viewers and self.messages.full and self.bids.full

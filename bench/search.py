@@ -133,12 +133,14 @@ async def measure(loaded: Settings, url: str, rounds: int) -> dict[str, list[flo
         tokens=tokens,
         vault=Vault(loaded.keys.secrets),
         session_lifetime=LIFETIME,
-        verify_email=False,
+        media=MediaThreads(media.connect(loaded)),
+        handover_keys=[],
+        unsubscribe_key=b"",
+        push_key="",
         openapi=openapi.document(ROUTES),
         asyncapi=b"",
     )
-    backend = MediaThreads(media.connect(loaded))
-    server = HTTPServer(Application([*ROUTES], services=services, media=backend))
+    server = HTTPServer(Application([*ROUTES], services=services))
     socket, port = bind_unused_port()
     server.add_socket(socket)
     client = AsyncHTTPClient()

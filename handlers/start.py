@@ -1,7 +1,6 @@
-"""What a process needs to serve the REST door: the routes, and the settings of the Tornado application around them."""
+"""What a process needs to serve the REST door: the routes, and the services that their handlers work with."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from handlers.http import openapi
 from handlers.http.base import Services
@@ -14,10 +13,10 @@ from store.media.interface import Media
 from store.redis.clients import Hot
 from store.vault import Vault
 
-__all__ = ["ROUTES", "application_settings"]
+__all__ = ["ROUTES", "make_services"]
 
 
-def application_settings(
+def make_services(
     *,
     database: Database,
     hot: Hot,
@@ -34,29 +33,27 @@ def application_settings(
     allowed_origins: Collection[str],
     quota_factor: int,
     asyncapi: bytes,
-) -> dict[str, Any]:
-    """The settings that the handlers in `ROUTES` expect.
+) -> Services:
+    """What the application of `ROUTES` has as its setting `services`.
 
     Of several keys the first is for what is new, the others for what is still around. `push_key` is the public one.
     `asyncapi` is the document of the live door, which this one serves beside its own.
     """
-    return {
-        "services": Services(
-            database=database,
-            hot=hot,
-            development=development,
-            tokens=AccessTokens(dict(token_keys)),
-            vault=Vault(dict(secret_keys)),
-            session_lifetime=session_lifetime,
-            verify_email=verify_email,
-            allowed_origins=frozenset(allowed_origins),
-            openapi=openapi.document(ROUTES),
-            asyncapi=asyncapi,
-            quota_factor=quota_factor,
-            trace_key=trace_key,
-        ),
-        "media": MediaThreads(media),
-        "handover_keys": list(handover_keys),
-        "unsubscribe_key": unsubscribe_key,
-        "push_key": push_key,
-    }
+    return Services(
+        database=database,
+        hot=hot,
+        development=development,
+        tokens=AccessTokens(dict(token_keys)),
+        vault=Vault(dict(secret_keys)),
+        session_lifetime=session_lifetime,
+        verify_email=verify_email,
+        allowed_origins=frozenset(allowed_origins),
+        media=MediaThreads(media),
+        handover_keys=list(handover_keys),
+        unsubscribe_key=unsubscribe_key,
+        push_key=push_key,
+        openapi=openapi.document(ROUTES),
+        asyncapi=asyncapi,
+        quota_factor=quota_factor,
+        trace_key=trace_key,
+    )

@@ -2,7 +2,7 @@
 
 from sqlalchemy import text
 
-from handlers.start import ROUTES, application_settings
+from handlers.start import ROUTES, make_services
 from market.accounts.sessions import Lifetime
 from realtime import asyncapi
 from server import health, media, process
@@ -24,7 +24,7 @@ async def main(settings: Settings, port: int) -> None:
     readiness = health.Readiness({"postgresql": ask_postgres, "redis": hot.ping})
     application = process.ServerApplication(
         [*ROUTES, *health.routes(readiness)],
-        **application_settings(
+        services=make_services(
             database=database,
             hot=hot,
             media=media.connect(settings),

@@ -7,7 +7,7 @@ declares itself `public`.
 import os
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from tornado.web import HTTPError, RequestHandler
 
 from handlers.http import idempotency, limits, problems
+from handlers.http.media import MediaThreads
 from handlers.http.parsing import IF_MATCH, convert, decode_object
 from handlers.http.passwords import Passwords
 from handlers.http.refusals import HttpRefusal
@@ -58,6 +59,13 @@ class Services:
     tokens: AccessTokens
     vault: Vault
     session_lifetime: Lifetime
+    media: MediaThreads
+    handover_keys: Sequence[bytes]
+    """What the codes of handovers are made with: the first makes new ones, all are accepted."""
+    unsubscribe_key: bytes
+    """What the links in e-mails are signed with."""
+    push_key: str
+    """The public key that browsers subscribe to Web Push with."""
     openapi: bytes
     """The document of this door, and below that of the live one; both JSON."""
     asyncapi: bytes

@@ -1,11 +1,10 @@
-"""The backend of media, for handlers that need it."""
+"""The backend of media, for handlers."""
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from handlers.http.base import ApiHandler
 from handlers.http.refusals import HttpRefusal
 from market.errors import Refusal
 from store.media.interface import Media
@@ -37,12 +36,3 @@ class MediaThreads:
             )
         finally:
             self._pending -= 1
-
-
-class MediaHandler(ApiHandler):
-    """A handler that knows the backend of media."""
-
-    @property
-    def media(self) -> MediaThreads:
-        threads: MediaThreads = self.settings["media"]
-        return threads

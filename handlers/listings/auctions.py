@@ -8,7 +8,6 @@ import msgspec
 from msgspec import Meta
 
 from handlers.http.base import UUID_PATTERN, ApiHandler
-from handlers.http.media import MediaHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import PageQuery
 from handlers.listings.cards import CardsHandler
@@ -66,7 +65,7 @@ class AuctionsHandler(CardsHandler):
         return await self.cards(found)
 
 
-class AuctionHandler(MediaHandler):
+class AuctionHandler(ApiHandler):
     """GET: one auction with its photos. Its seller sees it as a draft, too."""
 
     public = True
@@ -75,7 +74,7 @@ class AuctionHandler(MediaHandler):
     async def get(self, auction_id: UUID) -> AuctionDetail:
         viewer = await self.viewer()
         viewer_id = viewer.user_id if viewer else None
-        return await self.use(photos.detail, auction_id, viewer_id, self.media.backend.url)
+        return await self.use(photos.detail, auction_id, viewer_id, self.services.media.backend.url)
 
 
 class PricesHandler(ApiHandler):

@@ -5,7 +5,7 @@ from uuid import UUID
 import structlog
 from redis import RedisError
 
-from handlers.http.media import MediaHandler
+from handlers.http.base import ApiHandler
 from market.listings import search
 from market.listings.search import Found, SearchPage
 from store.redis import glances
@@ -14,12 +14,12 @@ from store.redis.glances import Glance
 log = structlog.get_logger()
 
 
-class CardsHandler(MediaHandler):
+class CardsHandler(ApiHandler):
     """A handler that answers cards."""
 
     async def cards(self, found: Found) -> SearchPage:
         """The page, with what Redis knows of the auctions on it that are running."""
-        return search.cards(found, await self._glances(found), self.media.backend.url)
+        return search.cards(found, await self._glances(found), self.services.media.backend.url)
 
     async def _glances(self, found: Found) -> dict[UUID, Glance]:
         """Without Redis, nothing."""

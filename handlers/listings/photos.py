@@ -10,8 +10,7 @@ import msgspec
 from tornado.http1connection import HTTP1Connection
 from tornado.web import stream_request_body
 
-from handlers.http.base import UUID_PATTERN
-from handlers.http.media import MediaHandler
+from handlers.http.base import UUID_PATTERN, ApiHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import Body
 from handlers.http.refusals import HttpRefusal
@@ -66,13 +65,13 @@ class OwnAvatar(msgspec.Struct, frozen=True):
     avatar: AvatarView | None
 
 
-class AnnouncingHandler(MediaHandler):
+class AnnouncingHandler(ApiHandler):
     """A handler of announcements."""
 
     async def upload(self, photo_id: UUID, file: NewPhoto) -> PhotoUpload:
         """How the file of a photo is sent that was announced just now."""
-        upload = await self.media.run(
-            self.media.backend.upload, photo_id, file.size, file.content_type, photos.UPLOAD_TTL_S
+        upload = await self.services.media.run(
+            self.services.media.backend.upload, photo_id, file.size, file.content_type, photos.UPLOAD_TTL_S
         )
         self.set_header("Location", f"/api/v1/photos/{photo_id}")
         return PhotoUpload(photo_id, upload)
@@ -101,7 +100,7 @@ class PhotosHandler(AnnouncingHandler):
     @operation(GeneralRefusal.FORBIDDEN)
     async def get(self, auction_id: UUID) -> OwnPhotos:
         user_id = self.principal.user_id
-        return OwnPhotos(await self.use(photos.own_of, user_id, auction_id, self.media.backend.url))
+        return OwnPhotos(await self.use(photos.own_of, user_id, auction_id, self.services.media.backend.url))
 
     @operation(
         GeneralRefusal.FORBIDDEN,
@@ -132,7 +131,7 @@ class AvatarHandler(AnnouncingHandler):
     @operation()
     async def get(self) -> OwnAvatar:
         user_id = self.principal.user_id
-        avatars = await self.use(photos.avatars_of, [user_id], self.media.backend.url)
+        avatars = await self.use(photos.avatars_of, [user_id], self.services.media.backend.url)
         return OwnAvatar(avatars.get(user_id))
 
     @operation(statuses=(HTTPStatus.NO_CONTENT,))
@@ -140,19 +139,19 @@ class AvatarHandler(AnnouncingHandler):
         await self.use(photos.discard_avatar, self.principal.user_id)
 
 
-class PhotoHandler(MediaHandler):
+class PhotoHandler(ApiHandler):
     """GET: an own photo or avatar and what has become of it. DELETE: take it out of the auction, or the avatar away."""
 
     @operation()
     async def get(self, photo_id: UUID) -> OwnPhoto:
-        return await self.use(photos.get, self.principal.user_id, photo_id, self.media.backend.url)
+        return await self.use(photos.get, self.principal.user_id, photo_id, self.services.media.backend.url)
 
     @operation(GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE, statuses=(HTTPStatus.NO_CONTENT,))
     async def delete(self, photo_id: UUID) -> None:
         await self.use(photos.discard, self.principal.user_id, photo_id)
 
 
-class CompleteHandler(MediaHandler):
+class CompleteHandler(ApiHandler):
     """POST: say that the file of a photo has been sent. What cannot be a photo is refused at once, see its status; the
     rest is made within seconds. Said again, it tells what has become of the photo."""
 
@@ -160,21 +159,21 @@ class CompleteHandler(MediaHandler):
         GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE, ListingRefusal.NOT_UPLOADED, HttpRefusal.BUSY
     )
     async def post(self, photo_id: UUID) -> OwnPhoto:
-        user_id, backend = self.principal.user_id, self.media.backend
+        user_id, backend = self.principal.user_id, self.services.media.backend
         photo = await self.use(photos.get, user_id, photo_id, backend.url)
         if photo.status != PhotoStatus.PENDING:
             return photo
         key = incoming(photo_id)
-        size = await self.media.run(backend.size, key)
-        head = await self.media.run(backend.read, key, HEAD_BYTES)
+        size = await self.services.media.run(backend.size, key)
+        head = await self.services.media.run(backend.read, key, HEAD_BYTES)
         photo = await self.use(photos.complete, user_id, photo_id, size, head, backend.url)
         if photo.status == PhotoStatus.REFUSED:
-            await self.media.run(backend.delete, [key])
+            await self.services.media.run(backend.delete, [key])
         return photo
 
 
 @stream_request_body
-class UploadHandler(MediaHandler):
+class UploadHandler(ApiHandler):
     """POST: the file of an announced photo, as the body. The address was given when the photo was announced; it is the
     permission. Only where media are on local disk."""
 
@@ -194,7 +193,11 @@ class UploadHandler(MediaHandler):
             self.refusal = refusal
 
     async def _receiving(self) -> Receiving:
-        backend, query, photo_id = self.media.backend, self.parse_query(UploadQuery), UUID(self.path_args[0])
+        backend, query, photo_id = (
+            self.services.media.backend,
+            self.parse_query(UploadQuery),
+            UUID(self.path_args[0]),
+        )
         if not isinstance(backend, LocalMedia):
             raise Refusal(
                 HttpRefusal.NOT_AVAILABLE, "Photos are not uploaded here. Use the address you were given."

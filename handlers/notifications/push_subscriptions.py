@@ -49,7 +49,7 @@ class PushKeyHandler(ApiHandler):
 
     @operation()
     async def get(self) -> PushKey:
-        return PushKey(self.settings["push_key"])
+        return PushKey(self.services.push_key)
 
 
 class PushSubscriptionsHandler(ApiHandler):
@@ -84,13 +84,13 @@ class UnsubscribeHandler(ApiHandler):
 
     @operation(GeneralRefusal.INVALID_TOKEN)
     async def get(self, query: UnsubscribeQuery) -> Unsubscription:
-        _, events = unsubscribing.read_token(self.settings["unsubscribe_key"], query.token)
+        _, events = unsubscribing.read_token(self.services.unsubscribe_key, query.token)
         return Unsubscription(events)
 
     # The body is the form that RFC 8058 wants sent, and says nothing more.
     @operation(GeneralRefusal.INVALID_TOKEN)
     async def post(self, query: UnsubscribeQuery) -> Unsubscription:
-        user_id, events = unsubscribing.read_token(self.settings["unsubscribe_key"], query.token)
+        user_id, events = unsubscribing.read_token(self.services.unsubscribe_key, query.token)
         await self.use(unsubscribing.unsubscribe, user_id, events)
         return Unsubscription(events)
 

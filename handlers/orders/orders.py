@@ -1,6 +1,5 @@
 """Orders: the lists of both sides, and every step from payment to the end."""
 
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
@@ -68,12 +67,6 @@ class HandoverCode(msgspec.Struct, frozen=True):
 class OrderHandlerBase(ApiHandler):
     """What the steps of an order share."""
 
-    @property
-    def handover_keys(self) -> Sequence[bytes]:
-        """What the codes are made with: the application's setting `handover_keys`."""
-        keys: Sequence[bytes] = self.settings["handover_keys"]
-        return keys
-
 
 class SellerOrdersHandler(ApiHandler):
     """GET: what the user has sold, newest first."""
@@ -125,7 +118,7 @@ class CodeHandler(OrderHandlerBase):
 
     @operation(GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE)
     async def get(self, order_id: UUID) -> HandoverCode:
-        code = await self.use(handovers.code, self.principal.user_id, order_id, self.handover_keys)
+        code = await self.use(handovers.code, self.principal.user_id, order_id, self.services.handover_keys)
         payload = f"neighborbid:handover:{order_id}:{code}"
         svg = segno.make_qr(payload, error="m").svg_inline(scale=4)
         return HandoverCode(code, payload, svg)
@@ -146,7 +139,9 @@ class CompleteHandoverHandler(OrderHandlerBase):
     async def post(self, order_id: UUID, body: EnteredCode) -> OrderView:
         seller_id = self.principal.user_id
         await self.use(handovers.count_try, seller_id, order_id)
-        return await self.use_once(handovers.complete, seller_id, order_id, body.code, self.handover_keys)
+        return await self.use_once(
+            handovers.complete, seller_id, order_id, body.code, self.services.handover_keys
+        )
 
 
 class NoShowHandler(OrderHandlerBase):

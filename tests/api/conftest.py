@@ -52,19 +52,14 @@ def base_url(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPat
             tokens=TOKENS,
             vault=VAULT,
             session_lifetime=LIFETIME,
+            media=MediaThreads(media),
+            handover_keys=[b"a key of the tests"],
+            unsubscribe_key=b"a key of the tests",
+            push_key="a key of the tests",
             openapi=openapi.document(ROUTES),
             asyncapi=asyncapi.document(),
         )
-        server = HTTPServer(
-            Application(
-                [*ROUTES],
-                services=services,
-                media=MediaThreads(media),
-                handover_keys=[b"a key of the tests"],
-                unsubscribe_key=b"a key of the tests",
-                push_key="a key of the tests",
-            )
-        )
+        server = HTTPServer(Application([*ROUTES], services=services))
         server.add_socket(socket)
         started.set()
         await stop.wait()

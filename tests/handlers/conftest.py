@@ -53,19 +53,16 @@ def app(telling_database: Database, hot: Hot, passwords: Passwords, media: Media
         tokens=TOKENS,
         vault=VAULT,
         session_lifetime=Lifetime(3600, 7200),
+        media=MediaThreads(media),
+        handover_keys=[b"a key of the tests"],
+        unsubscribe_key=UNSUBSCRIBE_KEY,
+        push_key="a key of the tests",
         allowed_origins=frozenset({"https://friend.example"}),
         openapi=openapi.document(ROUTES),
         asyncapi=asyncapi.document(),
         passwords=passwords,
     )
-    return Application(
-        [*ROUTES],
-        services=services,
-        media=MediaThreads(media),
-        handover_keys=[b"a key of the tests"],
-        unsubscribe_key=UNSUBSCRIBE_KEY,
-        push_key="a key of the tests",
-    )
+    return Application([*ROUTES], services=services)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -286,11 +287,11 @@ async def test_photos_are_put_in_order_and_removed(guest: Client, seller: Client
 
 
 async def test_too_many_waiting_calls_are_refused(
-    app: Application, seller: Client, draft: UUID, media: Media
+    change_services: Callable[..., None], seller: Client, draft: UUID, media: Media
 ) -> None:
     threads = MediaThreads(media)
     threads._pending = MAX_PENDING
-    app.settings["media"] = threads
+    change_services(media=threads)
     body = {"size": 1_000, "content_type": "image/jpeg"}
     for path in (f"/auctions/{draft}/photos", "/me/avatar"):
         assert await seller.refused("POST", path, body) == "busy"
@@ -406,12 +407,17 @@ class TestOnS3:
         assert (await send(guest, upload.url, JPEG)).body["code"] == "not_available"
 
     async def test_without_s3_nothing_is_lost(
-        self, app: Application, seller: Client, draft: UUID, media: S3Media
+        self,
+        app: Application,
+        change_services: Callable[..., None],
+        seller: Client,
+        draft: UUID,
+        media: S3Media,
     ) -> None:
         photo = await announced(seller, draft)
         away = S3Media("bucket", "x-1", "http://127.0.0.1:1", "", path_style=True)
-        threads = app.settings["media"]
-        app.settings["media"] = MediaThreads(away)
+        threads = app.settings["services"].media
+        change_services(media=MediaThreads(away))
         assert await seller.refused("POST", f"/photos/{photo['id']}/complete") == "unavailable"
-        app.settings["media"] = threads
+        change_services(media=threads)
         assert (await seller.get(f"/photos/{photo['id']}"))["status"] == "pending"

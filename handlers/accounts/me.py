@@ -1,4 +1,4 @@
-"""The own account: profile, sessions, password, deletion."""
+"""The user's account: profile, sessions, password, deletion."""
 
 from http import HTTPStatus
 from typing import Annotated, Literal
@@ -45,7 +45,7 @@ class Deletion(Body, frozen=True, kw_only=True):
 
 
 class MeHandler(ApiHandler):
-    """GET: the own profile. PATCH: change some of it."""
+    """GET: your own profile. PATCH: change some of it."""
 
     @operation(GeneralRefusal.NOT_FOUND)
     async def get(self) -> Profile:
@@ -65,7 +65,7 @@ class SessionsHandler(ApiHandler):
 
 
 class SessionHandler(ApiHandler):
-    """DELETE: end one of the own sessions."""
+    """DELETE: end one of your own sessions."""
 
     @operation(statuses=(HTTPStatus.NO_CONTENT,))
     async def delete(self, session_id: UUID) -> None:

@@ -50,7 +50,7 @@ class VerifyHandler(ApiHandler):
 
 
 class VerificationHandler(ApiHandler):
-    """POST: send the mail that verifies the own address again. The one before is void then."""
+    """POST: send the mail that verifies your address again. The one before is void then."""
 
     @operation(AccountRefusal.EMAIL_VERIFIED, statuses=(HTTPStatus.ACCEPTED,))
     async def post(self) -> Addressed:

@@ -95,7 +95,7 @@ class _PlacingHandler(ApiHandler):
 
 
 class BidsHandler(_PlacingHandler):
-    """GET: the bids that are in PostgreSQL, newest first, by paddle number. POST: bid, or raise the own maximum."""
+    """GET: the bids that are in PostgreSQL, newest first, by paddle number. POST: bid, or raise your own maximum."""
 
     @classmethod
     def is_public(cls, method: str) -> bool:

@@ -37,7 +37,7 @@ class LiveTicket(msgspec.Struct, frozen=True):
 
 
 class PaddleHandler(ApiHandler):
-    """POST: take a paddle of an auction. GET: the own paddle. PATCH: raise its limit. DELETE: give it back."""
+    """POST: take a paddle of an auction. GET: your own paddle. PATCH: raise its limit. DELETE: give it back."""
 
     @operation(
         AccountRefusal.EMAIL_NOT_VERIFIED,

@@ -60,7 +60,7 @@ class OwnPhotos(msgspec.Struct, frozen=True):
 
 
 class OwnAvatar(msgspec.Struct, frozen=True):
-    """The own avatar, if there is one."""
+    """The user's avatar, if there is one."""
 
     avatar: AvatarView | None
 
@@ -114,7 +114,7 @@ class PhotosHandler(AnnouncingHandler):
 
 class AvatarHandler(AnnouncingHandler):
     """POST: announce a new avatar, and learn how to send it; another one that is not made yet is given up. It replaces
-    the former one once it is complete and made. GET: the own avatar. DELETE: have none any more."""
+    the former one once it is complete and made. GET: your own avatar. DELETE: have none any more."""
 
     @operation(
         ListingRefusal.UNSUPPORTED_IMAGE,

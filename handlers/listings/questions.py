@@ -72,7 +72,7 @@ class AnswerHandler(ApiHandler):
 
 
 class SellerQuestionsHandler(ApiHandler):
-    """GET: what was asked about the own auctions, newest first."""
+    """GET: what was asked about your own auctions, newest first."""
 
     @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, query: SellerQuestionsQuery) -> Page[SellerQuestion]:

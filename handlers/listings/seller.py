@@ -1,4 +1,4 @@
-"""Selling: drafts, edits, publishing, cancelling, copies, the own auctions and what became of them."""
+"""Selling: drafts, edits, publishing, cancelling, copies, the seller's auctions and what became of them."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -115,7 +115,7 @@ class SalesQuery(Body, frozen=True, kw_only=True):
 
 
 class SellerAuctionsHandler(ApiHandler):
-    """POST: write a draft. GET: the own auctions, drafts included."""
+    """POST: write a draft. GET: your own auctions, drafts included."""
 
     @operation(
         ListingRefusal.INVALID_AUCTION,

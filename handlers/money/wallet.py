@@ -1,4 +1,4 @@
-"""The own money."""
+"""The wallet of the user."""
 
 from http import HTTPStatus
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The own neighbourhoods."""
+"""The neighbourhoods of the user."""
 
 from http import HTTPStatus
 from typing import Annotated

@@ -31,7 +31,7 @@ class NewUser(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """What a user sees of the own account. `created_at` in ms."""
+    """What users see of their own account. `created_at` in ms."""
 
     id: UUID
     email: str

@@ -163,7 +163,7 @@ def series(session: Session, name: Name, since: int, until: int, step: Step) -> 
     """A figure from `since` to before `until` (ms). Refuses with `invalid_query` if that has no points, or too many."""
     width = _STEPS[step]
     if not 0 < until - since <= MAX_POINTS * width // timedelta(milliseconds=1):
-        detail = f"`until` is after `since`, by at most {MAX_POINTS} steps"
+        detail = f"must be after `since`, by at most {MAX_POINTS} steps"
         raise Refusal(GeneralRefusal.INVALID_QUERY, detail, errors=[{"field": "until", "detail": detail}])
     if name in _COUNTED:
         time, value = _COUNTED[name]

@@ -53,7 +53,7 @@ def of_seller(session: Session, seller_id: UUID, first: str | None, last: str | 
     end = _number(clock(session).astimezone(_KOREA)) if last is None else _parsed(last)
     begin = end - USUAL_MONTHS + 1 if first is None else _parsed(first)
     if not 0 <= end - begin < MAX_MONTHS:
-        detail = f"not after `to`, and at most {MAX_MONTHS} months in all"
+        detail = f"must not be after `to`; at most {MAX_MONTHS} months in all"
         raise Refusal(
             GeneralRefusal.INVALID_QUERY, f"from: {detail}", errors=[{"field": "from", "detail": detail}]
         )

@@ -47,20 +47,20 @@ MAX_ADDENDUM = 2_000
 MAX_ADDENDA = 20
 
 REASONS = {
-    "title": f"A title has something to read, and at most {MAX_TITLE} characters.",
-    "description": f"A description has at most {MAX_DESCRIPTION} characters, none of them NUL.",
-    "start_price": "The start price is at least 1.",
-    "increments": f"Increments count from price 0 on, then from rising prices, {increments.MAX_STEPS} at most.",
-    "increment_table": "Give steps or the name of a table that the platform has, not both.",
-    "ends_at": "The end is in the future, within 30 days of the opening and a year from now.",
-    "opens_at": "The opening is before the end, by 30 days at most.",
-    "soft_close": "Window and extension are at most an hour, the cap at most a day, each at least 1 ms.",
-    "deliveries": "Name one way of delivery or several, each once.",
-    "reserve": "A reserve is above the start price.",
-    "buy_now": "Buying at once costs more than the start price, and not less than the reserve.",
-    "buy_now_until": "`buy_now` and `buy_now_until` need each other, and `reserve_met` needs a reserve.",
-    "category": "Choose a category that is not retired and has no others in it.",
-    editing.ADDENDUM: f"An addendum has 1 to {MAX_ADDENDUM} characters, an auction at most {MAX_ADDENDA} of them.",
+    "title": f"The title must not be empty, and can have at most {MAX_TITLE} characters.",
+    "description": f"The description can have at most {MAX_DESCRIPTION} characters, and no NUL.",
+    "start_price": "The start price must be at least 1.",
+    "increments": f"Increments must start at price 0 and then rise, in at most {increments.MAX_STEPS} steps.",
+    "increment_table": "Give either increments or the name of a table that the platform has.",
+    "ends_at": "The auction must end in the future, within 30 days of its opening and a year from now.",
+    "opens_at": "The auction must open before it ends, and at most 30 days before.",
+    "soft_close": "Window and extension must be at most an hour and the cap at most a day, each at least 1 ms.",
+    "deliveries": "Offer at least one way of delivery, and each only once.",
+    "reserve": "The reserve must be above the start price.",
+    "buy_now": "The buy-now price must be above the start price, and not below the reserve.",
+    "buy_now_until": "Give `buy_now` and `buy_now_until` together, and `reserve_met` only with a reserve.",
+    "category": "Choose a category that is not retired and has none below it.",
+    editing.ADDENDUM: f"An addendum has 1 to {MAX_ADDENDUM} characters, and an auction at most {MAX_ADDENDA} of them.",
 }
 """What makes an auction impossible, by field, for people."""
 

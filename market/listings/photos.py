@@ -484,7 +484,7 @@ def _own(session: Session, owner_id: UUID, photo_id: UUID) -> Photo:
 
 
 def _lock_owner(session: Session, owner_id: UUID) -> None:
-    """Lock the user: before the own avatars, of which several are changed at once."""
+    """Lock the user: before their avatars, of which several are changed at once."""
     session.get_one(User, owner_id, with_for_update={"key_share": True})
 
 

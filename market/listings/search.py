@@ -298,18 +298,18 @@ def _check(wanted: Wanted, sort: Sort, viewer_id: UUID | None) -> None:
     """Refuse what makes no sense together."""
     local = wanted.region is not None or wanted.radius is not None
     if wanted.q is not None and search_index.query(wanted.q) is None:
-        raise _invalid("q", "has no letter or digit")
+        raise _invalid("q", "must have a letter or a digit")
     if (wanted.neighbourhood_id is None) != (wanted.radius is None):
         missing = "radius" if wanted.radius is None else "neighbourhood_id"
-        raise _invalid(missing, "neighbourhood_id and radius go together")
+        raise _invalid(missing, "is missing: neighbourhood_id and radius go together")
     if wanted.region is not None and wanted.radius is not None:
-        raise _invalid("region", "either a region or a radius")
+        raise _invalid("region", "cannot be combined with a radius")
     if wanted.kind == AuctionKind.LIVE and local:
-        raise _invalid("kind", "live auctions are nationwide: they have neither region nor radius")
+        raise _invalid("kind", "must not be live with a region or radius: live auctions are nationwide")
     if wanted.min_price is not None and wanted.min_price > (wanted.max_price or MAX_AMOUNT):
-        raise _invalid("min_price", "above max_price")
+        raise _invalid("min_price", "must not be above max_price")
     if sort == Sort.ENDING_SOON and wanted.state == "closed":
-        raise _invalid("sort", "what is closed ends no more")
+        raise _invalid("sort", "must not be ending_soon for closed auctions")
     if wanted.radius is not None and viewer_id is None:
         raise Refusal(GeneralRefusal.UNAUTHENTICATED, "Log in to search around your own neighbourhood.")
 

@@ -1,7 +1,8 @@
 """What those with a role do to users: warn, suspend, ban, end sessions, give roles. Every action is in the audit log.
 
-A moderator may act on users only, an admin on everybody else, the operator on all. Nobody acts on the own account, but
-for giving up a role. Actor and user are locked together, by id, so that two who act on each other cannot both succeed.
+A moderator may act on users only, an admin on everybody else, the operator on all. Nobody acts on their own account,
+but for giving up a role. Actor and user are locked together, by id, so that two who act on each other cannot both
+succeed.
 
 What is running stays as it is: bids bind, and the auctions of a suspended or banned seller go on until somebody cancels
 them, because they are others' bids, too. The money of a sale lies in escrow until the order is finished.

@@ -1,10 +1,10 @@
 """Money that admins bring into a wallet, or take out of it: one proposes, another one confirms, and it moves once.
 
 The other side is the payment provider's account, the world outside. An adjustment that nobody confirms expires. Nobody
-proposes or confirms one of the own wallet. All of it is in the audit log, as actions upon the user.
+proposes or confirms one of their own wallet. All of it is in the audit log, as actions upon the user.
 
-An admin can make admins of accounts of the own. So the two must not have their role from each other or from the same
-admin: each from the operator, or from admins who have theirs from the operator.
+An admin can make admins of further accounts of their own. So the two must not have their role from each other or from
+the same admin: each from the operator, or from admins who have theirs from the operator.
 """
 
 from datetime import datetime
@@ -64,8 +64,8 @@ def propose(
 def confirm(session: Session, admin_id: UUID, adjustment_id: UUID, reason: str) -> AdjustmentView:
     """Move the money. If it has moved already, nothing changes.
 
-    Refuses with `not_found`, `wrong_state` (rejected or expired), `own_proposal`, `forbidden` (the own wallet), or with
-    `insufficient_funds` (without `missing`, which would tell what is held) or `balance_too_large`.
+    Refuses with `not_found`, `wrong_state` (rejected or expired), `own_proposal`, `forbidden` (their own wallet), or
+    with `insufficient_funds` (without `missing`, which would tell what is held) or `balance_too_large`.
     """
     adjustment = _locked(session, adjustment_id)
     if adjustment.state == AdjustmentState.CONFIRMED:

@@ -476,11 +476,11 @@ def prefer(session: Session, user_id: UUID, new: Preferences) -> Preferences:
     any more.
     """
     if (new.quiet_from is None) != (new.quiet_until is None):
-        raise _invalid("quiet_until", "Quiet hours have a beginning and an end.")
+        raise _invalid("quiet_until", "Quiet hours need both a beginning and an end.")
     if new.time_zone not in _zones():
-        raise _invalid("time_zone", "There is no such time zone; an example is Asia/Seoul.")
+        raise _invalid("time_zone", "There is no such time zone. Use a name such as Asia/Seoul.")
     if any(wish.event in SECURITY and not wish.email for wish in new.channels):
-        raise _invalid("channels", "E-mails about the security of the account are always sent.")
+        raise _invalid("channels", "E-mails about the security of your account cannot be turned off.")
     values = {
         "quiet_from": new.quiet_from,
         "quiet_until": new.quiet_until,

@@ -68,7 +68,7 @@ def record(
         role, banned_at = session.execute(
             select(User.role, User.banned_at).where(User.id == actor.user_id)
         ).one()
-        if banned_at is not None or not Role(role).includes(actor.role):
+        if banned_at is not None or not role.includes(actor.role):
             raise Refusal(GeneralRefusal.FORBIDDEN, "You no longer have the role for this.")
     session.add(
         AuditEntry(

@@ -179,8 +179,8 @@ def _profile(user: User) -> Profile:
         user.email_verified_at is not None,
         user.display_name,
         user.bio,
-        Language(user.language),
-        Role(user.role),
+        user.language,
+        user.role,
         to_ms(user.created_at),
         user.version,
     )

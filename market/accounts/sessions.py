@@ -183,7 +183,7 @@ def authenticate(session: Session, session_id: UUID, user_id: UUID) -> Principal
         .join(models.Session, models.Session.user_id == User.id)
         .where(models.Session.id == session_id, User.id == user_id, _open())
     ).one_or_none()
-    return None if row is None else Principal(user_id, session_id, Role(row.role))
+    return None if row is None else Principal(user_id, session_id, row.role)
 
 
 def refresh(session: Session, shown: RefreshToken, idle_s: int) -> Refreshed | Reused:

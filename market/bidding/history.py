@@ -165,7 +165,7 @@ def _own_bid(auction: Auction, bidder_id: UUID, maximum: int, now: datetime) -> 
     return OwnBid(
         auction_id=auction.id,
         title=auction.title,
-        kind=AuctionKind(auction.kind),
+        kind=auction.kind,
         state=state,
         standing=standing,
         own_maximum=maximum,

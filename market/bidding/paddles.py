@@ -280,7 +280,7 @@ def _change(session: Session, paddle: Paddle, status: PaddleStatus) -> PaddleVie
 
 
 def _view(paddle: Paddle) -> PaddleView:
-    status = PaddleStatus(paddle.status)
+    status = paddle.status
     return PaddleView(
         auction_id=paddle.auction_id,
         bidder_id=paddle.bidder_id,

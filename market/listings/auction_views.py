@@ -175,7 +175,7 @@ def kind_of(session: Session, auction_id: UUID) -> AuctionKind:
     )
     if kind is None:
         raise not_found()
-    return AuctionKind(kind)
+    return kind
 
 
 def _auctions() -> Select[Auction, str, datetime, UUID]:
@@ -231,13 +231,13 @@ def _view(row: Row[Auction, str, datetime, UUID], viewer_id: UUID | None) -> Auc
         id=auction.id,
         seller_id=auction.seller_id,
         seller_name=seller_name,
-        kind=AuctionKind(auction.kind),
+        kind=auction.kind,
         region_code=auction.region_code,
         radius=Radius(auction.radius) if auction.radius else None,
         state=state,
         category=auction.category_code,
-        condition=Condition(auction.condition) if auction.condition else None,
-        deliveries=[Delivery(delivery) for delivery in auction.deliveries],
+        condition=auction.condition,
+        deliveries=auction.deliveries,
         title=auction.title,
         description=auction.description,
         addenda=msgspec.convert(auction.addenda, list[Addendum]),

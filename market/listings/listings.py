@@ -271,8 +271,8 @@ def _draft_of(auction: Auction) -> Draft:
         buy_now=auction.buy_now_price,
         buy_now_until=BuyNowUntil(auction.buy_now_until) if auction.buy_now_until else None,
         category=auction.category_code,
-        condition=Condition(auction.condition) if auction.condition else None,
-        deliveries=tuple(Delivery(delivery) for delivery in auction.deliveries),
+        condition=auction.condition,
+        deliveries=tuple(auction.deliveries),
     )
 
 

@@ -514,7 +514,7 @@ def _own_view(photo: Photo, address: Address) -> OwnPhoto:
     return OwnPhoto(
         id=photo.id,
         auction_id=photo.auction_id,
-        status=PhotoStatus(photo.status),
+        status=photo.status,
         problem=None if photo.problem is None else PhotoProblem(photo.problem),
         photo=_view(photo, address) if ready and not photo.is_avatar else None,
         avatar=_avatar_view(photo, address) if ready and photo.is_avatar else None,

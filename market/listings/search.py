@@ -501,12 +501,12 @@ def _card(hit: _Hit, glance: Glance | None, now: datetime, address: Address) -> 
     running = state == AuctionState.LIVE
     return AuctionCard(
         id=auction.id,
-        kind=AuctionKind(auction.kind),
+        kind=auction.kind,
         state=state,
         title=auction.title,
         category=auction.category_code,
-        condition=Condition(auction.condition) if auction.condition else None,
-        deliveries=[Delivery(delivery) for delivery in auction.deliveries],
+        condition=auction.condition,
+        deliveries=auction.deliveries,
         start_price=auction.start_price,
         price=known.price if known.lead else None,
         next_minimum=rules.next_minimum(known),

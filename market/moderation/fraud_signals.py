@@ -269,7 +269,7 @@ def _view(row: Row[Signal, str, str | None]) -> SignalView:
     signal, user_name, other_name = row
     return SignalView(
         id=signal.id,
-        kind=SignalKind(signal.kind),
+        kind=signal.kind,
         user_id=signal.user_id,
         user_name=user_name,
         other_id=signal.other_id,

@@ -109,9 +109,9 @@ def view(report: Report) -> ReportView:
     """The report as its author and the moderators see it."""
     return ReportView(
         report.id,
-        ReportKind(report.kind),
+        report.kind,
         report.subject_id,
-        ReportReason(report.reason),
+        report.reason,
         report.text,
         to_ms(report.created_at),
     )
@@ -152,12 +152,12 @@ def queue(session: Session, cursor: str | None, limit: int) -> Page[OpenReports]
     views = [
         OpenReports(
             id=row.id,
-            kind=ReportKind(row.kind),
+            kind=row.kind,
             subject_id=row.subject_id,
             owner_id=row.owner_id,
             text=row.text,
             count=row.number,
-            reasons=[ReportReason(reason) for reason in row.reasons],
+            reasons=row.reasons,
             first_at=to_ms(row.first_at),
             last_at=to_ms(row.last_at),
         )
@@ -185,7 +185,7 @@ def resolve(session: Session, actor: Actor, report_id: UUID, outcome: ReportOutc
     Refuses with `not_found`, `forbidden` (the thing is the actor's own), or `wrong_state` if none is open (any more).
     """
     report = _found(session, report_id)
-    owner, _ = _SUBJECTS[ReportKind(report.kind)]
+    owner, _ = _SUBJECTS[report.kind]
     audit.require_impartial(actor, session.scalar(select(owner).where(owner.class_.id == report.subject_id)))
     resolved = session.scalars(
         update(Report)
@@ -227,10 +227,10 @@ def _entry(report: Report) -> ReportEntry:
     return ReportEntry(
         report.id,
         report.reporter_id,
-        ReportReason(report.reason),
+        report.reason,
         report.text,
         to_ms(report.created_at),
-        None if report.outcome is None else ReportOutcome(report.outcome),
+        report.outcome,
         None if report.resolved_at is None else to_ms(report.resolved_at),
     )
 

@@ -158,7 +158,7 @@ def _move(session: Session, adjustment: Adjustment) -> None:
     provider = ledger.account(session, AccountKind.PROVIDER, None)
     available = ledger.account(session, AccountKind.AVAILABLE, adjustment.user_id)
     ways = {Direction.CREDIT: (provider, available), Direction.DEBIT: (available, provider)}
-    debit, credit = ways[Direction(adjustment.direction)]
+    debit, credit = ways[adjustment.direction]
     posting = Posting(adjustment.id, TransferKind.ADJUSTMENT, debit, credit, adjustment.amount)
     try:
         ledger.post(session, [posting])
@@ -219,10 +219,10 @@ def _view(row: Adjustment, user_name: str, proposer_name: str, now: datetime) ->
         id=row.id,
         user_id=row.user_id,
         user_name=user_name,
-        direction=Direction(row.direction),
+        direction=row.direction,
         amount=row.amount,
         reason=row.reason,
-        state="expired" if has_expired else AdjustmentState(row.state).value,
+        state="expired" if has_expired else row.state.value,
         proposer_id=row.proposer_id,
         proposer_name=proposer_name,
         created_at=to_ms(row.created_at),

@@ -95,7 +95,7 @@ def _lock(session: Session, account_ids: Collection[UUID]) -> dict[UUID, tuple[A
         .order_by(Account.id)
         .with_for_update(key_share=True)
     )
-    return {id: (AccountKind(kind), balance) for id, kind, balance in rows}
+    return {id: (kind, balance) for id, kind, balance in rows}
 
 
 def _missing(session: Session, postings: Sequence[Posting]) -> list[Posting]:

@@ -29,7 +29,7 @@ def view(session: Session, user_id: UUID) -> Wallet:
             Account.owner_id == user_id, Account.kind.in_([AccountKind.AVAILABLE, AccountKind.HELD])
         )
     )
-    balances = {AccountKind(kind): balance for kind, balance in rows}
+    balances = dict(rows)
     return Wallet(balances.get(AccountKind.AVAILABLE, 0), balances.get(AccountKind.HELD, 0))
 
 

@@ -85,9 +85,9 @@ def claim(session: Session) -> Claim | Dropped | None:
         return Dropped()
     mail.attempts += 1
     mail.due_at = func.now() + timedelta(seconds=LEASE_S)
-    kind = MailKind(mail.kind)
+    kind = mail.kind
     token = _new_token(session, user.id, _PURPOSES[kind]) if kind in _PURPOSES else None
-    language = Language(user.language)
+    language = user.language
     return Claim(mail.id, mail.address, kind, language, mail.created_at, mail.attempts, token)
 
 

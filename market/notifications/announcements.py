@@ -33,7 +33,7 @@ def announce(session: Session, announcement_id: UUID) -> bool:
         session,
         f"{Event.ANNOUNCEMENT}:{cause}",
         select(User.id, User.language).where(reachable()),
-        lambda row: News(row.id, Event.ANNOUNCEMENT, cause, {"title": texts[Language(row.language)]}),
+        lambda row: News(row.id, Event.ANNOUNCEMENT, cause, {"title": texts[row.language]}),
     )
     if not more:
         announcement.told_at = func.now()

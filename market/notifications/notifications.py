@@ -348,9 +348,9 @@ def readers(session: Session, user_ids: Collection[UUID]) -> tuple[datetime, dic
             row.quiet_from,
             row.quiet_until,
             row.time_zone or DEFAULT_ZONE,
-            Digest(row.digest or Digest.OFF),
+            row.digest or Digest.OFF,
             row.channels or {},
-            Language(row.language),
+            row.language,
             row.has_email,
             row.has_browser,
         )
@@ -392,7 +392,7 @@ def _locale(session: Session, user_id: UUID) -> Locale:
         .outerjoin(NotificationPreferences, NotificationPreferences.user_id == User.id)
         .where(User.id == user_id)
     ).one()
-    return Locale(Language(language), zone_of(time_zone or DEFAULT_ZONE))
+    return Locale(language, zone_of(time_zone or DEFAULT_ZONE))
 
 
 def count_unread(session: Session, user_id: UUID) -> Unread:
@@ -459,7 +459,7 @@ def preferences(session: Session, user_id: UUID) -> Preferences:
         quiet_from=row.quiet_from,
         quiet_until=row.quiet_until,
         time_zone=row.time_zone,
-        digest=Digest(row.digest),
+        digest=row.digest,
         channels=[
             msgspec.structs.replace(default, **row.channels.get(event, {}))
             for event, default in _DEFAULTS.items()
@@ -541,7 +541,7 @@ def _view(row: Notification, locale: Locale) -> NotificationView:
     words = shown(row, locale)
     return NotificationView(
         row.id,
-        Event(row.event),
+        row.event,
         words.subject,
         words.body,
         words.link,

@@ -28,7 +28,6 @@ from store.models import (
     Channel,
     Digest,
     Event,
-    Language,
     Notification,
     NotificationDelivery,
     NotificationPreferences,
@@ -187,14 +186,14 @@ def _claim(
 
 
 def _reader(preferences: NotificationPreferences | None, user: User, has_browser: bool) -> Reader:
-    has_email, language = user.email_verified_at is not None, Language(user.language)
+    has_email, language = user.email_verified_at is not None, user.language
     if preferences is None:
         return Reader(None, None, DEFAULT_ZONE, Digest.OFF, {}, language, has_email, has_browser)
     return Reader(
         preferences.quiet_from,
         preferences.quiet_until,
         preferences.time_zone,
-        Digest(preferences.digest),
+        preferences.digest,
         preferences.channels,
         language,
         has_email,
@@ -205,7 +204,7 @@ def _reader(preferences: NotificationPreferences | None, user: User, has_browser
 def _notice(notification: Notification) -> Notice:
     return Notice(
         notification.id,
-        Event(notification.event),
+        notification.event,
         notification.data,
         notification.auction_id,
         notification.order_id,
@@ -244,7 +243,7 @@ def _pointless(
         newest = {(auction_id, event): at for auction_id, event, at in rows}
 
     def is_pointless(item: Notification) -> bool:
-        event = Event(item.event)
+        event = item.event
         if event in SECURITY:
             return False
         overtaken = any(
@@ -341,8 +340,8 @@ def _dead(row: NotificationDelivery, event: Event) -> DeadDelivery:
     return DeadDelivery(
         row.id,
         row.user_id,
-        Channel(row.channel),
-        Event(event),
+        row.channel,
+        event,
         row.attempts,
         row.last_error or "",
         to_ms(row.dead_at),

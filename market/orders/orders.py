@@ -228,7 +228,7 @@ def require(order: Order, action: Action, who: Actor | Side | None = None) -> No
         who in transition.who for (_, done), transition in TRANSITIONS.items() if done == action
     ):
         raise Refusal(GeneralRefusal.FORBIDDEN)
-    if (OrderState(order.state), action) not in TRANSITIONS:
+    if (order.state, action) not in TRANSITIONS:
         raise Refusal(
             GeneralRefusal.WRONG_STATE,
             state=order.state,
@@ -255,7 +255,7 @@ def move(
     Refuses as `require` does, or with `balance_too_large`.
     """
     require(order, action, _actor(order, actor_id))
-    transition = TRANSITIONS[OrderState(order.state), action]
+    transition = TRANSITIONS[order.state, action]
     step = OrderEvent(
         id=new_id(),
         order_id=order.id,
@@ -366,7 +366,7 @@ def time_out(session: Session, order_id: UUID) -> OrderState | None:
     move(session, order, Action.TIME_OUT, None)
     fields = {"order": str(order_id), "state": str(order.state)}
     effects.after_commit(session, LogEvent("info", "order_timed_out", fields))
-    return OrderState(order.state)
+    return order.state
 
 
 def _lock(session: Session, order_id: UUID) -> Order | None:
@@ -427,7 +427,7 @@ def _orders(user_id: UUID) -> Select[Order, str, list[str], str, Handover, Hando
     )
 
 
-def _view(row: Row[Order, str, list[str], str, Handover, Handover, int, bool], user_id: UUID) -> OrderView:
+def _view(row: Row[Order, str, list[Delivery], str, Handover, Handover, int, bool], user_id: UUID) -> OrderView:
     order, title, deliveries, other_name, proposal, agreement, unread, reviewed = row
     gets_money = order.seller_id == user_id and order.state not in (OrderState.REFUNDED, OrderState.CANCELLED)
     return OrderView(
@@ -437,12 +437,12 @@ def _view(row: Row[Order, str, list[str], str, Handover, Handover, int, bool], u
         hammer_price=order.hammer_price,
         fee=order.fee if gets_money else None,
         payout=order.hammer_price - order.fee if gets_money else None,
-        state=OrderState(order.state),
+        state=order.state,
         role=side_of(order, user_id),
         other_id=other_of(order, user_id),
         other_name=other_name,
-        deliveries=[Delivery(delivery) for delivery in deliveries],
-        delivery=None if order.delivery is None else Delivery(order.delivery),
+        deliveries=deliveries,
+        delivery=order.delivery,
         proposal=_meeting(order, proposal),
         agreement=_meeting(order, agreement),
         absent=None if order.absent_id is None else side_of(order, order.absent_id),

@@ -22,6 +22,7 @@ from store.models.auctions import (
     Bid,
     Category,
     Condition,
+    Delivery,
     Extension,
     Paddle,
     PaddleStatus,
@@ -41,7 +42,7 @@ from store.models.notifications import (
     PushSubscription,
     Telling,
 )
-from store.models.orders import ChatMessage, Delivery, Handover, Order, OrderEvent, OrderState, Review
+from store.models.orders import ChatMessage, Handover, Order, OrderEvent, OrderState, Review
 from store.models.photos import Photo, PhotoStatus
 from store.models.places import Neighbourhood, Region
 from store.models.platform import Announcement, Figure, PlatformSetting

@@ -10,14 +10,13 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     SmallInteger,
-    String,
     func,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.ids import new_id
-from store.models.base import Base, one_of
+from store.models.base import Base, WordOf, one_of
 
 TRUST = (
     "(200 * (12 + stars - reviews + completed_orders) + 20 + 4 * reviews + completed_orders + 8 * no_shows)"
@@ -76,11 +75,11 @@ class User(Base):
     password_hash: Mapped[str]
     display_name: Mapped[str]
     bio: Mapped[str] = mapped_column(server_default="")
-    role: Mapped[Role] = mapped_column(String, server_default="user")
+    role: Mapped[Role] = mapped_column(WordOf(Role), server_default="user")
     banned_at: Mapped[datetime | None]
     suspended_until: Mapped[datetime | None]
     """Until then the user may look, but neither bid nor sell."""
-    language: Mapped[Language] = mapped_column(String, server_default="en")
+    language: Mapped[Language] = mapped_column(WordOf(Language), server_default="en")
     email_verified_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     completed_orders: Mapped[int] = mapped_column(server_default="0")
@@ -167,7 +166,7 @@ class MailToken(Base):
     __table_args__ = (one_of("purpose", Purpose),)
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
-    purpose: Mapped[Purpose] = mapped_column(String, primary_key=True)
+    purpose: Mapped[Purpose] = mapped_column(WordOf(Purpose), primary_key=True)
     token_hash: Mapped[bytes] = mapped_column(unique=True)
     expires_at: Mapped[datetime]
 
@@ -199,7 +198,7 @@ class Mail(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     address: Mapped[str]
-    kind: Mapped[MailKind] = mapped_column(String)
+    kind: Mapped[MailKind] = mapped_column(WordOf(MailKind))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
     due_at: Mapped[datetime] = mapped_column(server_default=func.now())
     attempts: Mapped[int] = mapped_column(server_default="0")

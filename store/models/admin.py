@@ -5,12 +5,12 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.ids import new_id
-from store.models.base import Base, one_of
+from store.models.base import Base, WordOf, one_of
 
 
 class AuditEntry(Base):
@@ -80,10 +80,10 @@ class Adjustment(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
-    direction: Mapped[Direction] = mapped_column(String)
+    direction: Mapped[Direction] = mapped_column(WordOf(Direction))
     amount: Mapped[int]
     reason: Mapped[str]
-    state: Mapped[AdjustmentState] = mapped_column(String, server_default="pending")
+    state: Mapped[AdjustmentState] = mapped_column(WordOf(AdjustmentState), server_default="pending")
     proposer_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime] = mapped_column(server_default=text("now() + '7 days'::interval"))

@@ -14,8 +14,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     SmallInteger,
-    String,
-    Text,
     UniqueConstraint,
     func,
     text,
@@ -24,7 +22,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.ids import new_id
-from store.models.base import Base, one_of
+from store.models.base import Base, WordOf, one_of
 
 
 class AuctionStatus(StrEnum):
@@ -55,6 +53,13 @@ class Condition(StrEnum):
     GOOD = "good"
     FAIR = "fair"
     FOR_PARTS = "for_parts"
+
+
+class Delivery(StrEnum):
+    """How the goods of an order change hands."""
+
+    HANDOVER = "handover"
+    SHIPPING = "shipping"
 
 
 class Auction(Base):
@@ -134,14 +139,16 @@ class Auction(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     shard: Mapped[int] = mapped_column(SmallInteger)
     seller_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
-    kind: Mapped[AuctionKind] = mapped_column(String, server_default="live")
-    status: Mapped[AuctionStatus] = mapped_column(String, server_default="draft")
+    kind: Mapped[AuctionKind] = mapped_column(WordOf(AuctionKind), server_default="live")
+    status: Mapped[AuctionStatus] = mapped_column(WordOf(AuctionStatus), server_default="draft")
     region_code: Mapped[str | None] = mapped_column(ForeignKey("regions.code"))
     cell: Mapped[str | None]
     radius: Mapped[str | None]
     category_code: Mapped[str] = mapped_column(ForeignKey("categories.code"), server_default="other")
-    condition: Mapped[str | None]
-    deliveries: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{handover,shipping}")
+    condition: Mapped[Condition | None] = mapped_column(WordOf(Condition))
+    deliveries: Mapped[list[Delivery]] = mapped_column(
+        ARRAY(WordOf(Delivery)), server_default="{handover,shipping}"
+    )
     relisted_from: Mapped[UUID | None] = mapped_column(ForeignKey("auctions.id"))
     version: Mapped[int] = mapped_column(server_default="1")
     title: Mapped[str]
@@ -253,7 +260,7 @@ class Paddle(Base):
     number: Mapped[int]
     limit: Mapped[int]
     hold_id: Mapped[UUID] = mapped_column(ForeignKey("transfers.id"))
-    status: Mapped[PaddleStatus] = mapped_column(String)
+    status: Mapped[PaddleStatus] = mapped_column(WordOf(PaddleStatus))
     version: Mapped[int]
     synced_version: Mapped[int] = mapped_column(server_default="0")
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())

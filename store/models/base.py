@@ -2,15 +2,18 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     DateTime,
+    Dialect,
     LargeBinary,
     MetaData,
+    String,
     Text,
+    TypeDecorator,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
@@ -36,6 +39,26 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSONB,
         list[list[int]]: JSONB,
     }
+
+
+W = TypeVar("W", bound=StrEnum)
+
+
+class WordOf(TypeDecorator[W]):
+    """A column of words that are loaded as the members of their enum. `one_of` has PostgreSQL check them, too."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, words: type[W]) -> None:
+        super().__init__()
+        self.words = words
+
+    def process_bind_param(self, value: W | None, dialect: Dialect) -> str | None:
+        return None if value is None else self.words(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> W | None:
+        return None if value is None else self.words(value)
 
 
 def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:

@@ -8,14 +8,13 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
     Index,
-    String,
     UniqueConstraint,
     func,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.ids import new_id
-from store.models.base import Base, one_of
+from store.models.base import Base, WordOf, one_of
 
 
 class AccountKind(StrEnum):
@@ -44,7 +43,7 @@ class Account(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    kind: Mapped[AccountKind] = mapped_column(String)
+    kind: Mapped[AccountKind] = mapped_column(WordOf(AccountKind))
     owner_id: Mapped[UUID | None]
     balance: Mapped[int] = mapped_column(server_default="0")
 
@@ -87,7 +86,7 @@ class Transfer(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    kind: Mapped[TransferKind] = mapped_column(String)
+    kind: Mapped[TransferKind] = mapped_column(WordOf(TransferKind))
     debit_account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"))
     credit_account_id: Mapped[UUID] = mapped_column(ForeignKey("accounts.id"))
     amount: Mapped[int]

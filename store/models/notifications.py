@@ -10,7 +10,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     SmallInteger,
-    String,
     UniqueConstraint,
     func,
     text,
@@ -18,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.ids import new_id
-from store.models.base import Base, one_of
+from store.models.base import Base, WordOf, one_of
 
 
 class Event(StrEnum):
@@ -89,7 +88,7 @@ class Notification(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
-    event: Mapped[Event] = mapped_column(String)
+    event: Mapped[Event] = mapped_column(WordOf(Event))
     key: Mapped[str]
     auction_id: Mapped[UUID | None]
     order_id: Mapped[UUID | None]
@@ -142,7 +141,7 @@ class NotificationDelivery(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     notification_id: Mapped[UUID] = mapped_column(ForeignKey("notifications.id", ondelete="CASCADE"))
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
-    channel: Mapped[Channel] = mapped_column(String)
+    channel: Mapped[Channel] = mapped_column(WordOf(Channel))
     due_at: Mapped[datetime]
     attempts: Mapped[int] = mapped_column(server_default="0")
     sent_at: Mapped[datetime | None]
@@ -179,7 +178,7 @@ class NotificationPreferences(Base):
     quiet_from: Mapped[int | None] = mapped_column(SmallInteger)
     quiet_until: Mapped[int | None] = mapped_column(SmallInteger)
     time_zone: Mapped[str] = mapped_column(server_default="Asia/Seoul")
-    digest: Mapped[Digest] = mapped_column(String, server_default="off")
+    digest: Mapped[Digest] = mapped_column(WordOf(Digest), server_default="off")
     channels: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'::jsonb"))
     version: Mapped[int] = mapped_column(server_default="1", onupdate=text("version + 1"))
 

@@ -9,7 +9,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     SmallInteger,
-    String,
     UniqueConstraint,
     func,
     text,
@@ -17,7 +16,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.ids import new_id
-from store.models.base import Base, one_of
+from store.models.auctions import Delivery
+from store.models.base import Base, WordOf, one_of
 
 
 class OrderState(StrEnum):
@@ -35,13 +35,6 @@ class OrderState(StrEnum):
     COMPLETED = "completed"
     REFUNDED = "refunded"
     CANCELLED = "cancelled"
-
-
-class Delivery(StrEnum):
-    """How the goods of an order change hands."""
-
-    HANDOVER = "handover"
-    SHIPPING = "shipping"
 
 
 class Order(Base):
@@ -76,11 +69,11 @@ class Order(Base):
     buyer_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
     hammer_price: Mapped[int]
     fee: Mapped[int] = mapped_column(server_default="0")
-    state: Mapped[OrderState] = mapped_column(String)
+    state: Mapped[OrderState] = mapped_column(WordOf(OrderState))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     due_at: Mapped[datetime | None] = mapped_column(server_default=text("now() + '7 days'::interval"))
     finished_at: Mapped[datetime | None]
-    delivery: Mapped[Delivery | None] = mapped_column(String)
+    delivery: Mapped[Delivery | None] = mapped_column(WordOf(Delivery))
     proposal: Mapped[int | None]
     agreement: Mapped[int | None]
     code_tries: Mapped[int] = mapped_column(server_default="0")

@@ -9,14 +9,13 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     SmallInteger,
-    String,
     func,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.ids import new_id
-from store.models.base import Base, one_of
+from store.models.base import Base, WordOf, one_of
 
 
 class PhotoStatus(StrEnum):
@@ -68,7 +67,7 @@ class Photo(Base):
     owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
     is_avatar: Mapped[bool] = mapped_column(server_default="false")
     token: Mapped[str] = mapped_column(unique=True)
-    status: Mapped[PhotoStatus] = mapped_column(String, server_default="pending")
+    status: Mapped[PhotoStatus] = mapped_column(WordOf(PhotoStatus), server_default="pending")
     problem: Mapped[str | None]
     position: Mapped[int]
     size: Mapped[int]

@@ -8,7 +8,6 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
     Index,
-    String,
     UniqueConstraint,
     func,
     text,
@@ -16,7 +15,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.ids import new_id
-from store.models.base import Base, one_of
+from store.models.base import Base, WordOf, one_of
 
 
 class Block(Base):
@@ -73,11 +72,11 @@ class Report(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     reporter_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
-    kind: Mapped[ReportKind] = mapped_column(String)
+    kind: Mapped[ReportKind] = mapped_column(WordOf(ReportKind))
     subject_id: Mapped[UUID]
-    reason: Mapped[ReportReason] = mapped_column(String)
+    reason: Mapped[ReportReason] = mapped_column(WordOf(ReportReason))
     text: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     resolved_at: Mapped[datetime | None]
-    outcome: Mapped[ReportOutcome | None] = mapped_column(String)
+    outcome: Mapped[ReportOutcome | None] = mapped_column(WordOf(ReportOutcome))
     resolver_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))

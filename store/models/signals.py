@@ -5,11 +5,11 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, func, text
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.ids import new_id
-from store.models.base import Base, one_of
+from store.models.base import Base, WordOf, one_of
 
 
 class LogInTrace(Base):
@@ -57,7 +57,7 @@ class Signal(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    kind: Mapped[SignalKind] = mapped_column(String)
+    kind: Mapped[SignalKind] = mapped_column(WordOf(SignalKind))
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
     other_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
     auction_id: Mapped[UUID | None] = mapped_column(ForeignKey("auctions.id"))

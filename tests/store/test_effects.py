@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from redis import ConnectionError as RedisConnectionError
 from redis import ResponseError
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -220,7 +221,7 @@ async def test_while_redis_is_away_a_decision_is_what_it_is_then_or_an_error(dat
     def must_know(session: Session) -> str | Decision[str]:
         return Decision(Batch(lambda pipe: pipe.ping(), str), lambda _, answer: answer)
 
-    with pytest.raises(ConnectionError):
+    with pytest.raises(RedisConnectionError):
         await own.decide(must_know)
     outcomes = await own.decide_each(lambda session, id: id if id.int % 2 else must_know(session), [])
     assert outcomes == {}

@@ -64,7 +64,7 @@ class Ann:
         """What the mails to her are about that are not sent yet."""
         with self.database.transaction() as session:
             mine = select(Mail.kind).where(Mail.address == self.email, Mail.sent_at.is_(None))
-            return [MailKind(kind) for kind in session.scalars(mine.order_by(Mail.id))]
+            return list(session.scalars(mine.order_by(Mail.id)))
 
     def age(self, by: str) -> None:
         """Let time pass for her tokens."""
@@ -221,12 +221,9 @@ async def test_no_token_lies_in_a_table(ann: Ann, sync_database: SyncDatabase) -
         for table in (Mail, MailToken):
             rows += session.execute(select(*table.__table__.columns)).all()
         user = session.scalars(select(User.id).where(User.email == ann.email)).one()
-        mine = {
-            Purpose(purpose): hashed
-            for purpose, hashed in session.execute(
-                select(MailToken.purpose, MailToken.token_hash).where(MailToken.user_id == user)
-            )
-        }
+        mine = dict(
+            session.execute(select(MailToken.purpose, MailToken.token_hash).where(MailToken.user_id == user))
+        )
     for token in tokens:
         assert token not in str(rows)
     assert mine == {

@@ -95,7 +95,7 @@ def escrow(session: Session, auction_id: UUID) -> int | None:
 
 def statuses(session: Session, auction_id: UUID) -> dict[UUID, PaddleStatus]:
     rows = session.execute(select(Paddle.bidder_id, Paddle.status).where(Paddle.auction_id == auction_id))
-    return {bidder: PaddleStatus(status) for bidder, status in rows}
+    return dict(rows)
 
 
 def money(session: Session, user: UUID) -> tuple[int, int]:

@@ -23,7 +23,7 @@ KEPT_S = 24 * 3600
 """How long an answer is remembered. After that the same key is a new request."""
 
 
-class Claim(msgspec.Struct, frozen=True):
+class IdempotencyClaim(msgspec.Struct, frozen=True):
     """A request by its user and key. `fingerprint` tells it from another request under the same key."""
 
     user_id: UUID
@@ -40,7 +40,7 @@ class Replayed(Exception):
         self.body = body
 
 
-def once(session: Session, claim: Claim, status: int, use_case: Callable[[Session], R]) -> R:
+def once(session: Session, claim: IdempotencyClaim, status: int, use_case: Callable[[Session], R]) -> R:
     """What `use_case` returns, which is stored as the answer with `status`.
 
     Raises `Replayed` if it was done before. Refuses with `idempotency_key_reused` (for another request),
@@ -75,7 +75,7 @@ def forget_old(session: Session) -> None:
     )
 
 
-def _lock(claim: Claim) -> int:
+def _lock(claim: IdempotencyClaim) -> int:
     """The claim as the number of an advisory lock, which ends with its transaction, also when the process dies."""
     digest = sha256(claim.user_id.bytes + claim.key.encode()).digest()
     return int.from_bytes(digest[:8], signed=True)

@@ -46,7 +46,7 @@ class BuyNowUntil(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class IncrementStep:
     """From the price `from_price` on, the increment is `increment`."""
 
     from_price: int
@@ -54,7 +54,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class SoftClose:
+class SoftCloseRule:
     """A bid within `window_ms` of the end moves the end to `extension_ms` after the bid, never past `latest_end`."""
 
     window_ms: int
@@ -63,7 +63,7 @@ class SoftClose:
 
 
 @dataclass(frozen=True, slots=True)
-class Paddle:
+class BidderPaddle:
     """The right to bid up to `limit` under `number`. A limit of 0 means that the paddle was given back."""
 
     number: int
@@ -80,7 +80,7 @@ class Lead:
 
 
 @dataclass(frozen=True, slots=True)
-class Bid:
+class BidOffer:
     """An offer to pay at most `maximum`. A plain bid of an amount is a maximum of that amount.
 
     `ref` is the bidder's own name for this bid: sent again, it gets the first answer again. `epoch` is the epoch of
@@ -94,7 +94,7 @@ class Bid:
 
 
 @dataclass(frozen=True, slots=True)
-class Purchase:
+class PurchaseOffer:
     """An offer to buy at once, for exactly what that costs. `ref` and `epoch` as in a bid."""
 
     bidder: str
@@ -103,7 +103,7 @@ class Purchase:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedOffer:
     """What an accepted offer did: the record that goes into the log, is published and answers the bidder.
 
     `outbid` is the bidder who lost the lead by it, or "". `leader_maximum` and `maximum` are secret. `bought` tells a
@@ -132,7 +132,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class RejectedOffer:
     """A refused offer. It changed nothing, in particular not the end of the auction."""
 
     code: Code
@@ -155,7 +155,7 @@ class Sealed:
 
 
 @dataclass(frozen=True, slots=True)
-class Extension:
+class AcceptedExtension:
     """The end of an auction, and the latest that bids may move it to, were moved by the action of this name."""
 
     epoch: int
@@ -167,14 +167,14 @@ class Extension:
 
 
 @dataclass(frozen=True, slots=True)
-class NotYet:
+class SealTooEarly:
     """The auction may not be sealed before `ends_at`."""
 
     ends_at: int
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class BiddingState:
     """A running auction. `price` is 0 while nobody has bid; `decided_at` is the time of the last decision.
 
     `reserve` is the secret price below which it is not sold, `buy_now_price` what it costs to buy at once: each above
@@ -186,8 +186,8 @@ class State:
     opens_at: int
     ends_at: int
     start_price: int
-    steps: tuple[Step, ...]
-    soft_close: SoftClose
+    steps: tuple[IncrementStep, ...]
+    soft_close: SoftCloseRule
     reserve: int = 0
     buy_now_price: int = 0
     buy_now_until: BuyNowUntil = BuyNowUntil.ALWAYS
@@ -197,30 +197,30 @@ class State:
     bids: int = 0
     decided_at: int = 0
     sealed: Sealed | None = None
-    paddles: Mapping[str, Paddle] = field(default_factory=dict)
-    answers: Mapping[tuple[str, str], Accepted] = field(default_factory=dict)
+    paddles: Mapping[str, BidderPaddle] = field(default_factory=dict)
+    answers: Mapping[tuple[str, str], AcceptedOffer] = field(default_factory=dict)
     extended_by: frozenset[str] = frozenset()
     """The actions that have moved the end."""
 
 
-def increment(steps: tuple[Step, ...], price: int) -> int:
+def increment(steps: tuple[IncrementStep, ...], price: int) -> int:
     """The increment at `price`: that of the last step that starts at or below it. The first step starts at 0."""
     return [step.increment for step in steps if step.from_price <= price][-1]
 
 
-def next_minimum(state: State) -> int:
+def next_minimum(state: BiddingState) -> int:
     """The least maximum with which a challenger may bid now."""
     if state.lead is None:
         return state.start_price
     return min(state.price + increment(state.steps, state.price), MAX_AMOUNT)
 
 
-def reserve_met(state: State) -> bool:
+def reserve_met(state: BiddingState) -> bool:
     """Whether the price suffices to sell; always so without a reserve."""
     return state.price >= state.reserve
 
 
-def buy_now(state: State) -> int:
+def buy_now(state: BiddingState) -> int:
     """What it costs to buy at once now; 0 when that is not on offer, or not any more.
 
     Nobody can buy for less than the next bid would have to be.
@@ -235,22 +235,22 @@ def buy_now(state: State) -> int:
     return state.buy_now_price
 
 
-def decide(state: State, offer: Bid | Purchase, now: int) -> Accepted | Rejected:
+def decide(state: BiddingState, offer: BidOffer | PurchaseOffer, now: int) -> AcceptedOffer | RejectedOffer:
     """What `offer` does at `now`. A `ref` that was accepted before gets the same answer, whatever happened since."""
     if answer := state.answers.get((offer.bidder, offer.ref)):
-        return answer if _asks_the_same(offer, answer) else Rejected(Code.REF_REUSED)
+        return answer if _asks_the_same(offer, answer) else RejectedOffer(Code.REF_REUSED)
     now = max(now, state.decided_at)  # a clock that steps back must not reorder the log
-    buying = isinstance(offer, Purchase)
-    maximum = buy_now(state) if isinstance(offer, Purchase) else offer.maximum
+    buying = isinstance(offer, PurchaseOffer)
+    maximum = buy_now(state) if isinstance(offer, PurchaseOffer) else offer.maximum
     if code := _refusal(state, offer, maximum, now):
-        return Rejected(code)
+        return RejectedOffer(code)
 
     paddle = state.paddles[offer.bidder]
     challenger = Lead(offer.bidder, paddle.number, maximum)
     price, lead = (maximum, challenger) if buying else _contest(state, challenger)
     ends_at = now if buying else _soft_close(state, now)
     after = replace(state, price=price, lead=lead)
-    return Accepted(
+    return AcceptedOffer(
         epoch=state.epoch,
         seq=state.seq + 1,
         at=now,
@@ -273,14 +273,14 @@ def decide(state: State, offer: Bid | Purchase, now: int) -> Accepted | Rejected
     )
 
 
-def _asks_the_same(offer: Bid | Purchase, answer: Accepted) -> bool:
+def _asks_the_same(offer: BidOffer | PurchaseOffer, answer: AcceptedOffer) -> bool:
     """Whether the answer to an earlier offer of this `ref` answers this one."""
-    if isinstance(offer, Purchase):
+    if isinstance(offer, PurchaseOffer):
         return answer.bought
     return not answer.bought and answer.maximum == offer.maximum
 
 
-def _refusal(state: State, offer: Bid | Purchase, maximum: int, now: int) -> Code | None:
+def _refusal(state: BiddingState, offer: BidOffer | PurchaseOffer, maximum: int, now: int) -> Code | None:
     if state.sealed and state.sealed.cancelled:
         return Code.CANCELLED
     if state.sealed or now >= state.ends_at:
@@ -296,7 +296,7 @@ def _refusal(state: State, offer: Bid | Purchase, maximum: int, now: int) -> Cod
         return Code.NO_PADDLE
     if maximum > paddle.limit:
         return Code.OVER_LIMIT
-    if isinstance(offer, Purchase):
+    if isinstance(offer, PurchaseOffer):
         return None if maximum else Code.NO_BUY_NOW
     if state.lead and state.lead.bidder == offer.bidder:
         return None if maximum > state.lead.maximum else Code.NOT_ABOVE_OWN_MAXIMUM
@@ -305,13 +305,13 @@ def _refusal(state: State, offer: Bid | Purchase, maximum: int, now: int) -> Cod
     return None
 
 
-def _contest(state: State, challenger: Lead) -> tuple[int, Lead]:
+def _contest(state: BiddingState, challenger: Lead) -> tuple[int, Lead]:
     """Price and leader after a valid bid. A maximum that reaches the reserve lifts the price to it."""
     price, lead = _proxy_contest(state, challenger)
     return (max(price, state.reserve) if lead.maximum >= state.reserve else price), lead
 
 
-def _proxy_contest(state: State, challenger: Lead) -> tuple[int, Lead]:
+def _proxy_contest(state: BiddingState, challenger: Lead) -> tuple[int, Lead]:
     """Price and leader as two proxies bid against each other."""
     leader = state.lead
     if leader is None:
@@ -325,7 +325,7 @@ def _proxy_contest(state: State, challenger: Lead) -> tuple[int, Lead]:
     return min(challenger.maximum + step, leader.maximum), leader
 
 
-def _soft_close(state: State, now: int) -> int:
+def _soft_close(state: BiddingState, now: int) -> int:
     """The end of the auction after a bid accepted at `now`."""
     soft = state.soft_close
     if state.ends_at - now > soft.window_ms:
@@ -333,14 +333,14 @@ def _soft_close(state: State, now: int) -> int:
     return max(state.ends_at, min(now + soft.extension_ms, soft.latest_end))
 
 
-def extend(state: State, action: str, by_ms: int, now: int) -> Extension | None:
+def extend(state: BiddingState, action: str, by_ms: int, now: int) -> AcceptedExtension | None:
     """Move the end by `by_ms`, and the latest end with it; None if it is sealed, or this action has done it before.
 
     Also past its end: until it is sealed, an outage may just have kept it from ending.
     """
     if state.sealed or action in state.extended_by:
         return None
-    return Extension(
+    return AcceptedExtension(
         epoch=state.epoch,
         seq=state.seq + 1,
         at=max(now, state.decided_at),
@@ -350,9 +350,9 @@ def extend(state: State, action: str, by_ms: int, now: int) -> Extension | None:
     )
 
 
-def apply(state: State, accepted: Accepted | Extension) -> State:
+def apply(state: BiddingState, accepted: AcceptedOffer | AcceptedExtension) -> BiddingState:
     """The auction after a decision of `decide` or `extend`; unchanged when it answered a repeated `ref`."""
-    if isinstance(accepted, Extension):
+    if isinstance(accepted, AcceptedExtension):
         return replace(
             state,
             seq=accepted.seq,
@@ -376,17 +376,17 @@ def apply(state: State, accepted: Accepted | Extension) -> State:
     )
 
 
-def seal(state: State, now: int) -> Sealed | NotYet:
+def seal(state: BiddingState, now: int) -> Sealed | SealTooEarly:
     """End the auction if its time has come. Sealing again gives the same seal."""
     if state.sealed:
         return state.sealed
     now = max(now, state.decided_at)
     if now < state.ends_at:
-        return NotYet(state.ends_at)
+        return SealTooEarly(state.ends_at)
     return _sealed(state, now, state.lead if reserve_met(state) else None, cancelled=False)
 
 
-def cancel(state: State, now: int, force: bool) -> Sealed | None:
+def cancel(state: BiddingState, now: int, force: bool) -> Sealed | None:
     """End the auction at any time, with no winner; None if somebody has bid, unless forced.
 
     One that is sealed stays as it is: its seal is the answer, and says whether it was cancelled.
@@ -398,7 +398,7 @@ def cancel(state: State, now: int, force: bool) -> Sealed | None:
     return _sealed(state, max(now, state.decided_at), None, cancelled=True)
 
 
-def _sealed(state: State, now: int, winner: Lead | None, cancelled: bool) -> Sealed:
+def _sealed(state: BiddingState, now: int, winner: Lead | None, cancelled: bool) -> Sealed:
     return Sealed(
         epoch=state.epoch,
         seq=state.seq + 1,
@@ -412,7 +412,7 @@ def _sealed(state: State, now: int, winner: Lead | None, cancelled: bool) -> Sea
     )
 
 
-def change_paddle(state: State, bidder: str, paddle: Paddle) -> State | None:
+def change_paddle(state: BiddingState, bidder: str, paddle: BidderPaddle) -> BiddingState | None:
     """Give, raise, lower or (limit 0) take back a paddle; None if the bidder leads with more than the new limit."""
     if state.lead and state.lead.bidder == bidder and paddle.limit < state.lead.maximum:
         return None

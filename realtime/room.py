@@ -336,17 +336,17 @@ def _public(record: BidRecord) -> PublicBid:
     return PublicBid(record.seq, record.paddle, record.price, record.at)
 
 
-def _rules_state(state: Mapping[str, str]) -> rules.State:
+def _rules_state(state: Mapping[str, str]) -> rules.BiddingState:
     """The hot state in the words of the rules, without paddles and answers."""
     lead = rules.Lead(state["leader"], int(state["leader_paddle"]), int(state["leader_maximum"]))
-    return rules.State(
+    return rules.BiddingState(
         epoch=int(state["epoch"]),
         seller=state["seller"],
         opens_at=int(state["opens_at"]),
         ends_at=int(state["ends_at"]),
         start_price=int(state["start_price"]),
-        steps=tuple(rules.Step(*map(int, step.split(":"))) for step in state["steps"].split(";")),
-        soft_close=rules.SoftClose(
+        steps=tuple(rules.IncrementStep(*map(int, step.split(":"))) for step in state["steps"].split(";")),
+        soft_close=rules.SoftCloseRule(
             int(state["window_ms"]), int(state["extension_ms"]), int(state["latest_end"])
         ),
         reserve=int(state["reserve"]),

@@ -162,7 +162,7 @@ def named(session: Session | AsyncSession) -> list[Effect]:
     return [effect for _, effect in session.info.get(_NAMED, [])]
 
 
-def told(session: Session | AsyncSession) -> list[tuple[UUID, Push]]:
+def pushes_to_users(session: Session | AsyncSession) -> list[tuple[UUID, Push]]:
     """What is pushed to whom when the transaction is committed as it stands."""
     return _told(named(session))
 

@@ -12,7 +12,7 @@ from market.analytics.platform_stats import (
     Figures,
     Name,
     Series,
-    Step,
+    SeriesStep,
 )
 from store.models import Role
 
@@ -25,7 +25,7 @@ class SeriesQuery(Body, frozen=True, kw_only=True):
     name: Name
     since: Time
     until: Time
-    step: Step = Step.HOUR
+    step: SeriesStep = SeriesStep.HOUR
 
 
 class FiguresHandler(AdminHandler):

@@ -9,7 +9,7 @@ import structlog
 from redis import RedisError
 
 from store.redis.clients import Hot
-from store.redis.limits import Policy, Standing, spend
+from store.redis.limits import Policy, QuotaState, spend
 
 DEVELOPMENT_FACTOR = 100
 """In development one machine plays everybody."""
@@ -97,7 +97,7 @@ def who(account: UUID | None, address: str) -> str:
     return f"address:{parsed}"
 
 
-async def count(hot: Hot, policy: Policy, who: str) -> Standing | None:
+async def count(hot: Hot, policy: Policy, who: str) -> QuotaState | None:
     """Count one request. None when Redis is away: refusing everybody would be the greater harm."""
     try:
         return await hot.run(spend(policy, who))
@@ -106,7 +106,7 @@ async def count(hot: Hot, policy: Policy, who: str) -> Standing | None:
         return None
 
 
-def headers(policy: Policy, standing: Standing) -> Mapping[str, str]:
+def headers(policy: Policy, standing: QuotaState) -> Mapping[str, str]:
     """The fields of draft-ietf-httpapi-ratelimit-headers-10."""
     return {
         "RateLimit-Policy": f'"{policy.name}";q={policy.quota};w={policy.window_s}',

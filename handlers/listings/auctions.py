@@ -22,7 +22,7 @@ from market.listings.search import SearchPage, Sort, Wanted
 from market.places import regions
 from market.places.neighbourhoods import Radius
 from market.places.refusals import PlaceRefusal
-from store.models import AuctionKind, Condition, Delivery
+from store.models import AuctionKind, Condition, DeliveryMethod
 
 
 class AuctionsQuery(PageQuery, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class AuctionsQuery(PageQuery, frozen=True, kw_only=True):
     min_price: Amount | None = None
     max_price: Amount | None = None
     condition: Condition | None = None
-    delivery: Delivery | None = None
+    delivery: DeliveryMethod | None = None
     kind: AuctionKind | None = None
     state: StateFilter | None = None
     seller: UUID | None = None

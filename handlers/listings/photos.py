@@ -93,7 +93,7 @@ class PhotosHandler(AnnouncingHandler):
     )
     async def post(self, auction_id: UUID, body: NewPhoto) -> PhotoUpload:
         photo_id = await self.use(
-            photos.announce, self.principal.user_id, auction_id, body.size, body.content_type
+            photos.announce_upload, self.principal.user_id, auction_id, body.size, body.content_type
         )
         return await self.upload(photo_id, body)
 

@@ -27,14 +27,14 @@ from market.places.neighbourhoods import Radius
 from market.places.refusals import PlaceRefusal
 from market.platform.refusals import PlatformRefusal
 from market.rules import BuyNowUntil
-from store.models import Condition, Delivery
+from store.models import Condition, DeliveryMethod
 
 AUCTIONS = "/api/v1/auctions"
 
 Title = Annotated[str, msgspec.Meta(max_length=listings.MAX_TITLE, pattern=ONE_LINE)]
 Description = Annotated[str, msgspec.Meta(max_length=listings.MAX_DESCRIPTION, pattern=PROSE)]
 CategoryCode = Annotated[str, msgspec.Meta(max_length=categories.MAX_CODE, pattern=categories.CODE)]
-Deliveries = Annotated[list[Delivery], msgspec.Meta(max_length=len(Delivery))]
+Deliveries = Annotated[list[DeliveryMethod], msgspec.Meta(max_length=len(DeliveryMethod))]
 TableName = Annotated[str, msgspec.Meta(max_length=increments.MAX_NAME, pattern=ONE_LINE)]
 Month = Annotated[str, msgspec.Meta(max_length=7, pattern=r"\A20[0-9]{2}-(0[1-9]|1[0-2])\Z")]
 """A month of a calendar, such as 2026-03."""
@@ -72,7 +72,7 @@ class NewAuction(Body, frozen=True, kw_only=True):
     place: NewPlace | None = None
     category: CategoryCode = categories.OTHER
     condition: Condition | None = None
-    deliveries: Deliveries = msgspec.field(default_factory=lambda: list(Delivery))
+    deliveries: Deliveries = msgspec.field(default_factory=lambda: list(DeliveryMethod))
 
 
 class AuctionEdit(Edit, frozen=True, kw_only=True):

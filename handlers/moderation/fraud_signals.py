@@ -11,14 +11,14 @@ from market.errors import GeneralRefusal
 from market.moderation import fraud_signals
 from market.moderation.fraud_signals import SignalView
 from market.pages import Page
-from store.models import Role, SignalKind
+from store.models import FraudSignalKind, Role
 
 
 class SignalsQuery(PageQuery, frozen=True, kw_only=True):
     """Which signals."""
 
     state: Literal["open", "reviewed"] = "open"
-    kind: SignalKind | None = None
+    kind: FraudSignalKind | None = None
 
 
 class SignalsHandler(AdminHandler):

@@ -41,7 +41,7 @@ class AnnouncementsHandler(AdminHandler):
     @operation(GeneralRefusal.INVALID_TIME, statuses=(HTTPStatus.CREATED,), role=Role.ADMIN)
     async def post(self, body: NewAnnouncement) -> AnnouncementView:
         return await self.use(
-            settings.announce,
+            settings.create_announcement,
             self.actor,
             body.text_ko,
             body.text_en,

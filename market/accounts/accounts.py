@@ -12,12 +12,12 @@ from market.accounts import sessions
 from market.accounts.refusals import AccountRefusal
 from market.errors import GeneralRefusal, Refusal
 from market.notifications import account_emails, notifications
-from market.notifications.notifications import News
+from market.notifications.notifications import NewNotification
 from market.times import to_ms
 from store import effects
 from store.effects import LogEvent
 from store.ids import new_id
-from store.models import Event, Language, MailKind, Role, User
+from store.models import AccountEmailKind, Event, Language, Role, User
 
 
 class NewUser(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,8 +148,8 @@ def change_password(session: Session, user_id: UUID, old_hash: str, new_hash: st
 def password_was_changed(session: Session, user_id: UUID, email: str) -> None:
     """Void what could change the password once more, and tell the user. The caller has changed the user's row."""
     account_emails.void_resets(session, user_id, email)
-    account_emails.write(session, MailKind.PASSWORD_CHANGED, email)
-    notifications.notify(session, [News(user_id, Event.PASSWORD_CHANGED, str(new_id()), {})])
+    account_emails.write(session, AccountEmailKind.PASSWORD_CHANGED, email)
+    notifications.notify(session, [NewNotification(user_id, Event.PASSWORD_CHANGED, str(new_id()), {})])
 
 
 def require_may_trade(session: Session, user_id: UUID) -> None:

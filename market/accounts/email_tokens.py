@@ -15,7 +15,7 @@ from market.accounts.refusals import AccountRefusal
 from market.errors import GeneralRefusal, Refusal
 from market.notifications import account_emails
 from market.platform import settings
-from store.models import MailKind, MailToken, Purpose, User
+from store.models import AccountEmailKind, EmailToken, EmailTokenPurpose, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ def sign_up(session: Session, new: NewUser, *, verify: bool) -> None:
     settings.require(session, "registrations")
     made = accounts.register(session, new, verified=not verify)
     if made is None:
-        account_emails.write(session, MailKind.ADDRESS_TAKEN, new.email)
+        account_emails.write(session, AccountEmailKind.ADDRESS_TAKEN, new.email)
     elif verify:
-        account_emails.write(session, MailKind.VERIFY, new.email)
+        account_emails.write(session, AccountEmailKind.VERIFY, new.email)
 
 
 def send_verification(session: Session, user_id: UUID) -> str:
@@ -42,24 +42,24 @@ def send_verification(session: Session, user_id: UUID) -> str:
     user = session.get_one(User, user_id)
     if user.email_verified_at is not None:
         raise Refusal(AccountRefusal.EMAIL_VERIFIED)
-    account_emails.write(session, MailKind.VERIFY, user.email)
+    account_emails.write(session, AccountEmailKind.VERIFY, user.email)
     return user.email
 
 
 def verify(session: Session, token: str) -> None:
     """Confirm the address to which the token was sent. Refuses with `invalid_token`."""
-    _redeem(session, Purpose.VERIFY, token).email_verified_at = func.now()
+    _redeem(session, EmailTokenPurpose.VERIFY, token).email_verified_at = func.now()
 
 
 def forgot(session: Session, email: str) -> None:
     """Send the mail that lets the owner of the address choose a new password, if there is one."""
-    account_emails.write(session, MailKind.RESET, email)
+    account_emails.write(session, AccountEmailKind.RESET, email)
 
 
 def may_reset(session: Session, token: str) -> Person:
     """Who may choose a new password by this token. Refuses with `invalid_token`."""
-    found = select(User.email, User.display_name).join(MailToken, MailToken.user_id == User.id)
-    row = session.execute(found.where(_good(Purpose.RESET, token))).one_or_none()
+    found = select(User.email, User.display_name).join(EmailToken, EmailToken.user_id == User.id)
+    row = session.execute(found.where(_good(EmailTokenPurpose.RESET, token))).one_or_none()
     if row is None:
         raise Refusal(GeneralRefusal.INVALID_TOKEN)
     return Person(row.email, row.display_name)
@@ -68,7 +68,7 @@ def may_reset(session: Session, token: str) -> Person:
 def reset(session: Session, token: str, password_hash: str) -> UUID:
     """Give the owner of the token a new password, and end all sessions. The owner's id. The address is verified, too:
     the mail has arrived. Refuses with `invalid_token`."""
-    user = _redeem(session, Purpose.RESET, token)
+    user = _redeem(session, EmailTokenPurpose.RESET, token)
     user.password_hash = password_hash
     if user.email_verified_at is None:
         user.email_verified_at = func.now()
@@ -77,19 +77,19 @@ def reset(session: Session, token: str, password_hash: str) -> UUID:
     return user.id
 
 
-def _redeem(session: Session, purpose: Purpose, token: str) -> User:
+def _redeem(session: Session, purpose: EmailTokenPurpose, token: str) -> User:
     """Use the token up. Its owner, whose row is locked first, as by changes of the password and deletions."""
-    whose = select(MailToken.user_id).where(_good(purpose, token)).scalar_subquery()
+    whose = select(EmailToken.user_id).where(_good(purpose, token)).scalar_subquery()
     user = session.scalar(select(User).where(User.id == whose).with_for_update(key_share=True))
-    used = delete(MailToken).where(_good(purpose, token)).returning(MailToken.user_id)
+    used = delete(EmailToken).where(_good(purpose, token)).returning(EmailToken.user_id)
     if user is None or session.scalar(used, execution_options={"synchronize_session": False}) is None:
         raise Refusal(GeneralRefusal.INVALID_TOKEN)
     return user
 
 
-def _good(purpose: Purpose, token: str) -> ColumnElement[bool]:
+def _good(purpose: EmailTokenPurpose, token: str) -> ColumnElement[bool]:
     return (
-        (MailToken.token_hash == account_emails.hash_of(token))
-        & (MailToken.purpose == purpose)
-        & (MailToken.expires_at > func.now())
+        (EmailToken.token_hash == account_emails.hash_of(token))
+        & (EmailToken.purpose == purpose)
+        & (EmailToken.expires_at > func.now())
     )

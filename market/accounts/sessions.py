@@ -20,7 +20,7 @@ from market.accounts.refusals import AccountRefusal
 from market.accounts.two_factor import RecoveryCodes, WrongCode
 from market.errors import GeneralRefusal, Refusal
 from market.notifications import notifications
-from market.notifications.notifications import News
+from market.notifications.notifications import NewNotification
 from market.times import to_ms
 from store import effects, models
 from store.database import any_id
@@ -230,7 +230,7 @@ def refresh(session: Session, shown: RefreshToken, idle_s: int) -> Refreshed | R
     if found.is_fresh and hmac.compare_digest(shown_hash, found.previous_hash or b""):
         return answer
     _revoke(session, models.Session.id == found.id)
-    notifications.notify(session, [News(found.user_id, Event.SESSION_STOLEN, str(found.id), {})])
+    notifications.notify(session, [NewNotification(found.user_id, Event.SESSION_STOLEN, str(found.id), {})])
     return Reused(found.user_id, found.id)
 
 

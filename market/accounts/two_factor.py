@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from market.accounts.refusals import AccountRefusal
 from market.errors import Refusal
 from market.notifications import notifications
-from market.notifications.notifications import News
+from market.notifications.notifications import NewNotification
 from market.times import clock
 from store.ids import new_id
 from store.models import Event, RecoveryCode, SecondFactor, User
@@ -160,7 +160,9 @@ def admits(session: Session, vault: Vault, user_id: UUID, code: str | None) -> b
 
 def _tell(session: Session, user_id: UUID, *, on: bool) -> None:
     """Tell that the second factor is on or off now, or has new recovery codes."""
-    notifications.notify(session, [News(user_id, Event.SECOND_FACTOR_CHANGED, str(new_id()), {"on": on})])
+    notifications.notify(
+        session, [NewNotification(user_id, Event.SECOND_FACTOR_CHANGED, str(new_id()), {"on": on})]
+    )
 
 
 def matching_step(secret: str, code: str, now_s: float, last_step: int) -> int | None:

@@ -17,7 +17,15 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from market.errors import GeneralRefusal, Refusal
 from market.money import ledger
 from market.times import clock, from_ms, to_ms
-from store.models import Auction, AuctionStatus, Bid, Figure, Mail, NotificationDelivery, Order
+from store.models import (
+    AccountEmail,
+    Auction,
+    AuctionStatus,
+    Bid,
+    NotificationDelivery,
+    Order,
+    PlatformSample,
+)
 
 KEEP = timedelta(days=30)
 """How long samples are kept."""
@@ -56,7 +64,7 @@ class Name(StrEnum):
     """The sum over all accounts, at the farthest from zero. It is zero."""
 
 
-class Step(StrEnum):
+class SeriesStep(StrEnum):
     """How much time a point of a series stands for. Days are those of UTC."""
 
     MINUTE = "minute"
@@ -64,7 +72,7 @@ class Step(StrEnum):
     DAY = "day"
 
 
-_STEPS = {Step.MINUTE: MINUTE, Step.HOUR: timedelta(hours=1), Step.DAY: DAY}
+_STEPS = {SeriesStep.MINUTE: MINUTE, SeriesStep.HOUR: timedelta(hours=1), SeriesStep.DAY: DAY}
 
 _lateness = func.extract("epoch", Auction.sealed_at - Auction.ends_at) * 1000
 _ended = func.count().filter(~Auction.cancelled)
@@ -78,11 +86,11 @@ _COUNTED: Mapping[Name, tuple[InstrumentedAttribute[Any], ColumnElement[Any]]] =
 """What tables know: of when, and what of it."""
 
 _SAMPLED: Mapping[Name, Function[Any]] = {
-    Name.VIEWERS: func.max(Figure.value),
-    Name.WRITE_BACK_LAG: func.max(Figure.value),
-    Name.LATE_REJECTIONS: func.sum(Figure.value),
-    Name.NOTIFICATION_BACKLOG: func.max(Figure.value),
-    Name.LEDGER_SUM: func.max(func.abs(Figure.value)),
+    Name.VIEWERS: func.max(PlatformSample.value),
+    Name.WRITE_BACK_LAG: func.max(PlatformSample.value),
+    Name.LATE_REJECTIONS: func.sum(PlatformSample.value),
+    Name.NOTIFICATION_BACKLOG: func.max(PlatformSample.value),
+    Name.LEDGER_SUM: func.max(func.abs(PlatformSample.value)),
 }
 """What is sampled, and what the samples of a step make together."""
 
@@ -116,7 +124,7 @@ class Series(msgspec.Struct, frozen=True):
     """A figure through time. Where nothing is known there is no point: of what is counted, it is zero there."""
 
     name: Name
-    step: Step
+    step: SeriesStep
     items: list[Point]
 
 
@@ -128,10 +136,10 @@ def now(session: Session) -> Figures:
     day = {name: session.scalar(_counted(name).where(_COUNTED[name][0] > at - DAY)) for name in of_a_day}
     last = dict(
         session.execute(
-            select(Figure.name, Figure.value)
-            .where(Figure.at > at - FRESH)
-            .ext(distinct_on(Figure.name))
-            .order_by(Figure.name, Figure.at.desc())
+            select(PlatformSample.name, PlatformSample.value)
+            .where(PlatformSample.at > at - FRESH)
+            .ext(distinct_on(PlatformSample.name))
+            .order_by(PlatformSample.name, PlatformSample.at.desc())
         ).all()
     )
     overdue = select(func.min(Auction.ends_at)).where(
@@ -142,7 +150,7 @@ def now(session: Session) -> Figures:
     if longest_overdue is not None:
         lateness = max(lateness or 0, to_ms(at) - to_ms(longest_overdue))
     late = select(_whole(_SAMPLED[Name.LATE_REJECTIONS])).where(
-        Figure.name == Name.LATE_REJECTIONS, Figure.at > at - DAY
+        PlatformSample.name == Name.LATE_REJECTIONS, PlatformSample.at > at - DAY
     )
     return Figures(
         at=to_ms(at),
@@ -159,7 +167,7 @@ def now(session: Session) -> Figures:
     )
 
 
-def series(session: Session, name: Name, since: int, until: int, step: Step) -> Series:
+def series(session: Session, name: Name, since: int, until: int, step: SeriesStep) -> Series:
     """A figure from `since` to before `until` (ms). Refuses with `invalid_query` if that has no points, or too many."""
     width = _STEPS[step]
     if not 0 < until - since <= MAX_POINTS * width // timedelta(milliseconds=1):
@@ -169,8 +177,8 @@ def series(session: Session, name: Name, since: int, until: int, step: Step) -> 
         time, value = _COUNTED[name]
         where = []
     else:
-        time, value = Figure.at, _SAMPLED[name]
-        where = [Figure.name == name]
+        time, value = PlatformSample.at, _SAMPLED[name]
+        where = [PlatformSample.name == name]
     at = func.date_bin(width, time, from_ms(0)).label("at")
     rows = session.execute(
         select(at, _whole(value))
@@ -191,7 +199,7 @@ def sample(session: Session, viewers: int, write_back_lag: int | None, late_reje
                 table.sent_at.is_(None), table.dead_at.is_(None), table.due_at <= func.now()
             )
         ).one()
-        for table in (Mail, NotificationDelivery)
+        for table in (AccountEmail, NotificationDelivery)
     ]
     values = {
         Name.VIEWERS: viewers,
@@ -202,14 +210,14 @@ def sample(session: Session, viewers: int, write_back_lag: int | None, late_reje
     }
     at = clock(session)
     session.execute(
-        insert(Figure),
+        insert(PlatformSample),
         [{"name": name, "at": at, "value": value} for name, value in values.items() if value is not None],
     )
 
 
 def forget_old(session: Session) -> None:
     """Delete the samples that nobody looks at any more."""
-    session.execute(delete(Figure).where(Figure.at < func.now() - KEEP))
+    session.execute(delete(PlatformSample).where(PlatformSample.at < func.now() - KEEP))
 
 
 def _counted(name: Name) -> Select[int]:

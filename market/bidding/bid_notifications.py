@@ -9,13 +9,13 @@ from sqlalchemy import Uuid, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
-from market.notifications.notifications import News
+from market.notifications.notifications import NewNotification
 from store.models import Bid, Event
 from store.redis.records import BidRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class BidInContext:
     """A bid, and the auction before it: who led, and whether that was below the reserve."""
 
     bid: BidRecord
@@ -30,7 +30,7 @@ class Accepted:
         return self.leader_id if self.leader_id != self.bid.leader else None
 
 
-def of_bid(accepted: Accepted) -> Iterator[News]:
+def of_bid(accepted: BidInContext) -> Iterator[NewNotification]:
     """What to tell whoever led until then, and the seller. That an auction was extended is told once to each."""
     bid, leader, beaten = accepted.bid, accepted.leader_id, accepted.beaten
     if beaten is not None:
@@ -41,7 +41,7 @@ def of_bid(accepted: Accepted) -> Iterator[News]:
         yield _news(accepted, accepted.seller_id, Event.RESERVE_MET, str(bid.auction))
 
 
-def leading_again(session: Session, taken: Sequence[Accepted]) -> list[News]:
+def leading_again(session: Session, taken: Sequence[BidInContext]) -> list[NewNotification]:
     """What to tell bidders who have taken the lead from somebody else, one of each auction: those who have bid before.
     The bids are stored."""
     firsts = (
@@ -69,9 +69,9 @@ def _position(bid: BidRecord) -> str:
     return f"{bid.auction}:{bid.epoch}:{bid.seq}"
 
 
-def _news(accepted: Accepted, user_id: UUID, event: Event, cause: str) -> News:
+def _news(accepted: BidInContext, user_id: UUID, event: Event, cause: str) -> NewNotification:
     bid = accepted.bid
-    return News(
+    return NewNotification(
         user_id,
         event,
         cause,

@@ -27,7 +27,7 @@ MAX_POINTS = 200
 """Of the history of a price."""
 
 
-class _Position(msgspec.Struct, frozen=True, array_like=True):
+class _BidPosition(msgspec.Struct, frozen=True, array_like=True):
     """Where a bid stands among those of its auction."""
 
     epoch: Annotated[int, msgspec.Meta(ge=0, le=MAX_AMOUNT)]
@@ -57,7 +57,7 @@ class Prices(msgspec.Struct, frozen=True):
     items: list[PricePoint]
 
 
-class Standing(StrEnum):
+class BidderStanding(StrEnum):
     """How a bidder stands in an auction."""
 
     LEADING = "leading"
@@ -74,7 +74,7 @@ class OwnBid(msgspec.Struct, frozen=True):
     title: str
     kind: AuctionKind
     state: AuctionState
-    standing: Standing
+    standing: BidderStanding
     own_maximum: int
     price: int
     ends_at: int
@@ -85,11 +85,11 @@ def bids(session: Session, auction_id: UUID, cursor: str | None, limit: int) -> 
     auction_views.published(session, auction_id)
     query = select(Bid.seq, Bid.epoch, Bid.paddle, Bid.price, Bid.at).where(Bid.auction_id == auction_id)
     if cursor is not None:
-        last = decode_cursor(cursor, _Position)
+        last = decode_cursor(cursor, _BidPosition)
         query = query.where(tuple_(Bid.epoch, Bid.seq) < (last.epoch, last.seq))
     rows = session.execute(query.order_by(Bid.epoch.desc(), Bid.seq.desc()).limit(bounded(limit) + 1))
     views = [BidView(seq, epoch, paddle, price, to_ms(at)) for seq, epoch, paddle, price, at in rows]
-    return page_of(views, bounded(limit), lambda bid: _Position(bid.epoch, bid.seq))
+    return page_of(views, bounded(limit), lambda bid: _BidPosition(bid.epoch, bid.seq))
 
 
 def prices(session: Session, auction_id: UUID) -> Prices:
@@ -159,9 +159,9 @@ def _own_bid(auction: Auction, bidder_id: UUID, maximum: int, now: datetime) -> 
     state = state_of(auction, now)
     leads = auction.leader_id == bidder_id
     if state in (AuctionState.SOLD, AuctionState.UNSOLD, AuctionState.CANCELLED):
-        standing = Standing.WON if leads and state == AuctionState.SOLD else Standing.LOST
+        standing = BidderStanding.WON if leads and state == AuctionState.SOLD else BidderStanding.LOST
     else:
-        standing = Standing.LEADING if leads else Standing.OUTBID
+        standing = BidderStanding.LEADING if leads else BidderStanding.OUTBID
     return OwnBid(
         auction_id=auction.id,
         title=auction.title,

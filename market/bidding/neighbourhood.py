@@ -71,10 +71,10 @@ def place(session: Session, bidder_id: UUID, auction_id: UUID, ref: str, maximum
     known = _answer(session, auction, bidder_id, ref)
     state = _state(session, auction, bidder_id, known)
     bidder = str(bidder_id)
-    offer = rules.Purchase(bidder, ref) if maximum is None else rules.Bid(bidder, ref, maximum)
+    offer = rules.PurchaseOffer(bidder, ref) if maximum is None else rules.BidOffer(bidder, ref, maximum)
     # Read under the lock, so that the times of an auction's bids are in their order.
     outcome = rules.decide(state, offer, to_ms(clock(session)))
-    if isinstance(outcome, rules.Rejected):
+    if isinstance(outcome, rules.RejectedOffer):
         raise Refusal(
             OFFER_REFUSALS[outcome.code],
             price=state.price,
@@ -91,7 +91,7 @@ def place(session: Session, bidder_id: UUID, auction_id: UUID, ref: str, maximum
         raise Refusal(
             PlaceRefusal.NOT_A_NEIGHBOUR, "Only verified neighbours within the seller's radius can bid."
         )
-    accepted = bid_notifications.Accepted(
+    accepted = bid_notifications.BidInContext(
         record, auction.title, auction.seller_id, auction.leader_id, not rules.reserve_met(state)
     )
     _hold(session, auction, outcome)
@@ -241,7 +241,9 @@ def _noted(epoch: int, seq: int, found: tuple[int, int] | None) -> tuple[int, in
     return epoch, found[1]
 
 
-def _state(session: Session, auction: Auction, bidder_id: UUID, known: rules.Accepted | None) -> rules.State:
+def _state(
+    session: Session, auction: Auction, bidder_id: UUID, known: rules.AcceptedOffer | None
+) -> rules.BiddingState:
     """The auction as the rules see it. Whether the money suffices, the ledger says: no paddle has a limit here."""
     number = session.scalar(
         select(Paddle.number).where(Paddle.auction_id == auction.id, Paddle.bidder_id == bidder_id)
@@ -253,7 +255,7 @@ def _state(session: Session, auction: Auction, bidder_id: UUID, known: rules.Acc
         auction_views.rules_state(auction),
         decided_at=0 if decided_at is None else to_ms(decided_at),
         sealed=_sealed(auction),
-        paddles={str(bidder_id): rules.Paddle(number or auction.paddle_count + 1, rules.MAX_AMOUNT)},
+        paddles={str(bidder_id): rules.BidderPaddle(number or auction.paddle_count + 1, rules.MAX_AMOUNT)},
         answers={} if known is None else {(known.bidder, known.ref): known},
     )
 
@@ -268,7 +270,7 @@ def _numbered(auction: Auction, seq: ScalarSelect[int]) -> list[ColumnElement[bo
     return [Bid.auction_id == auction.id, Bid.seq == seq]
 
 
-def _answer(session: Session, auction: Auction, bidder_id: UUID, ref: str) -> rules.Accepted | None:
+def _answer(session: Session, auction: Auction, bidder_id: UUID, ref: str) -> rules.AcceptedOffer | None:
     """What this `ref` of the bidder was answered, if it was accepted."""
     bid = session.scalar(
         select(Bid).where(Bid.bidder_id == bidder_id, Bid.auction_id == auction.id, Bid.ref == ref)
@@ -279,7 +281,7 @@ def _answer(session: Session, auction: Auction, bidder_id: UUID, ref: str) -> ru
     return _accepted(auction, bid, before)
 
 
-def _accepted(auction: Auction, bid: Bid, before: Bid | None) -> rules.Accepted:
+def _accepted(auction: Auction, bid: Bid, before: Bid | None) -> rules.AcceptedOffer:
     """What the rules said of a stored bid, which came after `before`."""
     after = replace(
         auction_views.rules_state(auction),
@@ -287,7 +289,7 @@ def _accepted(auction: Auction, bid: Bid, before: Bid | None) -> rules.Accepted:
         lead=rules.Lead(str(bid.leader_id), bid.leader_paddle, bid.leader_maximum),
         bids=bid.bids,
     )
-    return rules.Accepted(
+    return rules.AcceptedOffer(
         epoch=bid.epoch,
         seq=bid.seq,
         at=to_ms(bid.at),
@@ -310,7 +312,7 @@ def _accepted(auction: Auction, bid: Bid, before: Bid | None) -> rules.Accepted:
     )
 
 
-def _hold(session: Session, auction: Auction, accepted: rules.Accepted) -> None:
+def _hold(session: Session, auction: Auction, accepted: rules.AcceptedOffer) -> None:
     """Hold the new leader's maximum and release the hold of whoever led before. A bid that does not take the lead
     proves that its money is there, and leaves nothing held."""
     bidder_id = UUID(accepted.bidder)
@@ -341,20 +343,20 @@ def _hold(session: Session, auction: Auction, accepted: rules.Accepted) -> None:
     own.status = PaddleStatus.ACTIVE if leads else PaddleStatus.RELEASED
 
 
-def _update(auction: Auction, accepted: rules.Accepted) -> None:
+def _update(auction: Auction, accepted: rules.AcceptedOffer) -> None:
     auction.seq, auction.price, auction.bids = accepted.seq, accepted.price, accepted.bids
     auction.leader_id, auction.leader_paddle = UUID(accepted.leader), accepted.leader_paddle
     auction.leader_maximum, auction.ends_at = accepted.leader_maximum, from_ms(accepted.ends_at)
 
 
-def _tell(session: Session, accepted: bid_notifications.Accepted) -> None:
+def _tell(session: Session, accepted: bid_notifications.BidInContext) -> None:
     taken = [accepted] if accepted.beaten is not None else []
     notifications.notify(
         session, [*bid_notifications.of_bid(accepted), *bid_notifications.leading_again(session, taken)]
     )
 
 
-def _seal(session: Session, auction: Auction, sealed: rules.Sealed | rules.NotYet) -> None:
+def _seal(session: Session, auction: Auction, sealed: rules.Sealed | rules.SealTooEarly) -> None:
     """End the auction and settle it: order and money in the transaction of the hammer."""
     assert isinstance(sealed, rules.Sealed)
     auction.status, auction.sealed_at = AuctionStatus.SEALED, from_ms(sealed.at)
@@ -443,7 +445,7 @@ def _extension_record(extension: Extension) -> ExtensionRecord:
     )
 
 
-def _bid_record(auction_id: UUID, accepted: rules.Accepted) -> BidRecord:
+def _bid_record(auction_id: UUID, accepted: rules.AcceptedOffer) -> BidRecord:
     fields = asdict(accepted) | {"bidder": UUID(accepted.bidder), "leader": UUID(accepted.leader)}
     return BidRecord(auction=auction_id, **fields)
 

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 from market.bidding import neighbourhood
 from market.errors import GeneralRefusal, Refusal
 from market.listings import auction_views
-from market.notifications.broadcast import reachable, tell_next
-from market.notifications.notifications import News, Value
+from market.notifications.broadcast import notify_next, reachable
+from market.notifications.notifications import NewNotification, Value
 from market.rules import Code
 from market.times import clock, from_ms, to_ms
 from store.effects import Decision
@@ -110,13 +110,13 @@ def report(outage: Outage, outcomes: Mapping[UUID, bool | None]) -> Extended:
     )
 
 
-def untold(session: Session) -> list[Moved]:
+def unfinished(session: Session) -> list[Moved]:
     """The extensions of which not all who had bid were told."""
     waiting = select(Extension.auction_id, Extension.action_id).where(Extension.told_at.is_(None))
     return [Moved(*row) for row in session.execute(waiting.order_by(Extension.at).limit(BATCH))]
 
 
-def tell(session: Session, moved: Moved) -> bool:
+def notify_bidders(session: Session, moved: Moved) -> bool:
     """Tell the next who had bid before the extension. Whether there are more; when not, it is noted as told."""
     auction_id = moved.auction_id
     extension = session.get_one(Extension, (auction_id, moved.action_id))
@@ -129,11 +129,11 @@ def tell(session: Session, moved: Moved) -> bool:
         "outage": True,
     }
     cause = f"{auction_id}:{moved.action_id}"
-    more = tell_next(
+    more = notify_next(
         session,
         f"{Event.EXTENDED}:{cause}",
         select(User.id).where(User.id.in_(had_bid), reachable()),
-        lambda row: News(row.id, Event.EXTENDED, cause, data, auction_id),
+        lambda row: NewNotification(row.id, Event.EXTENDED, cause, data, auction_id),
     )
     if not more:
         extension.told_at = func.now()

@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, CompoundSelect, Select, func, literal, or_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from market.listings import listings
-from market.notifications.broadcast import reachable, tell_next
-from market.notifications.notifications import News, Value
+from market.notifications.broadcast import notify_next, reachable
+from market.notifications.notifications import NewNotification, Value
 from market.times import to_ms
 from store.models import Auction, AuctionStatus, Bid, Event, Paddle, PaddleStatus, User, Watch
 
@@ -31,7 +31,7 @@ LONGEST_EXTENSION = timedelta(milliseconds=listings.MAX_SOFT_CLOSE_MS)
 Reminder = Literal[Event.OPENED, Event.ENDING_SOON, Event.EXTENDED]
 
 
-def due(session: Session, event: Reminder) -> Sequence[UUID]:
+def auctions_to_remind(session: Session, event: Reminder) -> Sequence[UUID]:
     """The auctions of which this is to be told now, by PostgreSQL's clock."""
     time = Auction.opens_at if event == Event.OPENED else Auction.ends_at
     return session.scalars(select(Auction.id).where(_is_due(event)).order_by(time).limit(BATCH)).all()
@@ -73,11 +73,11 @@ def remind(session: Session, auction_id: UUID, event: Reminder) -> bool:
     cause = str(auction_id)
     if event == Event.ENDING_SOON and auction.ending_told_for is not None:
         cause += f":{to_ms(auction.ending_told_for)}"
-    more = tell_next(
+    more = notify_next(
         session,
         f"{event}:{cause}",
         select(User.id).where(User.id.in_(_interested(auction, event)), reachable()),
-        lambda row: News(row.id, event, cause, data, auction_id),
+        lambda row: NewNotification(row.id, event, cause, data, auction_id),
     )
     if not more:
         session.execute(

@@ -13,9 +13,9 @@ from market.fees import SellerFee
 from market.listings.auction_views import locked
 from market.money import ledger
 from market.notifications import notifications
-from market.notifications.notifications import News, Value
+from market.notifications.notifications import NewNotification, Value
 from market.platform import alarms
-from market.platform.alarms import Alarm, Reason
+from market.platform.alarms import Alarm, AlarmReason
 from market.work_queue import Due
 from store import effects
 from store.effects import LogEvent, StartTask, ToUser
@@ -90,7 +90,7 @@ def settle(session: Session, auction_id: UUID) -> Settled | Alarm | None:
             with session.begin_nested():
                 settled = _move_money(session, auction)
         except Refusal as refusal:
-            alarm = Alarm(auction_id, Reason.MONEY_REFUSED, f"{refusal.code}: {refusal.detail}")
+            alarm = Alarm(auction_id, AlarmReason.MONEY_REFUSED, f"{refusal.code}: {refusal.detail}")
         else:
             _tell(session, auction, settled.order_id)
             fields = {
@@ -144,7 +144,7 @@ def _missing_bids(session: Session, auction: Auction) -> Alarm | None:
         f"{bids} bids and {stored - bids} extensions stored with {numbers} numbers up to {last}; {auction.bids} bids"
         f" counted up to number {auction.seq}; sealed as number {auction.sealed_seq}"
     )
-    return Alarm(auction.id, Reason.BIDS_MISSING, evidence)
+    return Alarm(auction.id, AlarmReason.BIDS_MISSING, evidence)
 
 
 def _move_money(session: Session, auction: Auction) -> Settled:
@@ -210,7 +210,7 @@ def _tell(session: Session, auction: Auction, order_id: UUID | None) -> None:
     notifications.notify(
         session,
         [
-            News(
+            NewNotification(
                 user_id,
                 event,
                 str(auction.id),

@@ -24,11 +24,11 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from market.bidding import bid_notifications, settlement
-from market.bidding.bid_notifications import Accepted
+from market.bidding.bid_notifications import BidInContext
 from market.notifications import notifications
-from market.notifications.notifications import News
+from market.notifications.notifications import NewNotification
 from market.platform import alarms
-from market.platform.alarms import Alarm, Reason
+from market.platform.alarms import Alarm, AlarmReason
 from market.times import from_ms, to_ms
 from store.database import any_id
 from store.ids import SHARDS
@@ -64,7 +64,7 @@ class _Entry(msgspec.Struct, frozen=True, gc=False):
     record: Record
     raw: bytes
 
-    def alarm(self, reason: Reason) -> Alarm:
+    def alarm(self, reason: AlarmReason) -> Alarm:
         return Alarm(self.record.auction, reason, _text(self.raw))
 
 
@@ -89,9 +89,9 @@ class _Chain:
     title: str
     seller_id: UUID
 
-    def accept(self, bid: BidRecord) -> Accepted:
+    def accept(self, bid: BidRecord) -> BidInContext:
         """The bid that comes next, beside what was before it."""
-        return Accepted(bid, self.title, self.seller_id, self.leader_id, self.price < self.reserve)
+        return BidInContext(bid, self.title, self.seller_id, self.leader_id, self.price < self.reserve)
 
     def append_bid(self, bid: BidRecord) -> None:
         self.seq, self.bids, self.price, self.ends_at = bid.seq, bid.bids, bid.price, bid.ends_at
@@ -125,7 +125,7 @@ class _Sorted:
 
     chains: dict[UUID, _Chain]
     new: list[_Entry] = field(default_factory=list)
-    accepted: list[Accepted] = field(default_factory=list)
+    accepted: list[BidInContext] = field(default_factory=list)
     repeated: list[_Entry] = field(default_factory=list)
     extensions: list[_Entry] = field(default_factory=list)
     repeated_extensions: list[_Entry] = field(default_factory=list)
@@ -174,14 +174,14 @@ def write(session: Session, start: list[str], logs: Sequence[Log]) -> Written | 
     return Written(new_positions, len(entries), sealed, found)
 
 
-def _tell(session: Session, accepted: Sequence[Accepted]) -> None:
+def _tell(session: Session, accepted: Sequence[BidInContext]) -> None:
     """Tell users what the bids mean for them. The list has everything; but who was outbid many times in an auction
     since the last run hears of the last time only, and not even of that when leading again."""
     taken = {one.bid.auction: one for one in accepted if one.beaten is not None}
     heard: set[tuple[UUID, UUID | None, Event]] = {
         (one.bid.leader, auction_id, Event.OUTBID) for auction_id, one in taken.items()
     }
-    news: list[News] = []
+    news: list[NewNotification] = []
     for one in reversed(accepted):
         for item in bid_notifications.of_bid(one):
             subject = item.user_id, item.auction_id, item.event
@@ -193,12 +193,16 @@ def _tell(session: Session, accepted: Sequence[Accepted]) -> None:
 def behind(session: Session, reached: Sequence[str], ends: Sequence[str | None]) -> list[Alarm]:
     """Note, once each, the shards whose log ends (newest id ever given, None without a log) before its position."""
     found = [
-        Alarm(None, Reason.LOG_BEHIND, f"shard {shard}: log ends at {end}, read up to {position}")
+        Alarm(None, AlarmReason.LOG_BEHIND, f"shard {shard}: log ends at {end}, read up to {position}")
         for shard, (position, end) in enumerate(zip(reached, ends, strict=True))
         if end is not None and _stream_id(end) < _stream_id(position)
     ]
     known = (
-        set(session.scalars(select(WriteBackAlarm.record).where(WriteBackAlarm.reason == Reason.LOG_BEHIND)))
+        set(
+            session.scalars(
+                select(WriteBackAlarm.record).where(WriteBackAlarm.reason == AlarmReason.LOG_BEHIND)
+            )
+        )
         if found
         else set()
     )
@@ -223,11 +227,11 @@ def _decoded(entries: Iterable[tuple[str, bytes]]) -> tuple[list[_Entry], list[A
         try:
             decoded.append(_Entry(decode_record(raw), raw))
         except msgspec.MsgspecError:
-            undecodable.append(Alarm(None, Reason.UNDECODABLE, f"{stream_id}: {_text(raw)}"))
+            undecodable.append(Alarm(None, AlarmReason.UNDECODABLE, f"{stream_id}: {_text(raw)}"))
     return decoded, undecodable
 
 
-def _store(session: Session, entries: Sequence[_Entry]) -> tuple[list[UUID], list[Accepted], list[Alarm]]:
+def _store(session: Session, entries: Sequence[_Entry]) -> tuple[list[UUID], list[BidInContext], list[Alarm]]:
     """Store all that PostgreSQL can take, in order. A batch it refuses is halved until the culprit stands alone."""
     if not entries:
         return [], [], []
@@ -236,7 +240,7 @@ def _store(session: Session, entries: Sequence[_Entry]) -> tuple[list[UUID], lis
             return _store_batch(session, entries)
     except _REFUSALS:
         if len(entries) == 1:
-            return [], [], [entries[0].alarm(Reason.REFUSED)]
+            return [], [], [entries[0].alarm(AlarmReason.REFUSED)]
     middle = len(entries) // 2
     sealed, accepted, found = _store(session, entries[:middle])
     more_sealed, more_accepted, more_found = _store(session, entries[middle:])
@@ -245,7 +249,7 @@ def _store(session: Session, entries: Sequence[_Entry]) -> tuple[list[UUID], lis
 
 def _store_batch(
     session: Session, entries: Sequence[_Entry]
-) -> tuple[list[UUID], list[Accepted], list[Alarm]]:
+) -> tuple[list[UUID], list[BidInContext], list[Alarm]]:
     batch = _sort(_lock_chains(session, {entry.record.auction for entry in entries}), entries)
     suspects = batch.repeated
     if _insert_bids(session, batch.new) < len(batch.new):
@@ -253,11 +257,11 @@ def _store_batch(
     if suspects:
         missing, conflicting = _compare(session, suspects)
         _insert_bids(session, missing)
-        batch.alarms += [entry.alarm(Reason.LATE) for entry in missing]
-        batch.alarms += [entry.alarm(Reason.CONFLICT) for entry in conflicting]
+        batch.alarms += [entry.alarm(AlarmReason.LATE) for entry in missing]
+        batch.alarms += [entry.alarm(AlarmReason.CONFLICT) for entry in conflicting]
     _insert_extensions(session, batch.extensions)
     batch.alarms += [
-        entry.alarm(Reason.CONFLICT)
+        entry.alarm(AlarmReason.CONFLICT)
         for entry in batch.repeated_extensions
         if not _is_stored(session, entry.record)
     ]
@@ -320,15 +324,15 @@ def _sort(chains: dict[UUID, _Chain], entries: Iterable[_Entry]) -> _Sorted:
         record = entry.record
         chain = chains.get(record.auction)
         if chain is None:
-            batch.alarms.append(entry.alarm(Reason.UNKNOWN_AUCTION))
+            batch.alarms.append(entry.alarm(AlarmReason.UNKNOWN_AUCTION))
         elif record.seq <= chain.seq:
             _sort_repeated(batch, chain, entry)
             continue
         elif chain.sealed_seq is not None:
-            batch.alarms.append(entry.alarm(Reason.AFTER_SEAL))
+            batch.alarms.append(entry.alarm(AlarmReason.AFTER_SEAL))
         else:
             if record.seq > chain.seq + 1:
-                batch.alarms.append(entry.alarm(Reason.GAP))
+                batch.alarms.append(entry.alarm(AlarmReason.GAP))
             if isinstance(record, BidRecord):
                 batch.accepted.append(chain.accept(record))
                 chain.append_bid(record)
@@ -337,7 +341,7 @@ def _sort(chains: dict[UUID, _Chain], entries: Iterable[_Entry]) -> _Sorted:
                 batch.extensions.append(entry)
             else:
                 if not chain.agrees(record):
-                    batch.alarms.append(entry.alarm(Reason.CONFLICT))
+                    batch.alarms.append(entry.alarm(AlarmReason.CONFLICT))
                 chain.append_seal(record)
                 batch.sealed.append(record.auction)
         if isinstance(record, BidRecord):
@@ -352,7 +356,7 @@ def _sort_repeated(batch: _Sorted, chain: _Chain, entry: _Entry) -> None:
     elif isinstance(record, ExtensionRecord):
         batch.repeated_extensions.append(entry)
     elif (record.seq, record.at) != (chain.sealed_seq, chain.sealed_at) or not chain.agrees(record):
-        batch.alarms.append(entry.alarm(Reason.CONFLICT))
+        batch.alarms.append(entry.alarm(AlarmReason.CONFLICT))
 
 
 _BID_COLUMNS = {

@@ -23,7 +23,7 @@ from store.models import (
     AuctionKind,
     AuctionStatus,
     Condition,
-    Delivery,
+    DeliveryMethod,
     Paddle,
     Role,
     User,
@@ -71,7 +71,7 @@ class AuctionView(msgspec.Struct, frozen=True):
     state: AuctionState
     category: str
     condition: Condition | None
-    deliveries: list[Delivery]
+    deliveries: list[DeliveryMethod]
     title: str
     description: str
     addenda: list[Addendum]
@@ -197,17 +197,17 @@ def _auctions() -> Select[Auction, str, datetime, UUID]:
     )
 
 
-def rules_state(auction: Auction) -> rules.State:
+def rules_state(auction: Auction) -> rules.BiddingState:
     """The auction as the rules see it, as far as it stands in its row: without paddles and answers."""
     lead = rules.Lead(str(auction.leader_id), auction.leader_paddle, auction.leader_maximum)
-    return rules.State(
+    return rules.BiddingState(
         epoch=auction.epoch,
         seller=str(auction.seller_id),
         opens_at=to_ms(auction.opens_at),
         ends_at=to_ms(auction.ends_at),
         start_price=auction.start_price,
-        steps=tuple(rules.Step(*step) for step in auction.increments),
-        soft_close=rules.SoftClose(
+        steps=tuple(rules.IncrementStep(*step) for step in auction.increments),
+        soft_close=rules.SoftCloseRule(
             auction.soft_close_window_ms, auction.soft_close_extension_ms, to_ms(auction.latest_end)
         ),
         reserve=auction.reserve or 0,

@@ -32,7 +32,7 @@ from store.models import (
     AuctionKind,
     AuctionStatus,
     Condition,
-    Delivery,
+    DeliveryMethod,
 )
 
 MAX_TITLE = 200
@@ -68,7 +68,7 @@ RELISTED = frozenset({AuctionStatus.UNSOLD, AuctionStatus.CANCELLED})
 """What may be listed again."""
 
 
-class SoftClose(msgspec.Struct, frozen=True):
+class SoftCloseTerms(msgspec.Struct, frozen=True):
     """A bid within `window_ms` of the end moves the end to `extension_ms` after the bid, at most `cap_ms` past the
     end that was planned."""
 
@@ -98,14 +98,14 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     increment_table: str | None = None
     opens_at: int | None
     ends_at: int
-    soft_close: SoftClose | None = None
+    soft_close: SoftCloseTerms | None = None
     reserve: int | None = None
     buy_now: int | None = None
     buy_now_until: BuyNowUntil | None = None
     place: Place | None = None
     category: str = categories.OTHER
     condition: Condition | None = None
-    deliveries: tuple[Delivery, ...] = tuple(Delivery)
+    deliveries: tuple[DeliveryMethod, ...] = tuple(DeliveryMethod)
 
 
 def create(session: Session, seller_id: UUID, draft: Draft) -> AuctionView:
@@ -225,7 +225,7 @@ def _write(session: Session, auction: Auction, draft: Draft) -> None:
     _validate(draft, opens_at, now)
     if not categories.is_leaf(session, draft.category):
         raise _impossible("category")
-    soft = draft.soft_close or SoftClose(0, 0, 0)
+    soft = draft.soft_close or SoftCloseTerms(0, 0, 0)
     auction.category_code, auction.condition = draft.category, draft.condition
     auction.deliveries = list(draft.deliveries)
     auction.title, auction.description = draft.title, draft.description
@@ -257,7 +257,9 @@ def _set_increments(session: Session, auction: Auction, draft: Draft) -> None:
 
 def _draft_of(auction: Auction) -> Draft:
     """What the auction says, with the times that were planned, except where."""
-    soft = SoftClose(auction.soft_close_window_ms, auction.soft_close_extension_ms, auction.soft_close_cap_ms)
+    soft = SoftCloseTerms(
+        auction.soft_close_window_ms, auction.soft_close_extension_ms, auction.soft_close_cap_ms
+    )
     return Draft(
         title=auction.title,
         description=auction.description,

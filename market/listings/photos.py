@@ -111,7 +111,7 @@ class Job(msgspec.Struct, frozen=True):
     targets: dict[str, str]
 
 
-def announce(session: Session, owner_id: UUID, auction_id: UUID, size: int, content_type: str) -> UUID:
+def announce_upload(session: Session, owner_id: UUID, auction_id: UUID, size: int, content_type: str) -> UUID:
     """Make room for a photo of `size` bytes, behind the others of the auction. Returns its id.
 
     Refuses with `not_found`, `forbidden`, `wrong_state` (photos do not change now), `unsupported_image`,

@@ -16,7 +16,7 @@ from market.listings import auction_views
 from market.listings.auction_views import AuctionState
 from market.listings.refusals import ListingRefusal
 from market.notifications import notifications
-from market.notifications.notifications import News
+from market.notifications.notifications import NewNotification
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import clock, to_ms
 from store.ids import new_id
@@ -173,7 +173,7 @@ def _tell(session: Session, question: Question, user_id: UUID, event: Event, tit
     """Tell a user of a question, or its first answer, without the text: that may be hidden or forgotten later."""
     cause = str(question.id)
     data = {"title": title, "question": cause}
-    notifications.notify(session, [News(user_id, event, cause, data, question.auction_id)])
+    notifications.notify(session, [NewNotification(user_id, event, cause, data, question.auction_id)])
 
 
 def _require_running(session: Session, auction: Auction) -> None:

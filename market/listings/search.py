@@ -49,7 +49,7 @@ from store.models import (
     AuctionStatus,
     Category,
     Condition,
-    Delivery,
+    DeliveryMethod,
     Neighbourhood,
     Region,
     SearchWords,
@@ -95,7 +95,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     min_price: int | None = None
     max_price: int | None = None
     condition: Condition | None = None
-    delivery: Delivery | None = None
+    delivery: DeliveryMethod | None = None
     kind: AuctionKind | None = None
     state: StateFilter | None = None
     seller: UUID | None = None
@@ -112,7 +112,7 @@ class AuctionCard(msgspec.Struct, frozen=True):
     title: str
     category: str
     condition: Condition | None
-    deliveries: list[Delivery]
+    deliveries: list[DeliveryMethod]
     start_price: int
     price: int | None
     next_minimum: int
@@ -158,7 +158,7 @@ class SearchPage(msgspec.Struct, frozen=True):
     facets: Facets | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Position(msgspec.Struct, frozen=True, array_like=True):
+class _SearchPosition(msgspec.Struct, frozen=True, array_like=True):
     """Where a page ended, in the list of this search and order."""
 
     search: str
@@ -236,7 +236,7 @@ def find(
     )
     hits = [_hit(context.cells, *row) for row in session.execute(_shown(hit).order_by(*_order(sort)))]
     page = page_of(
-        hits, bounded(limit), lambda hit: _Position(search, _value(sort, hit.auction), hit.auction.id)
+        hits, bounded(limit), lambda hit: _SearchPosition(search, _value(sort, hit.auction), hit.auction.id)
     )
     return Found(
         hits=page.items,
@@ -426,7 +426,7 @@ def _value(sort: Sort, auction: Auction) -> int:
 
 def _after(sort: Sort, search: str, cursor: str) -> ColumnElement[bool]:
     """What comes after the cursor. Refuses one of another search."""
-    last = decode_cursor(cursor, _Position)
+    last = decode_cursor(cursor, _SearchPosition)
     if last.search != search:
         raise Refusal(GeneralRefusal.INVALID_CURSOR)
     match sort:
@@ -462,7 +462,7 @@ def _facets(session: Session, q: str | None, conditions: list[ColumnElement[bool
         ("state", state),
         ("region", func.left(Auction.region_code, _SIDO_DIGITS)),
         # Many offer both, so each is a column.
-        *(("delivery", case((Auction.deliveries.contains([way]), way))) for way in Delivery),
+        *(("delivery", case((Auction.deliveries.contains([way]), way))) for way in DeliveryMethod),
     ]
     names = [name for name, _ in facets]
     labelled: list[ColumnElement[Any]] = [

@@ -18,7 +18,7 @@ from market import audit
 from market.audit import Actor, Subject
 from market.errors import GeneralRefusal, Refusal
 from market.notifications import notifications
-from market.notifications.notifications import News, Value
+from market.notifications.notifications import NewNotification, Value
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import clock, to_ms
 from store.ids import new_id
@@ -27,12 +27,12 @@ from store.models import (
     AuctionStatus,
     Bid,
     Event,
+    FraudSignal,
+    FraudSignalKind,
     LogInTrace,
     Order,
     Paddle,
     PaddleStatus,
-    Signal,
-    SignalKind,
     User,
 )
 
@@ -60,7 +60,7 @@ class SignalView(msgspec.Struct, frozen=True):
     """A signal as moderators see it, open until `reviewed_at`; times in ms. `other_id` is the seller."""
 
     id: UUID
-    kind: SignalKind
+    kind: FraudSignalKind
     user_id: UUID
     user_name: str
     other_id: UUID | None
@@ -86,7 +86,7 @@ def remember_log_in(session: Session, user_id: UUID, address_hash: bytes, device
     session.flush()
     if log_ins and not (from_there and with_that):
         data: dict[str, Value] = {"new_address": not from_there, "new_device": not with_that}
-        notifications.notify(session, [News(user_id, Event.LOGIN, str(trace.id), data)])
+        notifications.notify(session, [NewNotification(user_id, Event.LOGIN, str(trace.id), data)])
 
 
 def forget_traces(session: Session) -> None:
@@ -94,22 +94,22 @@ def forget_traces(session: Session) -> None:
     session.execute(delete(LogInTrace).where(LogInTrace.at < func.now() - KEEP_TRACES))
 
 
-def find(session: Session, kind: SignalKind) -> int:
+def find(session: Session, kind: FraudSignalKind) -> int:
     """Look for a kind, note what is new and bring the numbers of open ones up to date; how many were found."""
     query = _unreviewed(kind, _queries()[kind])
     return _note(session, kind, session.execute(query.limit(BATCH)).all())
 
 
 def page(
-    session: Session, reviewed: bool, kind: SignalKind | None, cursor: str | None, limit: int
+    session: Session, reviewed: bool, kind: FraudSignalKind | None, cursor: str | None, limit: int
 ) -> Page[SignalView]:
     """The open signals, or those that were reviewed, the last found first. Refuses with `invalid_cursor`."""
-    state = Signal.reviewed_at.is_not(None) if reviewed else Signal.reviewed_at.is_(None)
-    query = _signals().where(state).order_by(Signal.id.desc())
+    state = FraudSignal.reviewed_at.is_not(None) if reviewed else FraudSignal.reviewed_at.is_(None)
+    query = _signals().where(state).order_by(FraudSignal.id.desc())
     if kind is not None:
-        query = query.where(Signal.kind == kind)
+        query = query.where(FraudSignal.kind == kind)
     if cursor is not None:
-        query = query.where(Signal.id < decode_cursor(cursor, UUID))
+        query = query.where(FraudSignal.id < decode_cursor(cursor, UUID))
     rows = session.execute(query.limit(bounded(limit) + 1))
     return page_of([_view(row) for row in rows], bounded(limit), lambda view: view.id)
 
@@ -117,7 +117,7 @@ def page(
 def review(session: Session, actor: Actor, signal_id: UUID, reason: str) -> SignalView:
     """Note that somebody has looked at it, and what came of it. Refuses with `not_found`, with `forbidden` whoever it
     is about, or with `wrong_state` if somebody has before."""
-    signal = session.get(Signal, signal_id, populate_existing=True, with_for_update={"key_share": True})
+    signal = session.get(FraudSignal, signal_id, populate_existing=True, with_for_update={"key_share": True})
     if signal is None:
         raise Refusal(GeneralRefusal.NOT_FOUND)
     audit.require_impartial(actor, signal.user_id, signal.other_id)
@@ -128,25 +128,27 @@ def review(session: Session, actor: Actor, signal_id: UUID, reason: str) -> Sign
     session.flush()
     about = {"kind": signal.kind, "user_id": str(signal.user_id), "why": signal.why}
     audit.record(session, actor, "review_signal", Subject("signal", signal_id), reason, None, about)
-    return _view(session.execute(_signals().where(Signal.id == signal_id)).one())
+    return _view(session.execute(_signals().where(FraudSignal.id == signal_id)).one())
 
 
-def _queries() -> dict[SignalKind, Select[*tuple[Any, ...]]]:
+def _queries() -> dict[FraudSignalKind, Select[*tuple[Any, ...]]]:
     """What finds each kind. The columns `user_id`, `other_id`, `auction_id` say whom it is about, all others why."""
     return {
-        SignalKind.SHARED_ADDRESS: _shared("address_hash", MAX_USERS),
-        SignalKind.SHARED_DEVICE: _shared("device_hash", MAX_DEVICE_USERS),
-        SignalKind.ONE_SELLER: _one_seller(),
-        SignalKind.HOLD_HOARDING: _hold_hoarding(),
-        SignalKind.NEW_ACCOUNT: _new_accounts(),
+        FraudSignalKind.SHARED_ADDRESS: _shared("address_hash", MAX_USERS),
+        FraudSignalKind.SHARED_DEVICE: _shared("device_hash", MAX_DEVICE_USERS),
+        FraudSignalKind.ONE_SELLER: _one_seller(),
+        FraudSignalKind.HOLD_HOARDING: _hold_hoarding(),
+        FraudSignalKind.NEW_ACCOUNT: _new_accounts(),
     }
 
 
-def _unreviewed(kind: SignalKind, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+def _unreviewed(kind: FraudSignalKind, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     """What the query finds and nobody has looked at: what was reviewed must not take the place of others."""
     found = query.subquery()
-    same = [getattr(Signal, name) == found.c[name] for name in _SUBJECTS if name in found.c]
-    return select(found).where(~exists().where(Signal.kind == kind, Signal.reviewed_at.is_not(None), *same))
+    same = [getattr(FraudSignal, name) == found.c[name] for name in _SUBJECTS if name in found.c]
+    return select(found).where(
+        ~exists().where(FraudSignal.kind == kind, FraudSignal.reviewed_at.is_not(None), *same)
+    )
 
 
 def _shared(trait: Literal["address_hash", "device_hash"], max_users: int) -> Select[*tuple[Any, ...]]:
@@ -236,15 +238,20 @@ def _new_accounts() -> Select[*tuple[Any, ...]]:
     )
 
 
-def _note(session: Session, kind: SignalKind, rows: Sequence[Row[*tuple[Any, ...]]]) -> int:
+def _note(session: Session, kind: FraudSignalKind, rows: Sequence[Row[*tuple[Any, ...]]]) -> int:
     if not rows:
         return 0
-    new = insert(Signal)
+    new = insert(FraudSignal)
     session.execute(
         new.on_conflict_do_update(
-            index_elements=[Signal.kind, Signal.user_id, Signal.other_id, Signal.auction_id],
+            index_elements=[
+                FraudSignal.kind,
+                FraudSignal.user_id,
+                FraudSignal.other_id,
+                FraudSignal.auction_id,
+            ],
             set_={"why": new.excluded.why},
-            where=Signal.reviewed_at.is_(None),
+            where=FraudSignal.reviewed_at.is_(None),
         ),
         [{"id": new_id(), "kind": kind} | _columns(row._asdict()) for row in rows],
     )
@@ -256,16 +263,16 @@ def _columns(found: dict[str, Any]) -> dict[str, Any]:
     return subjects | {"why": {name: int(value) for name, value in found.items()}}
 
 
-def _signals() -> Select[Signal, str, str | None]:
+def _signals() -> Select[FraudSignal, str, str | None]:
     user, other = aliased(User), aliased(User)
     return (
-        select(Signal, user.display_name, other.display_name.label("other_name"))
-        .join(user, user.id == Signal.user_id)
-        .outerjoin(other, other.id == Signal.other_id)
+        select(FraudSignal, user.display_name, other.display_name.label("other_name"))
+        .join(user, user.id == FraudSignal.user_id)
+        .outerjoin(other, other.id == FraudSignal.other_id)
     )
 
 
-def _view(row: Row[Signal, str, str | None]) -> SignalView:
+def _view(row: Row[FraudSignal, str, str | None]) -> SignalView:
     signal, user_name, other_name = row
     return SignalView(
         id=signal.id,

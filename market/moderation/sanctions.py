@@ -20,7 +20,7 @@ from market.accounts import accounts, sessions
 from market.audit import Actor, Subject
 from market.errors import GeneralRefusal, Refusal
 from market.notifications import notifications
-from market.notifications.notifications import News, Value
+from market.notifications.notifications import NewNotification, Value
 from market.times import clock, from_ms, to_ms
 from store.ids import new_id
 from store.models import Event, Role, User
@@ -32,7 +32,9 @@ def warn(session: Session, actor: Actor, user_id: UUID, reason: str) -> None:
     """Tell a user off; the `reason` says what was wrong, and stands among what was done to the user. Refuses with
     `not_found` or `forbidden`."""
     _locked(session, actor, user_id)
-    notifications.notify(session, [News(user_id, Event.WARNING, str(new_id()), {"reason": reason})])
+    notifications.notify(
+        session, [NewNotification(user_id, Event.WARNING, str(new_id()), {"reason": reason})]
+    )
     audit.record(session, actor, "warn", Subject("user", user_id), reason)
 
 
@@ -60,7 +62,7 @@ def suspend(session: Session, actor: Actor, user_id: UUID, until: int | None, re
     if until is None:
         return
     data: dict[str, Value] = {"until": until, "reason": reason}
-    notifications.notify(session, [News(user_id, Event.SUSPENDED, str(new_id()), data)])
+    notifications.notify(session, [NewNotification(user_id, Event.SUSPENDED, str(new_id()), data)])
     sessions.revoke_all(session, user_id)
 
 

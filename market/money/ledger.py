@@ -25,7 +25,7 @@ from market.money.refusals import MoneyRefusal
 from market.rules import MAX_AMOUNT
 from store.database import any_id
 from store.ids import new_id
-from store.models import Account, AccountKind, Transfer, TransferKind
+from store.models import AccountKind, LedgerAccount, Transfer, TransferKind
 
 
 class Posting(NamedTuple):
@@ -58,10 +58,12 @@ class Deviation:
 
 def account(session: Session, kind: AccountKind, owner_id: UUID | None) -> UUID:
     """The id of an account, which is made if it is missing. Only fees and provider have no owner."""
-    wanted = select(Account.id).where(Account.kind == kind, Account.owner_id.is_not_distinct_from(owner_id))
+    wanted = select(LedgerAccount.id).where(
+        LedgerAccount.kind == kind, LedgerAccount.owner_id.is_not_distinct_from(owner_id)
+    )
     found = session.scalar(wanted)
     if found is None:
-        new = insert_or(Account).values(id=new_id(), kind=kind, owner_id=owner_id)
+        new = insert_or(LedgerAccount).values(id=new_id(), kind=kind, owner_id=owner_id)
         session.execute(new.on_conflict_do_nothing())
         found = session.scalars(wanted).one()
     return found
@@ -90,9 +92,9 @@ def post(session: Session, postings: Sequence[Posting]) -> None:
 
 def _lock(session: Session, account_ids: Collection[UUID]) -> dict[UUID, tuple[AccountKind, int]]:
     rows = session.execute(
-        select(Account.id, Account.kind, Account.balance)
-        .where(Account.id == any_id(account_ids))
-        .order_by(Account.id)
+        select(LedgerAccount.id, LedgerAccount.kind, LedgerAccount.balance)
+        .where(LedgerAccount.id == any_id(account_ids))
+        .order_by(LedgerAccount.id)
         .with_for_update(key_share=True)
     )
     return {id: (kind, balance) for id, kind, balance in rows}
@@ -134,7 +136,9 @@ def _write(session: Session, postings: Sequence[Posting], changes: dict[UUID, in
         raise Refusal(MoneyRefusal.TRANSFER_CONFLICT) from error
     change = _rows(("id", "amount"), list(changes.items()))
     session.execute(
-        update(Account).where(Account.id == change.c.id).values(balance=Account.balance + change.c.amount),
+        update(LedgerAccount)
+        .where(LedgerAccount.id == change.c.id)
+        .values(balance=LedgerAccount.balance + change.c.amount),
         execution_options={"synchronize_session": False},
     )
 
@@ -212,7 +216,7 @@ def _holds(session: Session, hold_ids: Collection[UUID]) -> list[Posting]:
 
 def trial_balance(session: Session) -> int:
     """The sum over all accounts: zero, always."""
-    return int(session.scalar(select(func.coalesce(func.sum(Account.balance), 0))) or 0)
+    return int(session.scalar(select(func.coalesce(func.sum(LedgerAccount.balance), 0))) or 0)
 
 
 def verify(session: Session) -> list[Deviation]:
@@ -222,9 +226,9 @@ def verify(session: Session) -> list[Deviation]:
     moves = credited.union_all(debited).subquery()
     transferred = func.coalesce(func.sum(moves.c.amount), 0)
     rows = session.execute(
-        select(Account.id, Account.balance, transferred)
-        .outerjoin(moves, moves.c.account_id == Account.id)
-        .group_by(Account.id)
-        .having(Account.balance != transferred)
+        select(LedgerAccount.id, LedgerAccount.balance, transferred)
+        .outerjoin(moves, moves.c.account_id == LedgerAccount.id)
+        .group_by(LedgerAccount.id)
+        .having(LedgerAccount.balance != transferred)
     )
     return [Deviation(account_id, balance, int(total)) for account_id, balance, total in rows]

@@ -12,7 +12,7 @@ from market.money import ledger
 from market.money.refusals import MoneyRefusal
 from market.platform import settings
 from market.rules import MAX_AMOUNT
-from store.models import Account, AccountKind, TransferKind
+from store.models import AccountKind, LedgerAccount, TransferKind
 
 
 class Wallet(msgspec.Struct, frozen=True):
@@ -25,8 +25,9 @@ class Wallet(msgspec.Struct, frozen=True):
 def view(session: Session, user_id: UUID) -> Wallet:
     """The user's wallet; empty until money comes in."""
     rows = session.execute(
-        select(Account.kind, Account.balance).where(
-            Account.owner_id == user_id, Account.kind.in_([AccountKind.AVAILABLE, AccountKind.HELD])
+        select(LedgerAccount.kind, LedgerAccount.balance).where(
+            LedgerAccount.owner_id == user_id,
+            LedgerAccount.kind.in_([AccountKind.AVAILABLE, AccountKind.HELD]),
         )
     )
     balances = dict(rows)

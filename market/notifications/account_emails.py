@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from store.models import Language, Mail, MailKind, MailToken, Purpose, User
+from store.models import AccountEmail, AccountEmailKind, EmailToken, EmailTokenPurpose, Language, User
 
 LEASE_S = 180
 """Longer than a task may run: nobody else claims a mail that is being sent. After a crash it is sent again."""
@@ -30,19 +30,22 @@ has happened to the account."""
 
 KEEP_DAYS = 30
 
-LIFETIME = {Purpose.VERIFY: timedelta(hours=24), Purpose.RESET: timedelta(minutes=30)}
+LIFETIME = {EmailTokenPurpose.VERIFY: timedelta(hours=24), EmailTokenPurpose.RESET: timedelta(minutes=30)}
 """How long a token counts from when its mail is sent."""
 
-_PURPOSES = {MailKind.VERIFY: Purpose.VERIFY, MailKind.RESET: Purpose.RESET}
+_PURPOSES = {
+    AccountEmailKind.VERIFY: EmailTokenPurpose.VERIFY,
+    AccountEmailKind.RESET: EmailTokenPurpose.RESET,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class EmailClaim:
     """A mail to be sent now. `token` stands nowhere else."""
 
     id: UUID
     address: str
-    kind: MailKind
+    kind: AccountEmailKind
     language: Language
     caused_at: datetime
     attempt: int
@@ -53,20 +56,28 @@ class Dropped:
     """A mail that need not be sent, or could not be, and waits no more."""
 
 
-def write(session: Session, kind: MailKind, address: str) -> None:
+def write(session: Session, kind: AccountEmailKind, address: str) -> None:
     """Have a mail sent, once this transaction is committed, if the address is a user's."""
-    session.execute(insert(Mail).values(kind=kind, address=address.lower()))
+    session.execute(insert(AccountEmail).values(kind=kind, address=address.lower()))
 
 
-def claim(session: Session) -> Claim | Dropped | None:
+def claim(session: Session) -> EmailClaim | Dropped | None:
     """The next mail to be sent, or None. Commit, send, then say `sent` or `failed`.
 
     One that is for nobody, not needed any more or too much for its address is deleted, and one that processes died of
     too often is given up: `Dropped`, to be committed before the next is asked for. So no transaction has to go through
     all of these.
     """
-    due = (Mail.due_at <= func.now()) & Mail.sent_at.is_(None) & Mail.dead_at.is_(None)
-    first = select(Mail).where(due).order_by(Mail.due_at).limit(1).with_for_update(skip_locked=True)
+    due = (
+        (AccountEmail.due_at <= func.now()) & AccountEmail.sent_at.is_(None) & AccountEmail.dead_at.is_(None)
+    )
+    first = (
+        select(AccountEmail)
+        .where(due)
+        .order_by(AccountEmail.due_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
     mail = session.scalar(first)
     if mail is None:
         return None
@@ -77,7 +88,7 @@ def claim(session: Session) -> Claim | Dropped | None:
         .with_for_update(read=True, key_share=True, skip_locked=True)
     ).one_or_none()
     verified = user is not None and user.email_verified_at is not None
-    if user is None or (mail.kind == MailKind.VERIFY and verified) or _is_too_much(session, mail):
+    if user is None or (mail.kind == AccountEmailKind.VERIFY and verified) or _is_too_much(session, mail):
         session.delete(mail)
         return Dropped()
     if mail.attempts >= MAX_ATTEMPTS:
@@ -88,28 +99,28 @@ def claim(session: Session) -> Claim | Dropped | None:
     kind = mail.kind
     token = _new_token(session, user.id, _PURPOSES[kind]) if kind in _PURPOSES else None
     language = user.language
-    return Claim(mail.id, mail.address, kind, language, mail.created_at, mail.attempts, token)
+    return EmailClaim(mail.id, mail.address, kind, language, mail.created_at, mail.attempts, token)
 
 
-def _is_too_much(session: Session, mail: Mail) -> bool:
-    if mail.kind == MailKind.PASSWORD_CHANGED:
+def _is_too_much(session: Session, mail: AccountEmail) -> bool:
+    if mail.kind == AccountEmailKind.PASSWORD_CHANGED:
         return False
     sent = select(func.count()).where(
-        Mail.address == mail.address,
-        Mail.kind != MailKind.PASSWORD_CHANGED,
-        Mail.sent_at > func.now() - timedelta(hours=1),
+        AccountEmail.address == mail.address,
+        AccountEmail.kind != AccountEmailKind.PASSWORD_CHANGED,
+        AccountEmail.sent_at > func.now() - timedelta(hours=1),
     )
     return session.scalars(sent).one() >= HOURLY
 
 
-def _new_token(session: Session, user_id: UUID, purpose: Purpose) -> str:
+def _new_token(session: Session, user_id: UUID, purpose: EmailTokenPurpose) -> str:
     """A token that voids the one before."""
     token = secrets.token_urlsafe(32)
     values = {"token_hash": hash_of(token), "expires_at": func.now() + LIFETIME[purpose]}
     session.execute(
-        postgresql.insert(MailToken)
+        postgresql.insert(EmailToken)
         .values(user_id=user_id, purpose=purpose, **values)
-        .on_conflict_do_update(index_elements=[MailToken.user_id, MailToken.purpose], set_=values)
+        .on_conflict_do_update(index_elements=[EmailToken.user_id, EmailToken.purpose], set_=values)
     )
     return token
 
@@ -119,38 +130,40 @@ def hash_of(token: str) -> bytes:
     return sha256(token.encode()).digest()
 
 
-def sent(session: Session, claim: Claim) -> None:
+def sent(session: Session, claim: EmailClaim) -> None:
     """Note that the mail was sent."""
-    mail = update(Mail).where(Mail.id == claim.id, Mail.dead_at.is_(None))
+    mail = update(AccountEmail).where(AccountEmail.id == claim.id, AccountEmail.dead_at.is_(None))
     session.execute(mail.values(sent_at=func.now()))
 
 
-def failed(session: Session, claim: Claim, error: str, final: bool = False) -> bool:
+def failed(session: Session, claim: EmailClaim, error: str, final: bool = False) -> bool:
     """Note that the mail could not be sent, and try again later unless that is `final`. Whether it is given up
     instead."""
     gone = final or claim.attempt >= MAX_ATTEMPTS
     delay_s = min(FIRST_DELAY_S * 2 ** (claim.attempt - 1), LONGEST_DELAY_S)
     end = {"dead_at": func.now()} if gone else {"due_at": func.now() + timedelta(seconds=delay_s)}
-    session.execute(update(Mail).where(Mail.id == claim.id).values(last_error=error, **end))
+    session.execute(update(AccountEmail).where(AccountEmail.id == claim.id).values(last_error=error, **end))
     return gone
 
 
 def void_resets(session: Session, user_id: UUID, address: str) -> None:
     """Make every reset that was asked for until now worthless, also those whose mail is not sent yet. The caller has
     locked the user's row."""
-    waiting = (Mail.kind == MailKind.RESET) & Mail.sent_at.is_(None)
-    session.execute(delete(Mail).where(Mail.address == address, waiting))
-    token = (MailToken.user_id == user_id) & (MailToken.purpose == Purpose.RESET)
-    session.execute(delete(MailToken).where(token))
+    waiting = (AccountEmail.kind == AccountEmailKind.RESET) & AccountEmail.sent_at.is_(None)
+    session.execute(delete(AccountEmail).where(AccountEmail.address == address, waiting))
+    token = (EmailToken.user_id == user_id) & (EmailToken.purpose == EmailTokenPurpose.RESET)
+    session.execute(delete(EmailToken).where(token))
 
 
 def forget_user(session: Session, user_id: UUID, address: str) -> None:
     """Delete every mail to a user, and every token."""
-    session.execute(delete(Mail).where(Mail.address == address))
-    session.execute(delete(MailToken).where(MailToken.user_id == user_id))
+    session.execute(delete(AccountEmail).where(AccountEmail.address == address))
+    session.execute(delete(EmailToken).where(EmailToken.user_id == user_id))
 
 
 def forget_old(session: Session) -> None:
     """Delete mails and tokens that have served their time. Dead mails are kept as long as the others."""
-    session.execute(delete(Mail).where(Mail.created_at < func.now() - timedelta(days=KEEP_DAYS)))
-    session.execute(delete(MailToken).where(MailToken.expires_at <= func.now()))
+    session.execute(
+        delete(AccountEmail).where(AccountEmail.created_at < func.now() - timedelta(days=KEEP_DAYS))
+    )
+    session.execute(delete(EmailToken).where(EmailToken.expires_at <= func.now()))

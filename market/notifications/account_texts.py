@@ -3,29 +3,29 @@ stranger's address must not choose what the stranger reads."""
 
 from datetime import UTC, datetime
 
-from store.models import Language, MailKind
+from store.models import AccountEmailKind, Language
 
-SUBJECTS: dict[MailKind, dict[Language, str]] = {
-    MailKind.VERIFY: {
+SUBJECTS: dict[AccountEmailKind, dict[Language, str]] = {
+    AccountEmailKind.VERIFY: {
         Language.ENGLISH: "Please confirm your e-mail address",
         Language.KOREAN: "이메일 주소를 확인해 주세요",
     },
-    MailKind.RESET: {
+    AccountEmailKind.RESET: {
         Language.ENGLISH: "A new password for your account",
         Language.KOREAN: "비밀번호 재설정 안내",
     },
-    MailKind.ADDRESS_TAKEN: {
+    AccountEmailKind.ADDRESS_TAKEN: {
         Language.ENGLISH: "You have an account already",
         Language.KOREAN: "이미 가입된 이메일 주소입니다",
     },
-    MailKind.PASSWORD_CHANGED: {
+    AccountEmailKind.PASSWORD_CHANGED: {
         Language.ENGLISH: "Your password was changed",
         Language.KOREAN: "비밀번호가 변경되었습니다",
     },
 }
 
-TEXTS: dict[MailKind, dict[Language, str]] = {
-    MailKind.VERIFY: {
+TEXTS: dict[AccountEmailKind, dict[Language, str]] = {
+    AccountEmailKind.VERIFY: {
         Language.ENGLISH: """\
 Welcome to NeighborBid! Please confirm that this is your e-mail address:
 
@@ -49,7 +49,7 @@ NeighborBid에 오신 것을 환영합니다! 아래 링크를 열어 이메일 
 가입하신 적이 없다면 아무것도 하지 않으셔도 됩니다.
 """,
     },
-    MailKind.RESET: {
+    AccountEmailKind.RESET: {
         Language.ENGLISH: """\
 Somebody, probably you, has forgotten the password of your NeighborBid account. Choose a new one:
 
@@ -73,7 +73,7 @@ NeighborBid 계정의 비밀번호 재설정 요청이 있었습니다. 아래 �
 요청하신 적이 없다면 아무것도 하지 않으셔도 됩니다. 비밀번호는 그대로입니다.
 """,
     },
-    MailKind.ADDRESS_TAKEN: {
+    AccountEmailKind.ADDRESS_TAKEN: {
         Language.ENGLISH: """\
 Somebody has tried to register at NeighborBid with this e-mail address, which has an account already.
 
@@ -93,7 +93,7 @@ If it was not you, you need not do anything: nobody got into your account.
 본인이 아니라면 아무것도 하지 않으셔도 됩니다. 계정은 안전합니다.
 """,
     },
-    MailKind.PASSWORD_CHANGED: {
+    AccountEmailKind.PASSWORD_CHANGED: {
         Language.ENGLISH: """\
 The password of your NeighborBid account was changed on {day} at {time} UTC.
 
@@ -112,12 +112,12 @@ NeighborBid 계정의 비밀번호가 {day} {time}(UTC)에 변경되었습니다
 }
 
 
-def subject(kind: MailKind, language: Language) -> str:
+def subject(kind: AccountEmailKind, language: Language) -> str:
     """The subject, on one line."""
     return SUBJECTS[kind][language]
 
 
-def text(kind: MailKind, language: Language, url: str, token: str | None, caused_at: datetime) -> str:
+def text(kind: AccountEmailKind, language: Language, url: str, token: str | None, caused_at: datetime) -> str:
     """The plain text. `url` is where people find NeighborBid; the token stands behind a # there: no server logs it."""
     at = caused_at.astimezone(UTC)
     return TEXTS[kind][language].format(url=url, token=token, day=f"{at:%Y-%m-%d}", time=f"{at:%H:%M}")

@@ -6,12 +6,12 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from market.notifications.broadcast import reachable, tell_next
-from market.notifications.notifications import News
+from market.notifications.broadcast import notify_next, reachable
+from market.notifications.notifications import NewNotification
 from store.models import Announcement, Event, Language, User
 
 
-def due(session: Session) -> Sequence[UUID]:
+def unfinished(session: Session) -> Sequence[UUID]:
     """The announcements of this moment, by PostgreSQL's clock, of which not everybody was told."""
     return session.scalars(select(Announcement.id).where(_is_due()).order_by(Announcement.starts_at)).all()
 
@@ -21,19 +21,19 @@ def _is_due() -> ColumnElement[bool]:
     return current & Announcement.told_at.is_(None)
 
 
-def announce(session: Session, announcement_id: UUID) -> bool:
-    """Tell the next users, each in their own language, unless the announcement was ended. Whether there are more; when
+def notify_everybody(session: Session, announcement_id: UUID) -> bool:
+    """Tell the next users, each in the own language, unless the announcement was ended. Whether there are more; when
     not, it is noted as told."""
     announcement = session.scalar(select(Announcement).where(Announcement.id == announcement_id, _is_due()))
     if announcement is None:
         return False
     texts = {Language.KOREAN: announcement.text_ko, Language.ENGLISH: announcement.text_en}
     cause = str(announcement_id)
-    more = tell_next(
+    more = notify_next(
         session,
         f"{Event.ANNOUNCEMENT}:{cause}",
         select(User.id, User.language).where(reachable()),
-        lambda row: News(row.id, Event.ANNOUNCEMENT, cause, {"title": texts[row.language]}),
+        lambda row: NewNotification(row.id, Event.ANNOUNCEMENT, cause, {"title": texts[row.language]}),
     )
     if not more:
         announcement.told_at = func.now()

@@ -10,8 +10,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from market.notifications import notifications
-from market.notifications.notifications import News
-from store.models import Telling, User
+from market.notifications.notifications import NewNotification
+from store.models import Broadcast, User
 
 Anything = tuple[Any, ...]
 
@@ -24,23 +24,23 @@ def reachable() -> ColumnElement[bool]:
     return User.deleted_at.is_(None) & User.banned_at.is_(None)
 
 
-def tell_next(
-    session: Session, key: str, users: Select[*Anything], news: Callable[[Row[*Anything]], News]
+def notify_next(
+    session: Session, key: str, users: Select[*Anything], news: Callable[[Row[*Anything]], NewNotification]
 ) -> bool:
     """Tell the next of those whom `users` finds, with `User.id` as the first column, the `news` made of their rows.
     Whether there are more. `key` names what is told."""
-    last = select(Telling.last).where(Telling.key == key)
+    last = select(Broadcast.last).where(Broadcast.key == key)
     query = users.order_by(User.id).limit(BATCH)
     after: UUID | None = session.scalar(last)
     rows = session.execute(query if after is None else query.where(User.id > after)).all()
     notifications.notify(session, [news(row) for row in rows])
     if len(rows) < BATCH:
-        session.execute(delete(Telling).where(Telling.key == key))
+        session.execute(delete(Broadcast).where(Broadcast.key == key))
         return False
     progress = {"last": rows[-1][0]}
     session.execute(
-        insert(Telling)
+        insert(Broadcast)
         .values(key=key, **progress)
-        .on_conflict_do_update(index_elements=[Telling.key], set_=progress)
+        .on_conflict_do_update(index_elements=[Broadcast.key], set_=progress)
     )
     return True

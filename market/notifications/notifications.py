@@ -81,7 +81,7 @@ FORGOTTEN = 5_000
 """So many notifications are deleted in a transaction: a million, that were told at once, would take too long."""
 
 
-class News(msgspec.Struct, frozen=True, gc=False):
+class NewNotification(msgspec.Struct, frozen=True, gc=False):
     """Something to tell a user. `cause` names, for this event, what it came from: the same cause is told once.
 
     `data` are values for texts; the user may know them all, so no one else's maximum is among them. `leaves` is False
@@ -177,7 +177,7 @@ class Reader:
         return self.deviations.get(event, {}).get(channel, default)
 
 
-def due(event: Event, channel: Channel, reader: Reader, now: datetime) -> datetime | None:
+def delivery_time(event: Event, channel: Channel, reader: Reader, now: datetime) -> datetime | None:
     """When a notification that is written at `now` is to be sent by a channel; None if it is not."""
     if not (reader.has_email if channel == Channel.EMAIL else reader.has_browser):
         return None
@@ -227,7 +227,7 @@ def _next(minute: int, after: datetime, time_zone: str) -> datetime:
     return moment.astimezone(after.tzinfo)
 
 
-def notify(session: Session, news: Sequence[News]) -> None:
+def notify(session: Session, news: Sequence[NewNotification]) -> None:
     """Tell users something, in the transaction that causes it. What was told before is left out, and so are users whose
     account is deleted."""
     if not news:
@@ -247,7 +247,7 @@ def notify(session: Session, news: Sequence[News]) -> None:
         _Delivery(new_id(), id, item.user_id, channel, due_at)
         for id, item in leaving
         for channel in Channel
-        if (due_at := due(item.event, channel, found[item.user_id], now)) is not None
+        if (due_at := delivery_time(item.event, channel, found[item.user_id], now)) is not None
     ]
     if deliveries:
         session.execute(_insertion(NotificationDelivery, _Delivery, deliveries))
@@ -261,7 +261,7 @@ def notify(session: Session, news: Sequence[News]) -> None:
     )
 
 
-def _push(id: UUID, item: News, locale: Locale, now: datetime, unread: int) -> NotificationPush:
+def _push(id: UUID, item: NewNotification, locale: Locale, now: datetime, unread: int) -> NotificationPush:
     words = shown(item, locale)
     return NotificationPush(
         id=id,
@@ -295,7 +295,7 @@ class _Delivery(msgspec.Struct, frozen=True, gc=False):
     due_at: datetime
 
 
-def _write(session: Session, rows: Sequence[tuple[UUID, News]]) -> set[UUID]:
+def _write(session: Session, rows: Sequence[tuple[UUID, NewNotification]]) -> set[UUID]:
     """The ids of those that were not there."""
     values = [
         _Row(id, item.user_id, item.event, item.key, item.auction_id, item.order_id, item.data)

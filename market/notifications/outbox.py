@@ -19,7 +19,7 @@ from market.notifications.notifications import (
     Reader,
     after_quiet_hours,
 )
-from market.notifications.texts import Locale, Notice
+from market.notifications.texts import Locale, OutgoingNotification
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import clock, to_ms
 from store.database import any_id
@@ -74,14 +74,14 @@ class Browser:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class DeliveryClaim:
     """Deliveries to one user by one channel, to be sent together now; maybe of none. `notices` has the newest first;
     `address` is that of e-mails, and `browsers` are those of Web Push."""
 
     at: datetime
     ids: tuple[UUID, ...]
     user_id: UUID
-    notices: tuple[Notice, ...]
+    notices: tuple[OutgoingNotification, ...]
     locale: Locale
     attempt: int
     address: str
@@ -100,7 +100,7 @@ class DeadDelivery(msgspec.Struct, frozen=True):
     died_at: int
 
 
-def claim(session: Session, channel: Channel, now: datetime | None = None) -> Claim | None:
+def claim(session: Session, channel: Channel, now: datetime | None = None) -> DeliveryClaim | None:
     """What is to be sent next by this channel, or None if nothing is due. Commit, send, then say `sent` or `failed`.
 
     What has become pointless is deleted on the way, what falls into quiet hours that were chosen meanwhile waits, and
@@ -151,7 +151,7 @@ def _claim(
     user_id: UUID,
     together: Sequence[tuple[NotificationDelivery, Notification]],
     now: datetime,
-) -> Claim:
+) -> DeliveryClaim:
     """Those of a user's deliveries that are still to be sent."""
     user = session.get_one(User, user_id)
     browsers = _browsers(session, user_id) if channel == Channel.PUSH else ()
@@ -173,7 +173,7 @@ def _claim(
             delivery.due_at = now + LEASE
             kept.append((delivery, notification))
     kept.sort(key=lambda pair: (pair[1].created_at, pair[1].id), reverse=True)
-    return Claim(
+    return DeliveryClaim(
         now,
         tuple(delivery.id for delivery, _ in kept),
         user_id,
@@ -201,8 +201,8 @@ def _reader(preferences: NotificationPreferences | None, user: User, has_browser
     )
 
 
-def _notice(notification: Notification) -> Notice:
-    return Notice(
+def _notice(notification: Notification) -> OutgoingNotification:
+    return OutgoingNotification(
         notification.id,
         notification.event,
         notification.data,
@@ -257,7 +257,7 @@ def _pointless(
     return {item.id for item in notifications if is_pointless(item)}
 
 
-def sent(session: Session, claim: Claim, now: datetime | None = None) -> None:
+def sent(session: Session, claim: DeliveryClaim, now: datetime | None = None) -> None:
     """Note that it was sent."""
     session.execute(
         update(NotificationDelivery)
@@ -269,7 +269,7 @@ def sent(session: Session, claim: Claim, now: datetime | None = None) -> None:
 
 def failed(
     session: Session,
-    claim: Claim,
+    claim: DeliveryClaim,
     error: str,
     wait: timedelta = timedelta(0),
     final: bool = False,
@@ -295,7 +295,7 @@ def failed(
     return len(dead)
 
 
-def _of(claim: Claim) -> ColumnElement[bool]:
+def _of(claim: DeliveryClaim) -> ColumnElement[bool]:
     return and_(NotificationDelivery.id == any_id(claim.ids), NotificationDelivery.sent_at.is_(None))
 
 

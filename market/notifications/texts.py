@@ -53,7 +53,7 @@ class Said(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class OutgoingNotification:
     """A notification that is to leave the house."""
 
     id: UUID
@@ -395,7 +395,7 @@ class PushMessage(msgspec.Struct, frozen=True):
     count: int
 
 
-def push_message(notices: Sequence[Notice], locale: Locale, url: str) -> PushMessage:
+def push_message(notices: Sequence[OutgoingNotification], locale: Locale, url: str) -> PushMessage:
     """A message of Web Push about all of them. `url` as for `body`."""
     newest = shown(notices[0], locale)
     return PushMessage(
@@ -408,7 +408,7 @@ def push_message(notices: Sequence[Notice], locale: Locale, url: str) -> PushMes
     )
 
 
-def subject(notices: Sequence[Notice], locale: Locale) -> str:
+def subject(notices: Sequence[OutgoingNotification], locale: Locale) -> str:
     """One line about all of them, the first of which matters most."""
     first = shown(notices[0], locale).subject
     if len(notices) == 1:
@@ -426,7 +426,9 @@ _templates = Environment(
 )
 
 
-def body(template: str, notices: Sequence[Notice], locale: Locale, url: str, unsubscribe: str | None) -> str:
+def body(
+    template: str, notices: Sequence[OutgoingNotification], locale: Locale, url: str, unsubscribe: str | None
+) -> str:
     """The e-mail by `template` (`notices.txt` or `notices.html`). `url` is where people find NeighborBid, `unsubscribe`
     the address that ends such e-mails; None where nothing can."""
     return _templates.get_template(template).render(

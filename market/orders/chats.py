@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from market.accounts import accounts, blocks
 from market.notifications import notifications
-from market.notifications.notifications import News
+from market.notifications.notifications import NewNotification
 from market.orders import orders
 from market.orders.orders import Side
 from market.pages import Page, bounded, decode_cursor, page_of
@@ -66,7 +66,9 @@ def send(session: Session, user_id: UUID, order_id: UUID, text: str) -> MessageV
     effects.after_commit(session, *(ToUser(party, push) for party in (order.buyer_id, order.seller_id)))
     read = order.buyer_read if other == order.buyer_id else order.seller_read
     title = session.get_one(Auction, order.auction_id).title
-    news = News(other, Event.MESSAGE, f"{order_id}:{read}", {"title": title}, order.auction_id, order_id)
+    news = NewNotification(
+        other, Event.MESSAGE, f"{order_id}:{read}", {"title": title}, order.auction_id, order_id
+    )
     notifications.notify(session, [news])
     return view
 

@@ -14,7 +14,7 @@ from market.orders import orders
 from market.orders.orders import Action
 from market.pages import Page, bounded, decode_cursor, page_of
 from market.times import to_ms
-from store.models import Auction, ChatMessage, Delivery, Order, OrderEvent, OrderState, User
+from store.models import Auction, ChatMessage, DeliveryMethod, Order, OrderEvent, OrderState, User
 
 Outcome = Literal["complete", "refund"]
 
@@ -40,7 +40,7 @@ class Case(msgspec.Struct, frozen=True):
     buyer_name: str
     seller_id: UUID
     seller_name: str
-    delivery: Delivery | None
+    delivery: DeliveryMethod | None
     absent_id: UUID | None
     carrier: str | None
     tracking_number: str | None

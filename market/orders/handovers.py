@@ -20,7 +20,7 @@ from market.orders import orders
 from market.orders.orders import Action, OrderView
 from market.orders.refusals import OrderRefusal
 from market.times import clock, from_ms, to_ms
-from store.models import Delivery, Handover, Order
+from store.models import DeliveryMethod, Handover, Order
 
 MEET_WITHIN = timedelta(days=30)
 REPORT_AFTER = timedelta(days=3)
@@ -45,7 +45,7 @@ def propose(session: Session, user_id: UUID, order_id: UUID, place: str, meet_at
     """
     order = orders.locked(session, user_id, order_id)
     orders.require(order, Action.AGREE)
-    orders.require_offered(session, order, Delivery.HANDOVER)
+    orders.require_offered(session, order, DeliveryMethod.HANDOVER)
     now = clock(session)
     latest = to_ms(now + MEET_WITHIN)
     if not to_ms(now) < meet_at <= latest:
@@ -66,7 +66,7 @@ def propose(session: Session, user_id: UUID, order_id: UUID, place: str, meet_at
         )
     )
     session.flush()
-    orders.tell(session, order, orders.PROPOSE, user_id, f"{order_id}:{order.proposal}")
+    orders.notify_parties(session, order, orders.PROPOSE, user_id, f"{order_id}:{order.proposal}")
     return orders.get(session, user_id, order_id)
 
 
@@ -83,7 +83,7 @@ def accept(session: Session, user_id: UUID, order_id: UUID, number: int) -> Orde
         raise Refusal(OrderRefusal.STALE_PROPOSAL)
     if handover.proposer_id == user_id:
         raise Refusal(GeneralRefusal.OWN_PROPOSAL)
-    order.proposal, order.agreement, order.delivery = None, number, Delivery.HANDOVER
+    order.proposal, order.agreement, order.delivery = None, number, DeliveryMethod.HANDOVER
     order.code_tries, order.code_tried_at, order.absent_id = 0, None, None
     orders.move(session, order, Action.AGREE, user_id, handover.meet_at + KEPT_FOR)
     return orders.get(session, user_id, order_id)

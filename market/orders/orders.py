@@ -20,7 +20,7 @@ from market.errors import GeneralRefusal, Refusal
 from market.money import ledger
 from market.money.ledger import Posting
 from market.notifications import notifications
-from market.notifications.notifications import News, Value
+from market.notifications.notifications import NewNotification, Value
 from market.orders import trust
 from market.orders.refusals import OrderRefusal
 from market.pages import Page, bounded, decode_cursor, page_of
@@ -33,7 +33,7 @@ from store.models import (
     AccountKind,
     Auction,
     ChatMessage,
-    Delivery,
+    DeliveryMethod,
     Event,
     Handover,
     Order,
@@ -51,7 +51,7 @@ CONFIRM_WITHIN = timedelta(days=7)
 Side = Literal["buyer", "seller"]
 
 
-class Actor(StrEnum):
+class OrderParty(StrEnum):
     """Who takes a step."""
 
     BUYER = "buyer"
@@ -88,39 +88,41 @@ _EVENTS = {PROPOSE: Event.HANDOVER_PROPOSED, Action.AGREE: Event.HANDOVER_AGREED
 class Transition:
     """`who` may do it, where it leads, and who then gets the escrow."""
 
-    who: frozenset[Actor]
+    who: frozenset[OrderParty]
     to: OrderState
-    pays: Actor | None = None
+    pays: OrderParty | None = None
 
 
-_BUYER, _SELLER, _CLOCK, _MODERATOR = (frozenset({actor}) for actor in Actor)
+_BUYER, _SELLER, _CLOCK, _MODERATOR = (frozenset({actor}) for actor in OrderParty)
 _EITHER = _BUYER | _SELLER
 
 TRANSITIONS: dict[tuple[OrderState, Action], Transition] = {
     (OrderState.IN_ESCROW, Action.AGREE): Transition(_EITHER, OrderState.AGREED),
     (OrderState.IN_ESCROW, Action.SHIP): Transition(_SELLER, OrderState.SHIPPED),
-    (OrderState.IN_ESCROW, Action.REFUND): Transition(_SELLER, OrderState.REFUNDED, Actor.BUYER),
-    (OrderState.IN_ESCROW, Action.TIME_OUT): Transition(_CLOCK, OrderState.CANCELLED, Actor.BUYER),
+    (OrderState.IN_ESCROW, Action.REFUND): Transition(_SELLER, OrderState.REFUNDED, OrderParty.BUYER),
+    (OrderState.IN_ESCROW, Action.TIME_OUT): Transition(_CLOCK, OrderState.CANCELLED, OrderParty.BUYER),
     (OrderState.AGREED, Action.AGREE): Transition(_EITHER, OrderState.AGREED),
-    (OrderState.AGREED, Action.HAND_OVER): Transition(_SELLER, OrderState.COMPLETED, Actor.SELLER),
+    (OrderState.AGREED, Action.HAND_OVER): Transition(_SELLER, OrderState.COMPLETED, OrderParty.SELLER),
     (OrderState.AGREED, Action.REPORT_NO_SHOW): Transition(_EITHER, OrderState.NO_SHOW),
-    (OrderState.AGREED, Action.REFUND): Transition(_SELLER, OrderState.REFUNDED, Actor.BUYER),
-    (OrderState.AGREED, Action.TIME_OUT): Transition(_CLOCK, OrderState.CANCELLED, Actor.BUYER),
+    (OrderState.AGREED, Action.REFUND): Transition(_SELLER, OrderState.REFUNDED, OrderParty.BUYER),
+    (OrderState.AGREED, Action.TIME_OUT): Transition(_CLOCK, OrderState.CANCELLED, OrderParty.BUYER),
     (OrderState.NO_SHOW, Action.AGREE): Transition(_EITHER, OrderState.AGREED),
-    (OrderState.NO_SHOW, Action.HAND_OVER): Transition(_SELLER, OrderState.COMPLETED, Actor.SELLER),
+    (OrderState.NO_SHOW, Action.HAND_OVER): Transition(_SELLER, OrderState.COMPLETED, OrderParty.SELLER),
     (OrderState.NO_SHOW, Action.CONTEST): Transition(_EITHER, OrderState.PROBLEM),
-    (OrderState.NO_SHOW, Action.REFUND): Transition(_SELLER, OrderState.REFUNDED, Actor.BUYER),
-    (OrderState.NO_SHOW, Action.TIME_OUT): Transition(_CLOCK, OrderState.CANCELLED, Actor.BUYER),
-    (OrderState.SHIPPED, Action.CONFIRM): Transition(_BUYER, OrderState.COMPLETED, Actor.SELLER),
+    (OrderState.NO_SHOW, Action.REFUND): Transition(_SELLER, OrderState.REFUNDED, OrderParty.BUYER),
+    (OrderState.NO_SHOW, Action.TIME_OUT): Transition(_CLOCK, OrderState.CANCELLED, OrderParty.BUYER),
+    (OrderState.SHIPPED, Action.CONFIRM): Transition(_BUYER, OrderState.COMPLETED, OrderParty.SELLER),
     (OrderState.SHIPPED, Action.REPORT_PROBLEM): Transition(_BUYER, OrderState.PROBLEM),
-    (OrderState.SHIPPED, Action.REFUND): Transition(_SELLER, OrderState.REFUNDED, Actor.BUYER),
-    (OrderState.SHIPPED, Action.TIME_OUT): Transition(_CLOCK, OrderState.COMPLETED, Actor.SELLER),
-    (OrderState.PROBLEM, Action.CONFIRM): Transition(_BUYER, OrderState.COMPLETED, Actor.SELLER),
-    (OrderState.PROBLEM, Action.REFUND): Transition(_SELLER, OrderState.REFUNDED, Actor.BUYER),
+    (OrderState.SHIPPED, Action.REFUND): Transition(_SELLER, OrderState.REFUNDED, OrderParty.BUYER),
+    (OrderState.SHIPPED, Action.TIME_OUT): Transition(_CLOCK, OrderState.COMPLETED, OrderParty.SELLER),
+    (OrderState.PROBLEM, Action.CONFIRM): Transition(_BUYER, OrderState.COMPLETED, OrderParty.SELLER),
+    (OrderState.PROBLEM, Action.REFUND): Transition(_SELLER, OrderState.REFUNDED, OrderParty.BUYER),
     (OrderState.PROBLEM, Action.DECIDE_FOR_SELLER): Transition(
-        _MODERATOR, OrderState.COMPLETED, Actor.SELLER
+        _MODERATOR, OrderState.COMPLETED, OrderParty.SELLER
     ),
-    (OrderState.PROBLEM, Action.DECIDE_FOR_BUYER): Transition(_MODERATOR, OrderState.REFUNDED, Actor.BUYER),
+    (OrderState.PROBLEM, Action.DECIDE_FOR_BUYER): Transition(
+        _MODERATOR, OrderState.REFUNDED, OrderParty.BUYER
+    ),
 }
 """From a state, by an action. What is not here is refused."""
 
@@ -155,8 +157,8 @@ class OrderView(msgspec.Struct, frozen=True):
     role: Side
     other_id: UUID
     other_name: str
-    deliveries: list[Delivery]
-    delivery: Delivery | None
+    deliveries: list[DeliveryMethod]
+    delivery: DeliveryMethod | None
     proposal: Meeting | None
     agreement: Meeting | None
     absent: Side | None
@@ -222,7 +224,7 @@ def side_of(order: Order, user_id: UUID) -> Side:
     return "buyer" if user_id == order.buyer_id else "seller"
 
 
-def require(order: Order, action: Action, who: Actor | Side | None = None) -> None:
+def require(order: Order, action: Action, who: OrderParty | Side | None = None) -> None:
     """Refuse with `forbidden` what they may never do, with `wrong_state` what the order's state does not allow."""
     if who is not None and not any(
         who in transition.who for (_, done), transition in TRANSITIONS.items() if done == action
@@ -235,7 +237,7 @@ def require(order: Order, action: Action, who: Actor | Side | None = None) -> No
         )
 
 
-def require_offered(session: Session, order: Order, delivery: Delivery) -> None:
+def require_offered(session: Session, order: Order, delivery: DeliveryMethod) -> None:
     """Refuse with `delivery_not_offered` a way that the seller of the listing has not offered."""
     offered = session.scalars(select(Auction.deliveries).where(Auction.id == order.auction_id)).one()
     if delivery not in offered:
@@ -278,15 +280,15 @@ def move(
         trust.add(session, {order.absent_id: {"no_shows": 1}})
     if transition.pays is not None:
         ledger.post(session, _payment(session, order, transition.pays))
-    tell(session, order, action, actor_id, str(step.id))
+    notify_parties(session, order, action, actor_id, str(step.id))
 
 
-def _actor(order: Order, user_id: UUID | None) -> Actor:
-    parties = {None: Actor.CLOCK, order.buyer_id: Actor.BUYER, order.seller_id: Actor.SELLER}
-    return parties.get(user_id, Actor.MODERATOR)
+def _actor(order: Order, user_id: UUID | None) -> OrderParty:
+    parties = {None: OrderParty.CLOCK, order.buyer_id: OrderParty.BUYER, order.seller_id: OrderParty.SELLER}
+    return parties.get(user_id, OrderParty.MODERATOR)
 
 
-def tell(session: Session, order: Order, action: str, actor_id: UUID | None, cause: str) -> None:
+def notify_parties(session: Session, order: Order, action: str, actor_id: UUID | None, cause: str) -> None:
     """Push to both sides that this was done by one of them, by a moderator or (None) by the clock, and notify whoever
     has not done it. `cause` names it among all that has happened."""
     sides = order.buyer_id, order.seller_id
@@ -300,7 +302,7 @@ def tell(session: Session, order: Order, action: str, actor_id: UUID | None, cau
     notifications.notify(
         session,
         [
-            News(user_id, _EVENTS[action], cause, data, order.auction_id, order.id)
+            NewNotification(user_id, _EVENTS[action], cause, data, order.auction_id, order.id)
             for user_id in sides
             if user_id != actor_id
         ],
@@ -314,9 +316,9 @@ def ship(session: Session, user_id: UUID, order_id: UUID, carrier: str, tracking
     """
     order = locked(session, user_id, order_id)
     require(order, Action.SHIP, side_of(order, user_id))
-    require_offered(session, order, Delivery.SHIPPING)
+    require_offered(session, order, DeliveryMethod.SHIPPING)
     move(session, order, Action.SHIP, user_id, func.now() + CONFIRM_WITHIN)
-    order.delivery, order.carrier, order.tracking_number = Delivery.SHIPPING, carrier, tracking_number
+    order.delivery, order.carrier, order.tracking_number = DeliveryMethod.SHIPPING, carrier, tracking_number
     order.proposal = None
     return get(session, user_id, order_id)
 
@@ -373,12 +375,12 @@ def _lock(session: Session, order_id: UUID) -> Order | None:
     return session.get(Order, order_id, populate_existing=True, with_for_update={"key_share": True})
 
 
-def _payment(session: Session, order: Order, payee: Actor) -> list[Posting]:
+def _payment(session: Session, order: Order, payee: OrderParty) -> list[Posting]:
     """All of the escrow to one side, less the fee where that is the seller. The ids follow from the order, so that
     asking again is harmless."""
     escrow = ledger.account(session, AccountKind.ESCROW, order.id)
     parts: list[tuple[TransferKind, AccountKind, UUID | None, int]]
-    if payee == Actor.BUYER:
+    if payee == OrderParty.BUYER:
         parts = [(TransferKind.REFUND, AccountKind.AVAILABLE, order.buyer_id, order.hammer_price)]
     else:
         parts = [
@@ -398,7 +400,7 @@ def _party(user_id: UUID) -> ColumnElement[bool]:
     return or_(Order.buyer_id == user_id, Order.seller_id == user_id)
 
 
-def _orders(user_id: UUID) -> Select[Order, str, list[str], str, Handover, Handover, int, bool]:
+def _orders(user_id: UUID) -> Select[Order, str, list[DeliveryMethod], str, Handover, Handover, int, bool]:
     other, proposal, agreement = aliased(User), aliased(Handover), aliased(Handover)
     is_buyer = Order.buyer_id == user_id
     read = case((is_buyer, Order.buyer_read), else_=Order.seller_read)
@@ -427,7 +429,9 @@ def _orders(user_id: UUID) -> Select[Order, str, list[str], str, Handover, Hando
     )
 
 
-def _view(row: Row[Order, str, list[Delivery], str, Handover, Handover, int, bool], user_id: UUID) -> OrderView:
+def _view(
+    row: Row[Order, str, list[DeliveryMethod], str, Handover, Handover, int, bool], user_id: UUID
+) -> OrderView:
     order, title, deliveries, other_name, proposal, agreement, unread, reviewed = row
     gets_money = order.seller_id == user_id and order.state not in (OrderState.REFUNDED, OrderState.CANCELLED)
     return OrderView(

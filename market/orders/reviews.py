@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from market.errors import GeneralRefusal, Refusal
 from market.notifications import notifications
-from market.notifications.notifications import News, Value
+from market.notifications.notifications import NewNotification, Value
 from market.orders import orders, trust
 from market.orders.orders import Side
 from market.orders.refusals import OrderRefusal
@@ -182,7 +182,11 @@ def _show(session: Session, review_ids: Sequence[UUID]) -> None:
         sums[review.subject_id]["reviews"] += 1
         sums[review.subject_id]["stars"] += review.stars
         data: dict[str, Value] = {"title": title, "stars": review.stars}
-        news.append(News(review.subject_id, Event.REVIEW, str(review.id), data, auction_id, review.order_id))
+        news.append(
+            NewNotification(
+                review.subject_id, Event.REVIEW, str(review.id), data, auction_id, review.order_id
+            )
+        )
     trust.add(session, sums)
     notifications.notify(session, news)
 

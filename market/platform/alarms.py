@@ -17,7 +17,7 @@ MAX_EVIDENCE = 4096
 """Characters kept of what was found."""
 
 
-class Reason(StrEnum):
+class AlarmReason(StrEnum):
     """Why an alarm was raised."""
 
     UNDECODABLE = "undecodable"
@@ -47,7 +47,7 @@ class Alarm:
     """One alarm. `evidence` may hold secret maxima: it goes to PostgreSQL only, never into a log."""
 
     auction_id: UUID | None
-    reason: Reason
+    reason: AlarmReason
     evidence: str
 
 

@@ -170,7 +170,7 @@ def view(session: Session) -> Platform:
     )
 
 
-def announce(
+def create_announcement(
     session: Session, actor: Actor, text_ko: str, text_en: str, starts_at: int, ends_at: int, reason: str
 ) -> AnnouncementView:
     """Tell everybody something from `starts_at` until `ends_at` (ms). Refuses with `invalid_time` if that is never."""

@@ -34,7 +34,7 @@ from server.demo.common import (
 )
 from server.settings import Settings
 from store.database import SyncDatabase
-from store.models import Account, AccountKind, Bid, Event, Notification, Order, OrderState
+from store.models import AccountKind, Bid, Event, LedgerAccount, Notification, Order, OrderState
 
 TITLES = ("Moon jar, Joseon white porcelain", "1968 Hi-Fi set, serviced", "Bicycle, hand-built in Busan")
 START_PRICES = (50_000, 120_000, 80_000)
@@ -204,7 +204,9 @@ def prove(
             continue
         best = max(own, key=lambda bid: (bid.maximum, -bid.seq))
         escrow = session.scalar(
-            select(Account.balance).where(Account.kind == AccountKind.ESCROW, Account.owner_id == order.id)
+            select(LedgerAccount.balance).where(
+                LedgerAccount.kind == AccountKind.ESCROW, LedgerAccount.owner_id == order.id
+            )
         )
         seen = {bidder.replicas[detail["id"]].hammer_price for bidder in bidders}
         claims += [

@@ -33,7 +33,7 @@ from server.demo.common import (
 )
 from server.settings import Settings
 from store.database import SyncDatabase
-from store.models import Account, AccountKind, Bid
+from store.models import AccountKind, Bid, LedgerAccount
 
 TITLE = "Desk, solid oak, 140 cm"
 START_PRICE = 30_000
@@ -221,7 +221,9 @@ def _prove(
     ]
     report.claim(f"the {len(acked)} acknowledged bids are those in PostgreSQL", stored == acked)
     escrow = session.scalar(
-        select(Account.balance).where(Account.kind == AccountKind.ESCROW, Account.owner_id == UUID(order))
+        select(LedgerAccount.balance).where(
+            LedgerAccount.kind == AccountKind.ESCROW, LedgerAccount.owner_id == UUID(order)
+        )
     )
     report.claim("nothing is left in the order's escrow", escrow == 0)
     report.claim("the ledger sums to zero", ledger.trial_balance(session) == 0)

@@ -2,12 +2,12 @@
 
 from store.models.accounts import (
     TRUST,
+    AccountEmail,
+    AccountEmailKind,
+    EmailToken,
+    EmailTokenPurpose,
     IdempotencyKey,
     Language,
-    Mail,
-    MailKind,
-    MailToken,
-    Purpose,
     RecoveryCode,
     Role,
     SecondFactor,
@@ -22,7 +22,7 @@ from store.models.auctions import (
     Bid,
     Category,
     Condition,
-    Delivery,
+    DeliveryMethod,
     Extension,
     Paddle,
     PaddleStatus,
@@ -30,9 +30,10 @@ from store.models.auctions import (
 )
 from store.models.base import Base
 from store.models.live import LogPosition, WriteBackAlarm
-from store.models.money import Account, AccountKind, Transfer, TransferKind
+from store.models.money import AccountKind, LedgerAccount, Transfer, TransferKind
 from store.models.notifications import (
     SECURITY,
+    Broadcast,
     Channel,
     Digest,
     Event,
@@ -40,21 +41,21 @@ from store.models.notifications import (
     NotificationDelivery,
     NotificationPreferences,
     PushSubscription,
-    Telling,
 )
 from store.models.orders import ChatMessage, Handover, Order, OrderEvent, OrderState, Review
 from store.models.photos import Photo, PhotoStatus
 from store.models.places import Neighbourhood, Region
-from store.models.platform import Announcement, Figure, PlatformSetting
+from store.models.platform import Announcement, PlatformSample, PlatformSetting
 from store.models.questions import Question
 from store.models.safety import Block, Report, ReportKind, ReportOutcome, ReportReason
-from store.models.signals import LogInTrace, Signal, SignalKind
+from store.models.signals import FraudSignal, FraudSignalKind, LogInTrace
 from store.models.watches import Watch
 
 __all__ = [
     "SECURITY",
     "TRUST",
-    "Account",
+    "AccountEmail",
+    "AccountEmailKind",
     "AccountKind",
     "Adjustment",
     "AdjustmentState",
@@ -66,24 +67,26 @@ __all__ = [
     "Base",
     "Bid",
     "Block",
+    "Broadcast",
     "Category",
     "Channel",
     "ChatMessage",
     "Condition",
-    "Delivery",
+    "DeliveryMethod",
     "Digest",
     "Direction",
+    "EmailToken",
+    "EmailTokenPurpose",
     "Event",
     "Extension",
-    "Figure",
+    "FraudSignal",
+    "FraudSignalKind",
     "Handover",
     "IdempotencyKey",
     "Language",
+    "LedgerAccount",
     "LogInTrace",
     "LogPosition",
-    "Mail",
-    "MailKind",
-    "MailToken",
     "Neighbourhood",
     "Notification",
     "NotificationDelivery",
@@ -95,8 +98,8 @@ __all__ = [
     "PaddleStatus",
     "Photo",
     "PhotoStatus",
+    "PlatformSample",
     "PlatformSetting",
-    "Purpose",
     "PushSubscription",
     "Question",
     "RecoveryCode",
@@ -110,9 +113,6 @@ __all__ = [
     "SearchWords",
     "SecondFactor",
     "Session",
-    "Signal",
-    "SignalKind",
-    "Telling",
     "Transfer",
     "TransferKind",
     "User",

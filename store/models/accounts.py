@@ -152,26 +152,26 @@ class RecoveryCode(Base):
     code_hash: Mapped[bytes] = mapped_column(primary_key=True)
 
 
-class Purpose(StrEnum):
+class EmailTokenPurpose(StrEnum):
     """What the token in a mail is good for."""
 
     VERIFY = "verify"
     RESET = "reset"
 
 
-class MailToken(Base):
+class EmailToken(Base):
     """The SHA-256 of the token in the last mail of its purpose: a newer one voids it, and its use deletes it."""
 
     __tablename__ = "mail_tokens"
-    __table_args__ = (one_of("purpose", Purpose),)
+    __table_args__ = (one_of("purpose", EmailTokenPurpose),)
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
-    purpose: Mapped[Purpose] = mapped_column(WordOf(Purpose), primary_key=True)
+    purpose: Mapped[EmailTokenPurpose] = mapped_column(WordOf(EmailTokenPurpose), primary_key=True)
     token_hash: Mapped[bytes] = mapped_column(unique=True)
     expires_at: Mapped[datetime]
 
 
-class MailKind(StrEnum):
+class AccountEmailKind(StrEnum):
     """What a mail is about."""
 
     VERIFY = "verify"
@@ -181,7 +181,7 @@ class MailKind(StrEnum):
     PASSWORD_CHANGED = "password_changed"  # noqa: S105
 
 
-class Mail(Base):
+class AccountEmail(Base):
     """A mail to be sent at `due_at`, written by the transaction that causes it.
 
     It has neither text nor secret, and its `address` may be nobody's: whom it is for is found when it is sent.
@@ -190,7 +190,7 @@ class Mail(Base):
 
     __tablename__ = "mails"
     __table_args__ = (
-        one_of("kind", MailKind),
+        one_of("kind", AccountEmailKind),
         CheckConstraint("sent_at IS NULL OR dead_at IS NULL", name="end"),
         Index("ix_mails_due_at", "due_at", postgresql_where=text("sent_at IS NULL AND dead_at IS NULL")),
         Index("ix_mails_address_sent_at", "address", "sent_at"),
@@ -198,7 +198,7 @@ class Mail(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     address: Mapped[str]
-    kind: Mapped[MailKind] = mapped_column(WordOf(MailKind))
+    kind: Mapped[AccountEmailKind] = mapped_column(WordOf(AccountEmailKind))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
     due_at: Mapped[datetime] = mapped_column(server_default=func.now())
     attempts: Mapped[int] = mapped_column(server_default="0")

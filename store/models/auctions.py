@@ -55,7 +55,7 @@ class Condition(StrEnum):
     FOR_PARTS = "for_parts"
 
 
-class Delivery(StrEnum):
+class DeliveryMethod(StrEnum):
     """How the goods of an order change hands."""
 
     HANDOVER = "handover"
@@ -146,8 +146,8 @@ class Auction(Base):
     radius: Mapped[str | None]
     category_code: Mapped[str] = mapped_column(ForeignKey("categories.code"), server_default="other")
     condition: Mapped[Condition | None] = mapped_column(WordOf(Condition))
-    deliveries: Mapped[list[Delivery]] = mapped_column(
-        ARRAY(WordOf(Delivery)), server_default="{handover,shipping}"
+    deliveries: Mapped[list[DeliveryMethod]] = mapped_column(
+        ARRAY(WordOf(DeliveryMethod)), server_default="{handover,shipping}"
     )
     relisted_from: Mapped[UUID | None] = mapped_column(ForeignKey("auctions.id"))
     version: Mapped[int] = mapped_column(server_default="1")

@@ -32,7 +32,7 @@ class AccountKind(StrEnum):
     """The payment provider: the world outside, the only account that goes below zero."""
 
 
-class Account(Base):
+class LedgerAccount(Base):
     """One balance. Changed only by `market.money.ledger`, under row locks taken in id order."""
 
     __tablename__ = "accounts"

@@ -97,7 +97,7 @@ class Notification(Base):
     read_at: Mapped[datetime | None]
 
 
-class Telling(Base):
+class Broadcast(Base):
     """How far telling many something has come: to the user `last`, in the order of ids. It is there only meanwhile."""
 
     __tablename__ = "tellings"

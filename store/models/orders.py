@@ -16,7 +16,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.ids import new_id
-from store.models.auctions import Delivery
+from store.models.auctions import DeliveryMethod
 from store.models.base import Base, WordOf, one_of
 
 
@@ -49,7 +49,7 @@ class Order(Base):
     __tablename__ = "orders"
     __table_args__ = (
         one_of("state", OrderState),
-        one_of("delivery", Delivery),
+        one_of("delivery", DeliveryMethod),
         CheckConstraint("hammer_price > 0", name="hammer_price"),
         CheckConstraint("fee BETWEEN 0 AND hammer_price", name="fee"),
         CheckConstraint(
@@ -73,7 +73,7 @@ class Order(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     due_at: Mapped[datetime | None] = mapped_column(server_default=text("now() + '7 days'::interval"))
     finished_at: Mapped[datetime | None]
-    delivery: Mapped[Delivery | None] = mapped_column(WordOf(Delivery))
+    delivery: Mapped[DeliveryMethod | None] = mapped_column(WordOf(DeliveryMethod))
     proposal: Mapped[int | None]
     agreement: Mapped[int | None]
     code_tries: Mapped[int] = mapped_column(server_default="0")

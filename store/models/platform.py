@@ -39,7 +39,7 @@ class Announcement(Base):
     told_at: Mapped[datetime | None]
 
 
-class Figure(Base):
+class PlatformSample(Base):
     """A measured value at a moment. `market.analytics.platform_stats` knows the names and their units."""
 
     __tablename__ = "figures"

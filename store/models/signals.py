@@ -28,7 +28,7 @@ class LogInTrace(Base):
     at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
 
 
-class SignalKind(StrEnum):
+class FraudSignalKind(StrEnum):
     """What looks like fraud. `market.moderation.fraud_signals` has the thresholds."""
 
     SHARED_ADDRESS = "shared_address"
@@ -43,7 +43,7 @@ class SignalKind(StrEnum):
     """A very young account leads an auction that is about to end, or has won it."""
 
 
-class Signal(Base):
+class FraudSignal(Base):
     """Something about `user_id` that a moderator should look at, and once was looked at.
 
     `why` has the numbers. `other_id` is the seller and `auction_id` the auction, where there is one.
@@ -51,13 +51,13 @@ class Signal(Base):
 
     __tablename__ = "signals"
     __table_args__ = (
-        one_of("kind", SignalKind),
+        one_of("kind", FraudSignalKind),
         UniqueConstraint("kind", "user_id", "other_id", "auction_id", postgresql_nulls_not_distinct=True),
         Index("ix_signals_open", "id", postgresql_where=text("reviewed_at IS NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    kind: Mapped[SignalKind] = mapped_column(WordOf(SignalKind))
+    kind: Mapped[FraudSignalKind] = mapped_column(WordOf(FraudSignalKind))
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
     other_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
     auction_id: Mapped[UUID | None] = mapped_column(ForeignKey("auctions.id"))

@@ -142,7 +142,7 @@ def put_paddle(auction_id: UUID, paddle: HotPaddle, *, scripts: Scripts = SCRIPT
 class HotAuction:
     """An auction as PostgreSQL knows it, to be loaded. `epoch` must be fresh; `log_position` is the last stream id of
     the shard that PostgreSQL has committed ("0-0" if none). `steps` are (from price, increment), the first from 0.
-    `reserve`, `buy_now_price`, `buy_now_until` and `extended_by` as in `market.rules.State`."""
+    `reserve`, `buy_now_price`, `buy_now_until` and `extended_by` as in `market.rules.BiddingState`."""
 
     auction_id: UUID
     epoch: int

@@ -23,7 +23,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class QuotaState:
     """The state after a request, in whole seconds rounded up: when the next one fits, when all of the quota does."""
 
     allowed: bool
@@ -32,12 +32,12 @@ class Standing:
     reset_s: int
 
 
-def spend(policy: Policy, who: str, *, script: Script = GCRA) -> Call[Standing]:
+def spend(policy: Policy, who: str, *, script: Script = GCRA) -> Call[QuotaState]:
     """Count one request of `who` (an account or an address). A refused one costs nothing."""
     interval_us = policy.window_s * 1_000_000 // policy.quota
     return Call(script, [f"quota:{policy.name}:{who}"], [interval_us, policy.quota], _standing)
 
 
-def _standing(reply: Sequence[int]) -> Standing:
+def _standing(reply: Sequence[int]) -> QuotaState:
     allowed, remaining, retry_after_us, reset_us = reply
-    return Standing(allowed == 1, remaining, ceil(retry_after_us / 1_000_000), ceil(reset_us / 1_000_000))
+    return QuotaState(allowed == 1, remaining, ceil(retry_after_us / 1_000_000), ceil(reset_us / 1_000_000))

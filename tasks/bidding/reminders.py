@@ -37,18 +37,23 @@ def tell_ending(resources: Resources) -> None:
 def tell_extended(resources: Resources) -> None:
     """Tell whoever had bid in the auctions that were extended after an outage, and whoever had been outbid in those
     that a late bid has extended."""
-    _tell(resources, Event.EXTENDED, outage_extensions.untold, outage_extensions.tell)
+    _tell(resources, Event.EXTENDED, outage_extensions.unfinished, outage_extensions.notify_bidders)
     _remind(resources, Event.EXTENDED)
 
 
 @periodic("tasks.reminders.tell_announced", every_s=10)
 def tell_announced(resources: Resources) -> None:
     """Tell everybody of the announcements of this moment."""
-    _tell(resources, Event.ANNOUNCEMENT, announcements.due, announcements.announce)
+    _tell(resources, Event.ANNOUNCEMENT, announcements.unfinished, announcements.notify_everybody)
 
 
 def _remind(resources: Resources, event: Reminder) -> None:
-    _tell(resources, event, partial(reminders.due, event=event), partial(reminders.remind, event=event))
+    _tell(
+        resources,
+        event,
+        partial(reminders.auctions_to_remind, event=event),
+        partial(reminders.remind, event=event),
+    )
 
 
 def _tell(

@@ -4,7 +4,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from market.moderation import fraud_signals
-from store.models import SignalKind
+from store.models import FraudSignalKind
 from tasks.app import Resources, periodic
 
 log = structlog.get_logger()
@@ -13,7 +13,7 @@ log = structlog.get_logger()
 @periodic("tasks.signals.find_signals", every_s=600)
 def find_signals(resources: Resources) -> None:
     """Note what looks like fraud. A kind that cannot be looked for keeps no other from being found."""
-    for kind in SignalKind:
+    for kind in FraudSignalKind:
         try:
             with resources.database.transaction() as session:
                 fraud_signals.find(session, kind)

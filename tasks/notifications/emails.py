@@ -6,7 +6,7 @@ import time
 import structlog
 
 from market.notifications import account_emails, outbox
-from market.notifications.account_emails import Claim
+from market.notifications.account_emails import EmailClaim
 from store.models import Channel
 from tasks.app import POST, Resources, periodic
 from tasks.exclusive_runs import RUN_S, alone
@@ -36,7 +36,7 @@ def send_next(resources: Resources) -> bool:
     """Send the next mail that is due; whether there was one. Its token is committed before it leaves."""
     with resources.database.transaction() as session:
         claim = account_emails.claim(session)
-    if not isinstance(claim, Claim):
+    if not isinstance(claim, EmailClaim):
         return claim is not None
     try:
         resources.post.send(claim)
@@ -85,7 +85,7 @@ def _is_final(error: Exception) -> bool:
     return about_this and min(_codes(error), default=0) >= PERMANENT
 
 
-def _note_failure(resources: Resources, claim: Claim, error: Exception) -> None:
+def _note_failure(resources: Resources, claim: EmailClaim, error: Exception) -> None:
     reason = _reason(error)
     with resources.database.transaction() as session:
         dead = account_emails.failed(session, claim, reason, _is_final(error))

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from market.notifications import outbox
-from market.notifications.outbox import SUPERSEDED_BY, Claim
+from market.notifications.outbox import SUPERSEDED_BY, DeliveryClaim
 from market.notifications.texts import push_message
 from market.times import to_ms
 from store.models import SECURITY, Channel, Event
@@ -45,7 +45,7 @@ def push_next(resources: Resources) -> bool:
     """Send what is due to the next `AT_ONCE` users; whether there was anything."""
     with resources.database.transaction() as session:
         claims = list(islice(iter(lambda: outbox.claim(session, Channel.PUSH), None), AT_ONCE))
-    written: list[tuple[Claim, list[Message]]] = []
+    written: list[tuple[DeliveryClaim, list[Message]]] = []
     for claim in claims:
         try:
             written.append((claim, _messages(claim, resources.post.url) if claim.notices else []))
@@ -59,7 +59,7 @@ def push_next(resources: Resources) -> bool:
     return bool(claims)
 
 
-def _messages(claim: Claim, url: str) -> list[Message]:
+def _messages(claim: DeliveryClaim, url: str) -> list[Message]:
     """The same for every browser of the user."""
     text = msgspec.json.encode(push_message(claim.notices, claim.locale, url))
     newest = claim.notices[0]
@@ -77,7 +77,7 @@ def _messages(claim: Claim, url: str) -> list[Message]:
     ]
 
 
-def _note(resources: Resources, claim: Claim, answers: dict[UUID, Answer]) -> None:
+def _note(resources: Resources, claim: DeliveryClaim, answers: dict[UUID, Answer]) -> None:
     """One browser that was reached is enough. Without any it is tried again, unless all have unsubscribed."""
     by_outcome: dict[str, list[UUID]] = defaultdict(list)
     for browser_id, answer in answers.items():
@@ -95,7 +95,11 @@ def _note(resources: Resources, claim: Claim, answers: dict[UUID, Answer]) -> No
 
 
 def note_failure(
-    resources: Resources, claim: Claim, reason: str, wait: timedelta = timedelta(0), final: bool = False
+    resources: Resources,
+    claim: DeliveryClaim,
+    reason: str,
+    wait: timedelta = timedelta(0),
+    final: bool = False,
 ) -> None:
     """Have what could not be sent tried again, after `wait` at least, or if that is `final` given up; and log it."""
     with resources.database.transaction() as session:

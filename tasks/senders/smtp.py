@@ -19,7 +19,7 @@ from market.notifications import (
     texts,
     unsubscribing,
 )
-from market.notifications.account_emails import Claim
+from market.notifications.account_emails import EmailClaim
 from store.models import SECURITY
 
 TIMEOUT_S = 10
@@ -102,11 +102,11 @@ class PostOffice:
     unsubscribe_key: bytes = field(repr=False)
     """Signs the links that end e-mails."""
 
-    def send(self, claim: Claim) -> None:
+    def send(self, claim: EmailClaim) -> None:
         """Raises what the transport raises, and ValueError for what cannot stand in a header."""
         self.transport.send(self.compose(claim))
 
-    def compose(self, claim: Claim) -> EmailMessage:
+    def compose(self, claim: EmailClaim) -> EmailMessage:
         """The mail. Each attempt has a Message-ID of its own, since its token is another one."""
         subject = account_texts.subject(claim.kind, claim.language)
         message = self._envelope(claim.address, subject, claim.caused_at, f"{claim.id}.{claim.attempt}")
@@ -114,11 +114,11 @@ class PostOffice:
         message.set_content(text, cte=_encoding(text))
         return message
 
-    def send_notices(self, claim: outbox.Claim) -> None:
+    def send_notices(self, claim: outbox.DeliveryClaim) -> None:
         """Send notifications as one e-mail. Raises as `send` does."""
         self.transport.send(self.compose_notices(claim))
 
-    def compose_notices(self, claim: outbox.Claim) -> EmailMessage:
+    def compose_notices(self, claim: outbox.DeliveryClaim) -> EmailMessage:
         """The e-mail, as plain text and as HTML. But for security, one click ends such e-mails (RFC 8058): those about
         the events in it."""
         newest, subject = claim.notices[0], texts.subject(claim.notices, claim.locale)

@@ -29,18 +29,18 @@ from store import models
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import (
+    AccountEmail,
+    AccountEmailKind,
     Auction,
     AuctionStatus,
+    EmailToken,
+    EmailTokenPurpose,
     IdempotencyKey,
     Language,
     LogInTrace,
-    Mail,
-    MailKind,
-    MailToken,
     Order,
     OrderState,
     PaddleStatus,
-    Purpose,
     RecoveryCode,
     ReportKind,
     ReportOutcome,
@@ -74,21 +74,23 @@ def register(session: Session, email: str, **fields: Any) -> UUID:
 
 
 def mail_of(session: Session, address: str) -> list[UUID]:
-    return list(session.scalars(select(Mail.id).where(Mail.address == address)))
+    return list(session.scalars(select(AccountEmail.id).where(AccountEmail.address == address)))
 
 
 def test_everything_personal_is_overwritten_and_the_rest_stays(db_session: Session) -> None:
     email = f"{new_id()}@example.org"
     user = register(db_session, email, role=Role.ADMIN, language=Language.KOREAN)
     accounts.edit_profile(db_session, user, 1, {"bio": "Lives here."})
-    account_emails.write(db_session, MailKind.RESET, email)
-    db_session.add(MailToken(user_id=user, purpose=Purpose.RESET, token_hash=b"x", expires_at=func.now()))
+    account_emails.write(db_session, AccountEmailKind.RESET, email)
+    db_session.add(
+        EmailToken(user_id=user, purpose=EmailTokenPurpose.RESET, token_hash=b"x", expires_at=func.now())
+    )
     db_session.add(SecondFactor(user_id=user, kid="k", sealed_secret=b"x"))
     db_session.flush()
     db_session.add(RecoveryCode(user_id=user, code_hash=b"x"))
     db_session.flush()
     draft = listings.create(db_session, user, a_draft(title="Ann's bicycle")).id
-    claim = idempotency.Claim(user, "key", b"")
+    claim = idempotency.IdempotencyClaim(user, "key", b"")
     idempotency.once(db_session, claim, 200, lambda session: auction_views.get(session, draft, user))
     opened = sessions.open_session(db_session, user, RefreshToken.new(), LIFETIME)
     fraud_signals.remember_log_in(db_session, user, b"address", b"device")
@@ -128,7 +130,7 @@ def test_everything_personal_is_overwritten_and_the_rest_stays(db_session: Sessi
     assert db_session.scalar(select(LogInTrace.id).where(LogInTrace.user_id == user)) is None
     assert sessions.authenticate(db_session, opened, user) is None
     assert accounts.login_data(db_session, email) is None
-    for table in (MailToken, SecondFactor, RecoveryCode):
+    for table in (EmailToken, SecondFactor, RecoveryCode):
         assert db_session.scalars(select(table.user_id).where(table.user_id == user)).all() == []
     assert register(db_session, email) != user
     assert accounts.profile(db_session, other).display_name == "Somebody"

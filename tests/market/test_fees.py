@@ -17,7 +17,7 @@ from market.money import ledger
 from market.orders import orders
 from market.platform import settings
 from market.rules import MAX_AMOUNT, BuyNowUntil
-from store.models import Account, AccountKind, Auction, Order, Role
+from store.models import AccountKind, Auction, LedgerAccount, Order, Role
 from tests.support.factories import (
     a_draft,
     make_neighbour,
@@ -83,7 +83,7 @@ def buy(session: Session, price: int) -> Order:
 
 def balance(session: Session, kind: AccountKind, owner: UUID | None) -> int:
     account = ledger.account(session, kind, owner)
-    return session.scalars(select(Account.balance).where(Account.id == account)).one()
+    return session.scalars(select(LedgerAccount.balance).where(LedgerAccount.id == account)).one()
 
 
 @pytest.mark.usefixtures("some_regions")

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from market import idempotency
 from market.errors import Refusal
-from market.idempotency import KEPT_S, Claim, Replayed
+from market.idempotency import KEPT_S, IdempotencyClaim, Replayed
 from market.money.wallet import Wallet
 from store.models import IdempotencyKey
 from tests.support.factories import make_user
@@ -14,12 +14,12 @@ from tests.support.factories import make_user
 ANSWER = Wallet(1, 2)
 
 
-def do(session: Session, claim: Claim) -> Wallet:
+def do(session: Session, claim: IdempotencyClaim) -> Wallet:
     return idempotency.once(session, claim, 201, lambda _: ANSWER)
 
 
 def test_the_first_time_it_is_done_and_then_replayed(db_session: Session) -> None:
-    claim = Claim(make_user(db_session), "k", b"f")
+    claim = IdempotencyClaim(make_user(db_session), "k", b"f")
     assert do(db_session, claim) == ANSWER
     with pytest.raises(Replayed) as replayed:
         do(db_session, claim)
@@ -28,11 +28,11 @@ def test_the_first_time_it_is_done_and_then_replayed(db_session: Session) -> Non
 
 def test_another_request_under_the_same_key_is_refused(db_session: Session) -> None:
     user_id = make_user(db_session)
-    do(db_session, Claim(user_id, "k", b"f"))
+    do(db_session, IdempotencyClaim(user_id, "k", b"f"))
     with pytest.raises(Refusal, match="idempotency_key_reused"):
-        do(db_session, Claim(user_id, "k", b"g"))
-    do(db_session, Claim(user_id, "l", b"g"))
-    do(db_session, Claim(make_user(db_session), "k", b"g"))
+        do(db_session, IdempotencyClaim(user_id, "k", b"g"))
+    do(db_session, IdempotencyClaim(user_id, "l", b"g"))
+    do(db_session, IdempotencyClaim(make_user(db_session), "k", b"g"))
 
 
 def test_what_is_old_is_forgotten(db_session: Session) -> None:

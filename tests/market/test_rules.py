@@ -7,19 +7,19 @@ import pytest
 
 from market.rules import (
     MAX_AMOUNT,
-    Accepted,
-    Bid,
+    AcceptedOffer,
+    BidderPaddle,
+    BiddingState,
+    BidOffer,
     BuyNowUntil,
     Code,
+    IncrementStep,
     Lead,
-    NotYet,
-    Paddle,
-    Purchase,
-    Rejected,
+    PurchaseOffer,
+    RejectedOffer,
     Sealed,
-    SoftClose,
-    State,
-    Step,
+    SealTooEarly,
+    SoftCloseRule,
     apply,
     buy_now,
     cancel,
@@ -34,54 +34,58 @@ from market.rules import (
 OPENS_AT, ENDS_AT, LATEST_END = 10_000, 100_000, 130_000
 NOW = 50_000
 
-AUCTION = State(
+AUCTION = BiddingState(
     epoch=3,
     seller="seller",
     opens_at=OPENS_AT,
     ends_at=ENDS_AT,
     start_price=1_000,
-    steps=(Step(0, 100), Step(2_000, 250)),
-    soft_close=SoftClose(window_ms=10_000, extension_ms=15_000, latest_end=LATEST_END),
-    paddles={"seller": Paddle(9, 50_000), "ann": Paddle(5, 20_000), "ben": Paddle(7, 15_000)},
+    steps=(IncrementStep(0, 100), IncrementStep(2_000, 250)),
+    soft_close=SoftCloseRule(window_ms=10_000, extension_ms=15_000, latest_end=LATEST_END),
+    paddles={
+        "seller": BidderPaddle(9, 50_000),
+        "ann": BidderPaddle(5, 20_000),
+        "ben": BidderPaddle(7, 15_000),
+    },
 )
 
 
 def bid(
-    state: State, bidder: str, maximum: int, now: int = NOW, ref: str = "", epoch: int = 0
-) -> tuple[State, Accepted]:
+    state: BiddingState, bidder: str, maximum: int, now: int = NOW, ref: str = "", epoch: int = 0
+) -> tuple[BiddingState, AcceptedOffer]:
     """An accepted bid and the auction after it. Without `ref` it gets a new one."""
-    accepted = decide(state, Bid(bidder, ref or f"ref{state.seq}", maximum, epoch), now)
-    assert isinstance(accepted, Accepted), accepted
+    accepted = decide(state, BidOffer(bidder, ref or f"ref{state.seq}", maximum, epoch), now)
+    assert isinstance(accepted, AcceptedOffer), accepted
     return apply(state, accepted), accepted
 
 
 def refusal(
-    state: State, bidder: str, maximum: int, now: int = NOW, ref: str = "new", epoch: int = 0
+    state: BiddingState, bidder: str, maximum: int, now: int = NOW, ref: str = "new", epoch: int = 0
 ) -> Code | None:
     """Why a bid is refused; None if it is not."""
-    decision = decide(state, Bid(bidder, ref, maximum, epoch), now)
-    return decision.code if isinstance(decision, Rejected) else None
+    decision = decide(state, BidOffer(bidder, ref, maximum, epoch), now)
+    return decision.code if isinstance(decision, RejectedOffer) else None
 
 
-def led_by_ann(maximum: int, **changes: Any) -> State:
+def led_by_ann(maximum: int, **changes: Any) -> BiddingState:
     return bid(replace(AUCTION, **changes), "ann", maximum)[0]
 
 
 def purchase(
-    state: State, bidder: str, now: int = NOW, ref: str = "mine", epoch: int = 0
-) -> tuple[State, Accepted]:
+    state: BiddingState, bidder: str, now: int = NOW, ref: str = "mine", epoch: int = 0
+) -> tuple[BiddingState, AcceptedOffer]:
     """An accepted purchase and the auction after it."""
-    accepted = decide(state, Purchase(bidder, ref, epoch), now)
-    assert isinstance(accepted, Accepted), accepted
+    accepted = decide(state, PurchaseOffer(bidder, ref, epoch), now)
+    assert isinstance(accepted, AcceptedOffer), accepted
     return apply(state, accepted), accepted
 
 
 def purchase_refusal(
-    state: State, bidder: str, now: int = NOW, ref: str = "mine", epoch: int = 0
+    state: BiddingState, bidder: str, now: int = NOW, ref: str = "mine", epoch: int = 0
 ) -> Code | None:
     """Why a purchase is refused; None if it is not."""
-    decision = decide(state, Purchase(bidder, ref, epoch), now)
-    return decision.code if isinstance(decision, Rejected) else None
+    decision = decide(state, PurchaseOffer(bidder, ref, epoch), now)
+    return decision.code if isinstance(decision, RejectedOffer) else None
 
 
 # Proxy bidding
@@ -158,7 +162,7 @@ def test_the_increment_is_that_of_the_price_before_the_bid() -> None:
 
 
 def test_amounts_stop_at_the_largest_exact_integer() -> None:
-    rich = {"ann": Paddle(1, MAX_AMOUNT), "ben": Paddle(2, MAX_AMOUNT)}
+    rich = {"ann": BidderPaddle(1, MAX_AMOUNT), "ben": BidderPaddle(2, MAX_AMOUNT)}
     state = replace(AUCTION, start_price=MAX_AMOUNT - 1, paddles=rich)
     state, first = bid(state, "ann", MAX_AMOUNT - 1)
     assert first.next_minimum == MAX_AMOUNT
@@ -196,7 +200,7 @@ def test_a_seller_may_not_bid_on_the_own_auction_even_with_a_paddle() -> None:
 
 
 def test_a_bid_needs_a_paddle_that_was_not_given_back() -> None:
-    given_back = change_paddle(AUCTION, "ben", Paddle(7, 0))
+    given_back = change_paddle(AUCTION, "ben", BidderPaddle(7, 0))
     assert given_back
     assert refusal(AUCTION, "stranger", 5_000) is Code.NO_PADDLE
     assert refusal(given_back, "ben", 5_000) is Code.NO_PADDLE
@@ -270,14 +274,14 @@ def test_the_end_never_passes_the_latest_end() -> None:
 
 
 def test_an_extension_shorter_than_what_is_left_never_brings_the_end_nearer() -> None:
-    short = replace(AUCTION, soft_close=SoftClose(10_000, 5_000, LATEST_END))
+    short = replace(AUCTION, soft_close=SoftCloseRule(10_000, 5_000, LATEST_END))
     assert bid(short, "ann", 5_000, ENDS_AT - 5_001)[1].ends_at == ENDS_AT
     assert bid(short, "ann", 5_000, ENDS_AT - 5_000)[1].extended is False
     assert bid(short, "ann", 5_000, ENDS_AT - 4_999)[1].ends_at == ENDS_AT + 1
 
 
 def test_without_a_window_nothing_extends() -> None:
-    off = replace(AUCTION, soft_close=SoftClose(0, 15_000, LATEST_END))
+    off = replace(AUCTION, soft_close=SoftCloseRule(0, 15_000, LATEST_END))
     assert bid(off, "ann", 5_000, ENDS_AT - 1)[1].ends_at == ENDS_AT
 
 
@@ -313,13 +317,13 @@ def test_a_clock_that_steps_back_neither_unseals_nor_delays_a_seal() -> None:
 
 
 def test_an_auction_is_sealed_at_its_end_and_not_before() -> None:
-    assert seal(AUCTION, ENDS_AT - 1) == NotYet(ENDS_AT)
+    assert seal(AUCTION, ENDS_AT - 1) == SealTooEarly(ENDS_AT)
     assert isinstance(seal(AUCTION, ENDS_AT), Sealed)
 
 
 def test_an_extended_auction_is_not_sealed_at_its_former_end() -> None:
     state, _ = bid(AUCTION, "ann", 5_000, ENDS_AT - 1)
-    assert seal(state, ENDS_AT) == NotYet(ENDS_AT + 14_999)
+    assert seal(state, ENDS_AT) == SealTooEarly(ENDS_AT + 14_999)
 
 
 def test_the_seal_names_the_winner_and_the_hammer_price() -> None:
@@ -495,12 +499,12 @@ def test_a_purchase_meets_the_reserve() -> None:
     ],
 )
 def test_a_purchase_is_refused_for_the_reasons_of_a_bid(changes: dict[str, Any], code: Code | None) -> None:
-    paddles = {**AUCTION.paddles, "given_back": Paddle(1, 0), "poor": Paddle(2, 5_999)}
+    paddles = {**AUCTION.paddles, "given_back": BidderPaddle(1, 0), "poor": BidderPaddle(2, 5_999)}
     assert purchase_refusal(replace(FOR_SALE, paddles=paddles), **{"bidder": "ann"} | changes) is code
 
 
 def test_a_limit_of_exactly_what_it_costs_suffices() -> None:
-    paddles = {"ann": Paddle(5, 6_000)}
+    paddles = {"ann": BidderPaddle(5, 6_000)}
     assert purchase_refusal(replace(FOR_SALE, paddles=paddles), "ann") is None
 
 
@@ -559,21 +563,21 @@ def test_a_ref_is_for_a_bid_or_a_purchase_not_for_both() -> None:
 
 
 def test_a_limit_can_be_raised_while_leading() -> None:
-    raised = change_paddle(led_by_ann(1_900), "ann", Paddle(5, 40_000))
+    raised = change_paddle(led_by_ann(1_900), "ann", BidderPaddle(5, 40_000))
     assert raised
     assert refusal(raised, "ann", 40_000) is None
 
 
 def test_the_leaders_limit_can_be_lowered_to_the_maximum_and_not_below() -> None:
     state = led_by_ann(1_900)
-    assert change_paddle(state, "ann", Paddle(5, 1_900))
-    assert change_paddle(state, "ann", Paddle(5, 1_899)) is None
-    assert change_paddle(state, "ann", Paddle(5, 0)) is None
+    assert change_paddle(state, "ann", BidderPaddle(5, 1_900))
+    assert change_paddle(state, "ann", BidderPaddle(5, 1_899)) is None
+    assert change_paddle(state, "ann", BidderPaddle(5, 0)) is None
 
 
 def test_who_does_not_lead_may_give_the_paddle_back() -> None:
     state, _ = bid(led_by_ann(1_900), "ben", 5_000)
-    assert change_paddle(state, "ann", Paddle(5, 0))
+    assert change_paddle(state, "ann", BidderPaddle(5, 0))
 
 
 def test_the_next_minimum_of_an_auction_without_bids_is_its_start_price() -> None:

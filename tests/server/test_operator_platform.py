@@ -12,12 +12,12 @@ from store.ids import new_id
 from store.models import (
     Channel,
     Event,
+    FraudSignal,
+    FraudSignalKind,
     NotificationDelivery,
     Report,
     ReportKind,
     ReportReason,
-    Signal,
-    SignalKind,
 )
 from store.redis import switches
 from store.redis.clients import SyncHot
@@ -101,10 +101,12 @@ def test_signals_that_wait_are_shown(night: Night) -> None:
     with night.database.transaction() as session:
         auction = make_published_auction(session)
         about = {"user_id": night.user_id, "other_id": auction.seller_id}
-        session.add(Signal(kind=SignalKind.ONE_SELLER, why={"won": 0, "auctions": 7}, **about))
+        session.add(FraudSignal(kind=FraudSignalKind.ONE_SELLER, why={"won": 0, "auctions": 7}, **about))
         young = make_user(session, "A youngster")
         session.add(
-            Signal(kind=SignalKind.NEW_ACCOUNT, user_id=young, auction_id=auction.id, why={"bids": 3})
+            FraudSignal(
+                kind=FraudSignalKind.NEW_ACCOUNT, user_id=young, auction_id=auction.id, why={"bids": 3}
+            )
         )
     line = line_about(night, night.user_id, "signals")
     seller = f"seller A seller ({auction.seller_id})"

@@ -13,7 +13,7 @@ from market.bidding import neighbourhood, paddles
 from market.errors import Refusal
 from market.listings.auction_views import AuctionView
 from store.ids import new_id
-from store.models import Account, AccountKind, Auction
+from store.models import AccountKind, Auction, LedgerAccount
 from store.redis.records import BidRecord
 from tests.support.factories import make_published_auction, make_user
 
@@ -40,7 +40,9 @@ def refused(call: Callable[[], object]) -> str:
 def balances(session: Session, user_id: UUID) -> tuple[int, int]:
     """Available and held."""
     rows = dict(
-        session.execute(select(Account.kind, Account.balance).where(Account.owner_id == user_id)).all()
+        session.execute(
+            select(LedgerAccount.kind, LedgerAccount.balance).where(LedgerAccount.owner_id == user_id)
+        ).all()
     )
     return rows.get(AccountKind.AVAILABLE, 0), rows.get(AccountKind.HELD, 0)
 

@@ -13,11 +13,11 @@ from market.accounts import accounts
 from market.accounts.accounts import NewUser
 from market.listings import listings
 from market.listings.auction_views import AuctionView
-from market.listings.listings import Draft, Place, SoftClose
+from market.listings.listings import Draft, Place, SoftCloseTerms
 from market.money import ledger, wallet
 from market.money.ledger import Posting
 from market.notifications import notifications
-from market.notifications.notifications import News
+from market.notifications.notifications import NewNotification
 from market.places import neighbourhoods
 from market.places.neighbourhoods import Radius
 from store.ids import new_id
@@ -61,7 +61,7 @@ def a_draft(**changes: Any) -> Draft:
         "increments": [(0, 100), (10_000, 500)],
         "opens_at": now - MINUTE_MS,
         "ends_at": now + 60 * MINUTE_MS,
-        "soft_close": SoftClose(window_ms=MINUTE_MS, extension_ms=MINUTE_MS, cap_ms=10 * MINUTE_MS),
+        "soft_close": SoftCloseTerms(window_ms=MINUTE_MS, extension_ms=MINUTE_MS, cap_ms=10 * MINUTE_MS),
     }
     return Draft(**fields | changes)
 
@@ -101,7 +101,7 @@ def make_order(
 def make_notification(session: Session, user_id: UUID, event: Event = Event.REVIEW) -> UUID:
     """Something that a user is told; its id."""
     cause = str(new_id())
-    notifications.notify(session, [News(user_id, event, cause, {"title": "A bicycle"})])
+    notifications.notify(session, [NewNotification(user_id, event, cause, {"title": "A bicycle"})])
     return session.scalars(select(Notification.id).where(Notification.key == f"{event}:{cause}")).one()
 
 

@@ -9,7 +9,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
-from market.rules import MAX_AMOUNT, BuyNowUntil, Lead, Paddle, SoftClose, State, Step
+from market.rules import (
+    MAX_AMOUNT,
+    BidderPaddle,
+    BiddingState,
+    BuyNowUntil,
+    IncrementStep,
+    Lead,
+    SoftCloseRule,
+)
 from tests.support.side_by_side import SideBySide
 
 HISTORY_LENGTH = 4
@@ -21,20 +29,20 @@ BASE = 1_800_000_000_000
 OPENS_AT, ENDS_AT, LATEST_END = BASE + 10_000, BASE + 100_000, BASE + 130_000
 BEFORE_WINDOW, IN_WINDOW = ENDS_AT - 10_001, ENDS_AT - 10_000
 
-STATE = State(
+STATE = BiddingState(
     epoch=3,
     seller=SELLER,
     opens_at=OPENS_AT,
     ends_at=ENDS_AT,
     start_price=1_000,
-    steps=(Step(0, 100), Step(2_000, 250), Step(5_000, 500)),
-    soft_close=SoftClose(window_ms=10_000, extension_ms=15_000, latest_end=LATEST_END),
+    steps=(IncrementStep(0, 100), IncrementStep(2_000, 250), IncrementStep(5_000, 500)),
+    soft_close=SoftCloseRule(window_ms=10_000, extension_ms=15_000, latest_end=LATEST_END),
     paddles={
-        SELLER: Paddle(9, 50_000),
-        ANN: Paddle(5, 20_000),
-        BEN: Paddle(7, 15_000),
-        CAT: Paddle(8, 1),
-        DAN: Paddle(2, 0),
+        SELLER: BidderPaddle(9, 50_000),
+        ANN: BidderPaddle(5, 20_000),
+        BEN: BidderPaddle(7, 15_000),
+        CAT: BidderPaddle(8, 1),
+        DAN: BidderPaddle(2, 0),
     },
 )
 
@@ -127,7 +135,7 @@ def soft_close(auction: SideBySide) -> None:
 
 
 def short_extension(auction: SideBySide) -> None:
-    auction.load(replace(STATE, soft_close=SoftClose(10_000, 5_000, LATEST_END)))
+    auction.load(replace(STATE, soft_close=SoftCloseRule(10_000, 5_000, LATEST_END)))
     auction.set_clock(ENDS_AT - 5_001)
     auction.bid(ANN, 2_000, "ends_no_sooner")
     auction.set_clock(ENDS_AT - 5_000)
@@ -137,7 +145,7 @@ def short_extension(auction: SideBySide) -> None:
 
 
 def no_soft_close(auction: SideBySide) -> None:
-    auction.load(replace(STATE, soft_close=SoftClose(0, 15_000, LATEST_END)))
+    auction.load(replace(STATE, soft_close=SoftCloseRule(0, 15_000, LATEST_END)))
     auction.set_clock(ENDS_AT - 1)
     auction.bid(ANN, 2_000, "last_moment")
 
@@ -432,8 +440,10 @@ def paddles(auction: SideBySide) -> None:
 
 
 def largest_amounts(auction: SideBySide) -> None:
-    rich = {bidder: Paddle(number, MAX_AMOUNT) for number, bidder in enumerate((ANN, BEN, CAT), 1)}
-    auction.load(replace(STATE, paddles=rich, steps=(Step(0, MAX_AMOUNT),), start_price=MAX_AMOUNT - 1))
+    rich = {bidder: BidderPaddle(number, MAX_AMOUNT) for number, bidder in enumerate((ANN, BEN, CAT), 1)}
+    auction.load(
+        replace(STATE, paddles=rich, steps=(IncrementStep(0, MAX_AMOUNT),), start_price=MAX_AMOUNT - 1)
+    )
     auction.set_clock(BASE + 20_000)
     auction.bid(ANN, MAX_AMOUNT - 1, "a1")
     auction.bid(BEN, MAX_AMOUNT - 1, "below")

@@ -52,7 +52,9 @@ def agree(what: str, scripts: object, rules: object) -> None:
         raise Disagreement(f"{what}\n  scripts: {scripts}\n  rules:   {rules}")
 
 
-def hot_auction(auction_id: UUID, state: rules.State, log_position: str = "0-0") -> auctions.HotAuction:
+def hot_auction(
+    auction_id: UUID, state: rules.BiddingState, log_position: str = "0-0"
+) -> auctions.HotAuction:
     """`state` as it is loaded into Redis, its paddles in version 1."""
     lead = state.lead
     return auctions.HotAuction(
@@ -109,7 +111,7 @@ class SideBySide:
         """Lose everything, in both worlds."""
         self.redis.flushdb()
         self._heard()
-        self.state: rules.State | None = None
+        self.state: rules.BiddingState | None = None
         self.versions: dict[str, int] = {}
         self.history: list[bytes] = []
         self.log: list[bytes] = []
@@ -139,7 +141,7 @@ class SideBySide:
         self.redis.set(self.keys.mirrored, 1)
         self.is_mirrored = True
 
-    def load(self, state: rules.State, log_position: str = "0-0") -> None:
+    def load(self, state: rules.BiddingState, log_position: str = "0-0") -> None:
         """Load `state` unless there is one."""
         call = auctions.load_auction(hot_auction(self.auction_id, state, log_position), scripts=self.scripts)
         agree("reply", self.server.run(replace(call, parse=_as_it_is)), int(self.state is None))
@@ -154,14 +156,14 @@ class SideBySide:
     def bid(self, bidder: str, maximum: int, ref: str, epoch: int = 0) -> None:
         """Bid in both worlds."""
         call = auctions.place_bid(self.auction_id, UUID(bidder), ref, maximum, epoch, scripts=self.scripts)
-        self._offer(rules.Bid(bidder, ref, maximum, epoch), call)
+        self._offer(rules.BidOffer(bidder, ref, maximum, epoch), call)
 
     def buy_now(self, bidder: str, ref: str, epoch: int = 0) -> None:
         """Buy in both worlds; the purchase is sealed in the same moment."""
         call = auctions.buy_now(self.auction_id, UUID(bidder), ref, epoch, scripts=self.scripts)
-        self._offer(rules.Purchase(bidder, ref, epoch), call)
+        self._offer(rules.PurchaseOffer(bidder, ref, epoch), call)
 
-    def _offer(self, offer: rules.Bid | rules.Purchase, call: Call[Any]) -> None:
+    def _offer(self, offer: rules.BidOffer | rules.PurchaseOffer, call: Call[Any]) -> None:
         expected: BidRecord | Rejection
         if self.state is None:
             expected = self._missing()
@@ -169,7 +171,7 @@ class SideBySide:
             expected = self._refused(rules.Code.WRONG_KIND, self.state)
         else:
             decision = rules.decide(self.state, offer, self.now)
-            if isinstance(decision, rules.Rejected):
+            if isinstance(decision, rules.RejectedOffer):
                 expected = self._refused(decision.code, self.state)
             else:
                 expected = msgspec.convert(
@@ -193,7 +195,7 @@ class SideBySide:
             expected = self._missing()
         else:
             sealed = rules.seal(self.state, self.now)
-            if isinstance(sealed, rules.NotYet):
+            if isinstance(sealed, rules.SealTooEarly):
                 expected = NotYet(max(self.now, self.state.decided_at), sealed.ends_at)
             else:
                 expected = self._seal(self.state, sealed)
@@ -227,7 +229,7 @@ class SideBySide:
         call = auctions.extend_auction(self.auction_id, UUID(action), by_ms, scripts=self.scripts)
         self._run(call, expected)
 
-    def _seal(self, state: rules.State, sealed: rules.Sealed) -> SealRecord:
+    def _seal(self, state: rules.BiddingState, sealed: rules.Sealed) -> SealRecord:
         """The record of the seal, which ends the auction unless it is sealed already."""
         record = msgspec.convert({"type": "seal", "auction": self.auction_id, **asdict(sealed)}, SealRecord)
         if state.sealed is None:
@@ -243,7 +245,7 @@ class SideBySide:
             expected = "unavailable"
         elif version <= stored:
             expected = "written" if version == stored else "stale"
-        elif after := rules.change_paddle(self.state, bidder, rules.Paddle(number, limit)):
+        elif after := rules.change_paddle(self.state, bidder, rules.BidderPaddle(number, limit)):
             expected = "written"
             self.state = after
             self.versions[bidder] = version
@@ -352,7 +354,7 @@ class SideBySide:
     def _kept(self) -> list[bytes]:
         return self.history[-auctions.HISTORY_LENGTH :]
 
-    def _refused(self, code: rules.Code, state: rules.State) -> Rejection:
+    def _refused(self, code: rules.Code, state: rules.BiddingState) -> Rejection:
         now = max(self.now, state.decided_at)
         return Rejection(code, now, state.price, rules.next_minimum(state), state.ends_at)
 
@@ -363,7 +365,7 @@ class SideBySide:
     def _answers_key(self, bidder: str) -> str:
         return auctions.place_bid(self.auction_id, UUID(bidder), "any", 1).keys[2]
 
-    def _fields(self, state: rules.State) -> dict[str, bytes]:
+    def _fields(self, state: rules.BiddingState) -> dict[str, bytes]:
         lead = state.lead or rules.Lead("", 0, 0)
         fields = {
             "epoch": state.epoch,

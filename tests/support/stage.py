@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from market.bidding import hot_state, paddles
 from market.money import ledger
-from store.models import Account, AccountKind, Auction, Bid, Paddle, WriteBackAlarm
+from store.models import AccountKind, Auction, Bid, LedgerAccount, Paddle, WriteBackAlarm
 from store.redis.auctions import (
     HotAuction,
     buy_now,
@@ -126,8 +126,8 @@ class Stage:
         with self.resources.database.transaction() as session:
             return (
                 session.scalar(
-                    select(func.coalesce(func.sum(Account.balance), 0)).where(
-                        Account.kind == kind, Account.owner_id == owner
+                    select(func.coalesce(func.sum(LedgerAccount.balance), 0)).where(
+                        LedgerAccount.kind == kind, LedgerAccount.owner_id == owner
                     )
                 )
                 or 0

@@ -15,7 +15,7 @@ from market.orders import handovers, orders
 from market.orders.orders import OrderView
 from market.times import to_ms
 from store.database import SyncDatabase
-from store.models import Account, AccountKind, Handover, Order, OrderEvent, Review, User
+from store.models import AccountKind, Handover, LedgerAccount, Order, OrderEvent, Review, User
 from tests.support.factories import make_order
 
 P = ParamSpec("P")
@@ -109,7 +109,11 @@ class Trade:
     def balance(self, kind: AccountKind, owner: UUID) -> int:
         with self.database.transaction() as session:
             return (
-                session.scalar(select(Account.balance).where(Account.kind == kind, Account.owner_id == owner))
+                session.scalar(
+                    select(LedgerAccount.balance).where(
+                        LedgerAccount.kind == kind, LedgerAccount.owner_id == owner
+                    )
+                )
                 or 0
             )
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from server.client import LiveSocket, Message
 from server.settings import REPO
-from store.models import Account, AccountKind, Auction, AuctionStatus, Bid
+from store.models import AccountKind, Auction, AuctionStatus, Bid, LedgerAccount
 from tests.support.system import Person, System, Viewer, bidding_socket
 from tests.support.waiting import until
 
@@ -62,8 +62,9 @@ async def test_under_fire_of_bids_a_command_cancels_a_live_auction_and_no_hold_i
         row = session.get_one(Auction, UUID(auction))
         bids = session.scalar(select(func.count()).where(Bid.auction_id == row.id))
         held = session.scalar(
-            select(func.sum(Account.balance)).where(
-                Account.kind == AccountKind.HELD, Account.owner_id.in_([person.id for person in people])
+            select(func.sum(LedgerAccount.balance)).where(
+                LedgerAccount.kind == AccountKind.HELD,
+                LedgerAccount.owner_id.in_([person.id for person in people]),
             )
         )
     assert row.sealed_seq == len(accepted) + 1

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from market.money import ledger
 from server.client import Disconnected, LiveSocket
-from store.models import Account, AccountKind, Auction, Bid, Order, Paddle, PaddleStatus
+from store.models import AccountKind, Auction, Bid, LedgerAccount, Order, Paddle, PaddleStatus
 from tests.support.system import Person, System, Viewer, bidding_socket, database_now_ms
 from tests.support.waiting import until
 
@@ -84,11 +84,14 @@ async def test_two_hundred_bidders_at_the_closing_moment(system: System) -> None
         order = session.scalars(select(Order).where(Order.auction_id == row.id)).one()
         statuses = session.scalars(select(Paddle.status).where(Paddle.auction_id == row.id)).all()
         escrow = session.scalar(
-            select(Account.balance).where(Account.kind == AccountKind.ESCROW, Account.owner_id == order.id)
+            select(LedgerAccount.balance).where(
+                LedgerAccount.kind == AccountKind.ESCROW, LedgerAccount.owner_id == order.id
+            )
         )
         held = session.scalar(
-            select(func.sum(Account.balance)).where(
-                Account.kind == AccountKind.HELD, Account.owner_id.in_([person.id for person in people])
+            select(func.sum(LedgerAccount.balance)).where(
+                LedgerAccount.kind == AccountKind.HELD,
+                LedgerAccount.owner_id.in_([person.id for person in people]),
             )
         )
         assert ledger.trial_balance(session) == 0

@@ -14,7 +14,7 @@ from tornado.httpclient import AsyncHTTPClient
 from market.money import ledger
 from realtime.replica import Replica
 from server.client import LiveSocket, Message, Problem
-from store.models import Account, AccountKind, Bid
+from store.models import AccountKind, Bid, LedgerAccount
 from tests.support.media import picture
 from tests.support.system import Person, System, database_now_ms
 from tests.support.waiting import until
@@ -198,8 +198,8 @@ async def test_two_neighbours_trade_from_the_photo_to_the_reviews(system: System
     with system.database.transaction() as session:
         rows = session.scalars(select(Bid).where(Bid.auction_id == UUID(auction)).order_by(Bid.seq)).all()
         escrow = session.scalar(
-            select(Account.balance).where(
-                Account.kind == AccountKind.ESCROW, Account.owner_id == UUID(order["id"])
+            select(LedgerAccount.balance).where(
+                LedgerAccount.kind == AccountKind.ESCROW, LedgerAccount.owner_id == UUID(order["id"])
             )
         )
         assert ledger.trial_balance(session) == 0

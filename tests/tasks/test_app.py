@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from market.notifications import account_emails
-from store.models import AuctionStatus, MailKind, User
+from store.models import AccountEmailKind, AuctionStatus, User
 from store.redis.keys import WRITE_BACK_AT
 from tasks.app import DEFAULT, PHOTOS, POST, WRITE_BACK, app
 from tests.support.factories import make_user
@@ -64,7 +64,7 @@ async def test_a_worker_sells_an_auction_without_any_help(stage: Stage) -> None:
 async def test_a_worker_sends_a_mail_without_any_help(stage: Stage, mail_dir: Path) -> None:
     with stage.resources.database.transaction() as session:
         address = session.get_one(User, make_user(session)).email
-        account_emails.write(session, MailKind.RESET, address)
+        account_emails.write(session, AccountEmailKind.RESET, address)
 
     await until(lambda: [file for file in mail_dir.glob("*.eml") if address in file.read_text()])
 

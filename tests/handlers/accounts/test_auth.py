@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from handlers.http import passwords
 from store.database import SyncDatabase
-from store.models import Mail, MailKind, Session, User
+from store.models import AccountEmail, AccountEmailKind, Session, User
 from tests.support.client import Client, People
 
 PASSWORD = "correct horse"
@@ -69,8 +69,8 @@ async def test_a_taken_address_gets_the_same_answer_for_the_same_work_and_stays_
     assert await guest.refused("POST", "/auth/login", stolen) == "invalid_credentials"
     await guest.post("/auth/login", {"email": body["email"], "password": PASSWORD})
     with sync_database.transaction() as session:
-        kinds = session.scalars(select(Mail.kind).where(Mail.address == body["email"]))
-        assert list(kinds) == [MailKind.ADDRESS_TAKEN]
+        kinds = session.scalars(select(AccountEmail.kind).where(AccountEmail.address == body["email"]))
+        assert list(kinds) == [AccountEmailKind.ADDRESS_TAKEN]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from sqlalchemy import select, text
 
 from market.listings import listings
 from market.notifications import account_emails
-from market.notifications.account_emails import Claim
+from market.notifications.account_emails import EmailClaim
 from store.database import SyncDatabase
-from store.models import Mail, MailKind, MailToken, Purpose, User
+from store.models import AccountEmail, AccountEmailKind, EmailToken, EmailTokenPurpose, User
 from store.redis.clients import Hot
 from tests.support.client import Client, People
 from tests.support.factories import a_draft, make_published_auction
@@ -46,7 +46,7 @@ class Ann:
         assert token is not None
         return token
 
-    def receive(self) -> Claim:
+    def receive(self) -> EmailClaim:
         """The next mail to her, as it is sent."""
         with self.database.transaction() as session:
             # To the front of what other tests have left.
@@ -55,16 +55,18 @@ class Ann:
                 {"email": self.email},
             )
             claim = account_emails.claim(session)
-            assert isinstance(claim, account_emails.Claim)
+            assert isinstance(claim, account_emails.EmailClaim)
             assert claim.address == self.email
             account_emails.sent(session, claim)
         return claim
 
-    def waiting(self) -> list[MailKind]:
+    def waiting(self) -> list[AccountEmailKind]:
         """What the mails to her are about that are not sent yet."""
         with self.database.transaction() as session:
-            mine = select(Mail.kind).where(Mail.address == self.email, Mail.sent_at.is_(None))
-            return list(session.scalars(mine.order_by(Mail.id)))
+            mine = select(AccountEmail.kind).where(
+                AccountEmail.address == self.email, AccountEmail.sent_at.is_(None)
+            )
+            return list(session.scalars(mine.order_by(AccountEmail.id)))
 
     def age(self, by: str) -> None:
         """Let time pass for her tokens."""
@@ -161,7 +163,7 @@ async def test_a_reset_changes_the_password_ends_all_sessions_and_says_so(ann: A
     await ann.log_in(NEW_PASSWORD)
     # The mail has arrived, so the address is hers.
     assert (await ann.guest.get("/me"))["email_verified"] is True
-    assert ann.receive().kind is MailKind.PASSWORD_CHANGED
+    assert ann.receive().kind is AccountEmailKind.PASSWORD_CHANGED
 
 
 async def test_of_many_resets_at_once_by_one_token_one_works(ann: Ann) -> None:
@@ -178,12 +180,12 @@ async def test_a_changed_password_voids_resets_sent_and_unsent_and_is_told_by_ma
     ann.receive()
     sent = await ann.forgets()
     await ann.guest.post("/auth/forgot", {"email": ann.email})
-    assert ann.waiting() == [MailKind.RESET]
+    assert ann.waiting() == [AccountEmailKind.RESET]
 
     body = {"old_password": PASSWORD, "new_password": NEW_PASSWORD}
     assert (await ann.guest.call("POST", "/me/password", body)).status == 204
 
-    assert ann.waiting() == [MailKind.PASSWORD_CHANGED]
+    assert ann.waiting() == [AccountEmailKind.PASSWORD_CHANGED]
     assert await reset(ann, sent, "third password") == "invalid_token"
 
 
@@ -208,8 +210,8 @@ async def test_forgetting_answers_the_same_for_the_same_work_whether_or_not_the_
     assert [answer.body for answer in answers] == [{"email": ann.email}, {"email": unknown}]
     assert set(answers[0].headers) == set(answers[1].headers)
     with sync_database.transaction() as session:
-        written = select(Mail.address).where(
-            Mail.address.in_([ann.email, unknown]), Mail.kind == MailKind.RESET
+        written = select(AccountEmail.address).where(
+            AccountEmail.address.in_([ann.email, unknown]), AccountEmail.kind == AccountEmailKind.RESET
         )
         assert set(session.scalars(written)) == {ann.email, unknown}
 
@@ -218,17 +220,19 @@ async def test_no_token_lies_in_a_table(ann: Ann, sync_database: SyncDatabase) -
     tokens = [ann.token(), await ann.forgets()]
     with sync_database.transaction() as session:
         rows: list[Any] = []
-        for table in (Mail, MailToken):
+        for table in (AccountEmail, EmailToken):
             rows += session.execute(select(*table.__table__.columns)).all()
         user = session.scalars(select(User.id).where(User.email == ann.email)).one()
         mine = dict(
-            session.execute(select(MailToken.purpose, MailToken.token_hash).where(MailToken.user_id == user))
+            session.execute(
+                select(EmailToken.purpose, EmailToken.token_hash).where(EmailToken.user_id == user)
+            )
         )
     for token in tokens:
         assert token not in str(rows)
     assert mine == {
-        Purpose.VERIFY: account_emails.hash_of(tokens[0]),
-        Purpose.RESET: account_emails.hash_of(tokens[1]),
+        EmailTokenPurpose.VERIFY: account_emails.hash_of(tokens[0]),
+        EmailTokenPurpose.RESET: account_emails.hash_of(tokens[1]),
     }
 
 

@@ -153,7 +153,7 @@ async def test_while_the_first_request_runs_the_second_is_told_so(
     person: People, key: dict[str, str], sync_database: SyncDatabase
 ) -> None:
     ann = person()
-    claim = idempotency.Claim(ann.user_id, key["Idempotency-Key"].strip('"'), b"")
+    claim = idempotency.IdempotencyClaim(ann.user_id, key["Idempotency-Key"].strip('"'), b"")
     body = {"id": str(uuid4()), "amount": 700}
     with sync_database.transaction() as session:
         idempotency.once(session, claim, 201, lambda _: Wallet(0, 0))

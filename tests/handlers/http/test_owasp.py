@@ -296,7 +296,7 @@ class World:
                 return make_notification(session, seller)
             if name == "photo":
                 draft = listings.create(session, seller, a_draft()).id
-                return photos.announce(session, seller, draft, 1_000, "image/jpeg")
+                return photos.announce_upload(session, seller, draft, 1_000, "image/jpeg")
             if name == "subscription":
                 endpoint = f"https://push.example/{uuid4()}"
                 opened = sessions.open_session(session, seller, RefreshToken.new(), Lifetime(3600, 3600))

@@ -20,13 +20,13 @@ from store.database import SyncDatabase
 from store.models import (
     Category,
     Direction,
+    FraudSignal,
+    FraudSignalKind,
     Region,
     ReportKind,
     ReportReason,
     Review,
     Role,
-    Signal,
-    SignalKind,
 )
 from tests.support.client import People
 from tests.support.endpoints import BODIES, NOWHERE, OPERATIONS
@@ -46,7 +46,7 @@ def things(session: Session) -> dict[str, Any]:
     orders.report_problem(session, order.buyer_id, order.id, "It is broken.")
     sides = {"author_id": order.buyer_id, "subject_id": order.seller_id}
     review = Review(order_id=order.id, **sides, stars=1, text="", visible_at=now)
-    signal = Signal(kind=SignalKind.HOLD_HOARDING, user_id=user, why={})
+    signal = FraudSignal(kind=FraudSignalKind.HOLD_HOARDING, user_id=user, why={})
     session.add_all([review, signal])
     session.flush()
     times = to_ms(now), to_ms(now + timedelta(minutes=1))
@@ -60,7 +60,7 @@ def things(session: Session) -> dict[str, Any]:
         "question_id": questions.ask(session, asker, auction.id, "Is it new?").id,
         "report_id": reports.make(session, asker, ReportKind.USER, user, ReportReason.SPAM, "").id,
         "adjustment_id": adjustments.propose(session, admin, user, Direction.CREDIT, 1, WHY).id,
-        "announcement_id": settings.announce(
+        "announcement_id": settings.create_announcement(
             session, Actor(admin, Role.ADMIN), "공지", "Notice", *times, WHY
         ).id,
     }

@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 
 from market.moderation import fraud_signals
 from store.database import SyncDatabase
-from store.models import LogInTrace, Role, SignalKind, User
+from store.models import FraudSignalKind, LogInTrace, Role, User
 from tests.support.bids import take_paddle
 from tests.support.client import Client, People
 from tests.support.factories import make_funded_user, make_user
@@ -21,7 +21,7 @@ async def test_a_moderator_reviews_a_signal(person: People, sync_database: SyncD
         bidder, seller = make_funded_user(session), make_user(session)
         for _ in range(fraud_signals.MIN_AUCTIONS):
             take_paddle(session, bidder, seller)
-        fraud_signals.find(session, SignalKind.ONE_SELLER)
+        fraud_signals.find(session, FraudSignalKind.ONE_SELLER)
     listed = await moderator.items("/admin/signals?kind=one_seller", 50)
     [signal] = [item for item in listed if item["user_id"] == str(bidder)]
     assert signal["why"] == {"auctions": fraud_signals.MIN_AUCTIONS, "won": 0}

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func
 
-from market.notifications.notifications import News, notify
+from market.notifications.notifications import NewNotification, notify
 from store.database import Database, SyncDatabase
 from store.ids import new_id
 from store.models import Channel, Event, NotificationDelivery, Role
@@ -99,7 +99,9 @@ async def test_a_text_is_in_the_language_and_time_of_who_reads_it(
     person: People, sync_database: SyncDatabase
 ) -> None:
     ann = person()
-    news = News(ann.user_id, Event.ENDING_SOON, "x", {"title": "자전거", "ends_at": 1_795_253_400_000})
+    news = NewNotification(
+        ann.user_id, Event.ENDING_SOON, "x", {"title": "자전거", "ends_at": 1_795_253_400_000}
+    )
     with sync_database.transaction() as session:
         notify(session, [news])
     [item] = await ann.items("/notifications", 10)
@@ -279,7 +281,7 @@ async def test_nobody_is_pushed_what_was_rolled_back(
 
     async def break_off() -> None:
         async with database.transaction() as session:
-            await session.run_sync(notify, [News(ann.user_id, Event.REVIEW, str(new_id()), {})])
+            await session.run_sync(notify, [NewNotification(ann.user_id, Event.REVIEW, str(new_id()), {})])
             raise ConnectionError
 
     with pytest.raises(ConnectionError):

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from store.database import SyncDatabase
-from store.models import Delivery
+from store.models import DeliveryMethod
 from tests.support.client import Client, People
 from tests.support.factories import make_order, make_published_auction
 from tests.support.listener import Listener
@@ -104,7 +104,7 @@ async def test_a_way_that_is_not_offered_is_refused(person: People, sync_databas
     with sync_database.transaction() as session:
         by_hand, by_post = (
             make_order(session, seller.user_id, buyer.user_id, deliveries=(delivery,)).id
-            for delivery in Delivery
+            for delivery in DeliveryMethod
         )
     shipment = {"carrier": "A carrier", "tracking_number": "1234"}
     meeting = {"place": "The fountain", "meet_at": int(time() * 1000) + HOUR_MS}

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from market.accounts import email_tokens
 from market.notifications import account_emails
 from store.database import SyncDatabase
-from store.models import MailKind, User
+from store.models import AccountEmailKind, User
 from tests.support.factories import make_user
 from tests.support.races import at_once
 
@@ -17,7 +17,7 @@ def a_mail(database: SyncDatabase) -> str:
     """Write a mail for a new password, due before all others; its address."""
     with database.transaction() as session:
         address = session.get_one(User, make_user(session)).email
-        account_emails.write(session, MailKind.RESET, address)
+        account_emails.write(session, AccountEmailKind.RESET, address)
         session.execute(
             text("UPDATE mails SET due_at = '2000-01-01' WHERE address = :address"), {"address": address}
         )
@@ -28,7 +28,7 @@ def test_of_many_resets_by_one_token_at_the_same_moment_one_works(sync_database:
     address = a_mail(sync_database)
     with sync_database.transaction() as session:
         claim = account_emails.claim(session)
-    assert isinstance(claim, account_emails.Claim)
+    assert isinstance(claim, account_emails.EmailClaim)
     assert claim.address == address
     token = claim.token or ""
 
@@ -46,4 +46,4 @@ def test_a_mail_that_somebody_else_has_in_hand_is_passed_over(sync_database: Syn
     with sync_database.transaction() as first, sync_database.transaction() as second:
         second.execute(text("SET LOCAL lock_timeout = '5s'"))
         claims = [account_emails.claim(first), account_emails.claim(second)]
-    assert {claim.address for claim in claims if isinstance(claim, account_emails.Claim)} == addresses
+    assert {claim.address for claim in claims if isinstance(claim, account_emails.EmailClaim)} == addresses

@@ -7,10 +7,10 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from market.analytics import platform_stats
-from market.analytics.platform_stats import Name, Point, Step
+from market.analytics.platform_stats import Name, Point, SeriesStep
 from market.errors import Refusal
 from market.times import clock, to_ms
-from store.models import Auction, AuctionStatus, Event, Figure, NotificationDelivery
+from store.models import Auction, AuctionStatus, Event, NotificationDelivery, PlatformSample
 from tests.support.factories import make_notification, make_order, make_published_auction, make_user
 from tests.support.plans import Plans, nodes
 
@@ -19,10 +19,12 @@ THEN = datetime(2001, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def points(session: Session, name: Name, step: Step = Step.HOUR, hours: int = 24) -> list[tuple[int, int]]:
+def points(
+    session: Session, name: Name, step: SeriesStep = SeriesStep.HOUR, hours: int = 24
+) -> list[tuple[int, int]]:
     """The values of a series from THEN on, with the number of the step."""
     found = platform_stats.series(session, name, to_ms(THEN), to_ms(THEN + hours * HOUR), step)
-    width = {Step.MINUTE: 60_000, Step.HOUR: 3_600_000, Step.DAY: 86_400_000}[step]
+    width = {SeriesStep.MINUTE: 60_000, SeriesStep.HOUR: 3_600_000, SeriesStep.DAY: 86_400_000}[step]
     return [((point.at - to_ms(THEN)) // width, point.value) for point in found.items]
 
 
@@ -33,8 +35,8 @@ def test_sales_are_counted_from_the_orders(db_session: Session) -> None:
     db_session.flush()
     assert points(db_session, Name.SALES) == [(0, 2), (2, 1)]
     assert points(db_session, Name.SALES_AMOUNT) == [(0, 3_000), (2, 4_000)]
-    assert points(db_session, Name.SALES_AMOUNT, Step.DAY, 48) == [(0, 7_000), (1, 8_000)]
-    assert points(db_session, Name.SALES, Step.MINUTE, 1) == [(5, 1), (50, 1)]
+    assert points(db_session, Name.SALES_AMOUNT, SeriesStep.DAY, 48) == [(0, 7_000), (1, 8_000)]
+    assert points(db_session, Name.SALES, SeriesStep.MINUTE, 1) == [(5, 1), (50, 1)]
 
 
 def test_conversion_and_lateness_are_those_of_the_auctions_that_ended(db_session: Session) -> None:
@@ -54,7 +56,7 @@ def test_samples_of_a_step_make_one_point(db_session: Session) -> None:
     for minutes, value in ((0, 3), (1, 9), (2, 5), (70, -4)):
         for name in (Name.VIEWERS, Name.LATE_REJECTIONS, Name.LEDGER_SUM):
             at = THEN + timedelta(minutes=minutes)
-            db_session.execute(insert(Figure).values(name=name, at=at, value=value))
+            db_session.execute(insert(PlatformSample).values(name=name, at=at, value=value))
     assert points(db_session, Name.VIEWERS) == [(0, 9), (1, -4)]
     assert points(db_session, Name.LATE_REJECTIONS) == [(0, 17), (1, -4)]
     assert points(db_session, Name.LEDGER_SUM) == [(0, 9), (1, 4)]
@@ -68,7 +70,7 @@ def test_every_figure_has_a_series(db_session: Session, name: Name) -> None:
 @pytest.mark.parametrize("span_ms", [0, -1, platform_stats.MAX_POINTS * 60_000 + 1])
 def test_a_series_has_some_points_and_not_too_many(db_session: Session, span_ms: int) -> None:
     with pytest.raises(Refusal, match="invalid_query"):
-        platform_stats.series(db_session, Name.BIDS, to_ms(THEN), to_ms(THEN) + span_ms, Step.MINUTE)
+        platform_stats.series(db_session, Name.BIDS, to_ms(THEN), to_ms(THEN) + span_ms, SeriesStep.MINUTE)
 
 
 def test_the_figures_of_now_follow_what_happens(db_session: Session) -> None:
@@ -87,7 +89,9 @@ def test_the_figures_of_now_follow_what_happens(db_session: Session) -> None:
     assert after.late_rejections - before.late_rejections == 3
     assert after.ledger_sum == 0
     at = after.at
-    [*_, last] = platform_stats.series(db_session, Name.VIEWERS, at - 60_000, at + 60_000, Step.DAY).items
+    [*_, last] = platform_stats.series(
+        db_session, Name.VIEWERS, at - 60_000, at + 60_000, SeriesStep.DAY
+    ).items
     assert isinstance(last, Point)
     assert last.value == 7
 
@@ -100,10 +104,10 @@ def test_only_the_bids_of_a_minute_are_counted_for_the_figures_of_now(db_session
 
 
 def test_a_sample_of_long_ago_is_not_what_is_now(db_session: Session) -> None:
-    db_session.execute(delete(Figure))
+    db_session.execute(delete(PlatformSample))
     for age, known in ((platform_stats.FRESH, None), (platform_stats.MINUTE, 5)):
         at = clock(db_session) - age
-        db_session.execute(insert(Figure).values(name=Name.WRITE_BACK_LAG, at=at, value=5))
+        db_session.execute(insert(PlatformSample).values(name=Name.WRITE_BACK_LAG, at=at, value=5))
         assert platform_stats.now(db_session).write_back_lag == known
 
 
@@ -116,13 +120,13 @@ def test_an_auction_that_nobody_seals_is_late(db_session: Session) -> None:
 
 
 def test_without_anything_there_are_still_figures(db_session: Session) -> None:
-    db_session.execute(delete(Figure))
+    db_session.execute(delete(PlatformSample))
     found = platform_stats.now(db_session)
     assert (found.viewers, found.write_back_lag, found.notification_backlog) == (None, None, None)
 
 
 def test_old_samples_are_deleted(db_session: Session) -> None:
-    db_session.execute(insert(Figure).values(name=Name.VIEWERS, at=THEN, value=1))
+    db_session.execute(insert(PlatformSample).values(name=Name.VIEWERS, at=THEN, value=1))
     platform_stats.sample(db_session, 1, 1, 1)
     platform_stats.forget_old(db_session)
-    assert db_session.scalar(select(func.min(Figure.at))) != THEN
+    assert db_session.scalar(select(func.min(PlatformSample.at))) != THEN

@@ -21,7 +21,7 @@ from market.rules import BuyNowUntil
 from market.times import from_ms
 from store import effects
 from store.database import SyncDatabase
-from store.effects import told
+from store.effects import pushes_to_users
 from store.models import (
     Auction,
     Bid,
@@ -51,7 +51,7 @@ pytestmark = pytest.mark.usefixtures("some_regions")
 
 def sides_told(session: Session) -> set[UUID]:
     """Who is pushed that there is an order."""
-    return {user for user, push in told(session) if isinstance(push, OrderPush)}
+    return {user for user, push in pushes_to_users(session) if isinstance(push, OrderPush)}
 
 
 def test_the_leader_s_maximum_is_held_and_released_when_somebody_else_leads(db_session: Session) -> None:

@@ -132,11 +132,11 @@ def test_who_had_bid_among_neighbours_is_told_once(db_session: Session) -> None:
     action = new_id()
     for _ in range(2):
         neighbourhood.extend(db_session, auction.id, action, 5_000)
-    moved = [moved for moved in outage_extensions.untold(db_session) if moved.auction_id == auction.id]
+    moved = [moved for moved in outage_extensions.unfinished(db_session) if moved.auction_id == auction.id]
     assert moved == [outage_extensions.Moved(auction.id, action)]
     for _ in range(2):
-        assert not outage_extensions.tell(db_session, moved[0])
-    assert moved[0] not in outage_extensions.untold(db_session)
+        assert not outage_extensions.notify_bidders(db_session, moved[0])
+    assert moved[0] not in outage_extensions.unfinished(db_session)
     told = db_session.execute(
         select(Notification.user_id, Notification.data["ends_at"].astext).where(
             Notification.event == Event.EXTENDED, Notification.auction_id == auction.id

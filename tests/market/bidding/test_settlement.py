@@ -14,11 +14,11 @@ from market.bidding import paddles, settlement
 from market.bidding.settlement import Settled
 from market.money import ledger, wallet
 from market.platform import alarms
-from market.platform.alarms import Alarm, Reason
+from market.platform.alarms import Alarm, AlarmReason
 from market.times import from_ms
 from store.database import SyncDatabase
 from store.ids import new_id
-from store.models import Account, AccountKind, Auction, AuctionStatus, Bid, Order, Paddle, PaddleStatus
+from store.models import AccountKind, Auction, AuctionStatus, Bid, LedgerAccount, Order, Paddle, PaddleStatus
 from tests.support.claims import all_due
 from tests.support.factories import make_funded_user, make_published_auction
 
@@ -87,8 +87,8 @@ def add_bid(session: Session, auction_id: UUID, seq: int, bidder: UUID, price: i
 
 def escrow(session: Session, auction_id: UUID) -> int | None:
     return session.scalar(
-        select(Account.balance)
-        .join(Order, (Order.id == Account.owner_id) & (Account.kind == AccountKind.ESCROW))
+        select(LedgerAccount.balance)
+        .join(Order, (Order.id == LedgerAccount.owner_id) & (LedgerAccount.kind == AccountKind.ESCROW))
         .where(Order.auction_id == auction_id)
     )
 
@@ -221,7 +221,7 @@ def test_only_what_is_sealed_is_settled(db_session: Session, status: AuctionStat
 def test_an_alarm_keeps_an_auction_from_being_settled(db_session: Session) -> None:
     sale = sealed(db_session, bidders=1)
     assert sale.auction_id in all_due(db_session, settlement.claim_due)
-    alarms.note(db_session, [Alarm(sale.auction_id, Reason.CONFLICT, "")])
+    alarms.note(db_session, [Alarm(sale.auction_id, AlarmReason.CONFLICT, "")])
 
     assert settlement.settle(db_session, sale.auction_id) is None
     assert sale.auction_id not in all_due(db_session, settlement.claim_due)
@@ -240,7 +240,7 @@ def test_a_missing_or_surplus_bid_is_an_alarm(db_session: Session, stored: list[
     outcome = settlement.settle(db_session, sale.auction_id)
 
     assert isinstance(outcome, Alarm)
-    assert outcome.reason == Reason.BIDS_MISSING
+    assert outcome.reason == AlarmReason.BIDS_MISSING
     assert money(db_session, winner) == (FUNDS - 40_000, 40_000)
 
 
@@ -270,7 +270,7 @@ def test_a_hold_below_the_hammer_price_is_an_alarm_and_moves_nothing(db_session:
 
     assert outcome == Alarm(
         sale.auction_id,
-        Reason.MONEY_REFUSED,
+        AlarmReason.MONEY_REFUSED,
         "hold_exceeded: The hold is smaller than the amount to be captured.",
     )
     assert [money(db_session, person) for person in sale.bidders] == [(FUNDS - 40_000, 40_000)] * 3
@@ -285,7 +285,7 @@ def test_a_winner_without_a_paddle_is_an_alarm(db_session: Session) -> None:
     outcome = settlement.settle(db_session, sale.auction_id)
 
     assert isinstance(outcome, Alarm)
-    assert outcome.reason == Reason.MONEY_REFUSED
+    assert outcome.reason == AlarmReason.MONEY_REFUSED
 
 
 def test_two_hundred_paddles_are_settled_once_by_threads_at_the_same_time(

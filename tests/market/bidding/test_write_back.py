@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from market.bidding import write_back
 from market.bidding.write_back import Log, Written
-from market.platform.alarms import Reason
+from market.platform.alarms import AlarmReason
 from market.times import from_ms, to_ms
 from store.database import SyncDatabase
 from store.ids import SHARDS, new_id, shard_of
@@ -96,7 +96,7 @@ def write(session: Session, *records: BidRecord | SealRecord | bytes) -> Written
     return written
 
 
-def reasons(written: Written) -> list[Reason]:
+def reasons(written: Written) -> list[AlarmReason]:
     return [alarm.reason for alarm in written.alarms]
 
 
@@ -187,7 +187,7 @@ def test_a_seal_that_is_wrong_about_the_reserve_is_an_alarm(
 
     written = write(db_session, bid, a_seal(bid, **change))
 
-    assert reasons(written) == [Reason.CONFLICT]
+    assert reasons(written) == [AlarmReason.CONFLICT]
 
 
 def test_what_is_repeated_changes_nothing(db_session: Session, auction_id: UUID) -> None:
@@ -232,7 +232,7 @@ def test_other_content_under_a_stored_number_is_an_alarm(
         write(db_session, right)
         written = write(db_session, wrong, a_bid(auction_id, 2))
 
-    assert reasons(written) == [Reason.CONFLICT]
+    assert reasons(written) == [AlarmReason.CONFLICT]
     assert numbers(db_session, auction_id) == [1, 2]
     stored = db_session.scalars(select(Bid).where(Bid.auction_id == auction_id, Bid.seq == 1)).one()
     assert (stored.maximum, stored.ref, to_ms(stored.at)) == (right.maximum, right.ref, right.at)
@@ -249,7 +249,7 @@ def test_an_alarm_is_kept_with_what_was_found(db_session: Session, auction_id: U
 def test_a_gap_is_an_alarm_and_the_records_behind_it_are_kept(db_session: Session, auction_id: UUID) -> None:
     written = write(db_session, a_bid(auction_id, 1), a_bid(auction_id, 3), a_bid(auction_id, 4))
 
-    assert reasons(written) == [Reason.GAP]
+    assert reasons(written) == [AlarmReason.GAP]
     assert numbers(db_session, auction_id) == [1, 3, 4]
     assert db_session.get_one(Auction, auction_id).seq == 4
 
@@ -259,7 +259,7 @@ def test_a_number_that_was_passed_but_never_stored_is_an_alarm(db_session: Sessi
 
     written = write(db_session, a_bid(auction_id, 2, epoch=9))
 
-    assert reasons(written) == [Reason.LATE]
+    assert reasons(written) == [AlarmReason.LATE]
     assert numbers(db_session, auction_id) == [1, 2, 2]
     assert db_session.get_one(Auction, auction_id).seq == 2
 
@@ -269,7 +269,7 @@ def test_a_bid_after_the_seal_is_an_alarm(db_session: Session, auction_id: UUID)
 
     written = write(db_session, bid, a_seal(bid), a_bid(auction_id, 3))
 
-    assert reasons(written) == [Reason.AFTER_SEAL]
+    assert reasons(written) == [AlarmReason.AFTER_SEAL]
     auction = db_session.get_one(Auction, auction_id)
     assert (auction.seq, auction.bids, auction.status) == (2, 1, AuctionStatus.SEALED)
 
@@ -282,7 +282,7 @@ def test_a_seal_that_contradicts_the_bids_is_an_alarm(
 
     written = write(db_session, bid, a_seal(bid, **change))
 
-    assert reasons(written) == [Reason.CONFLICT]
+    assert reasons(written) == [AlarmReason.CONFLICT]
 
 
 def test_a_second_seal_of_another_time_is_an_alarm(db_session: Session, auction_id: UUID) -> None:
@@ -291,7 +291,7 @@ def test_a_second_seal_of_another_time_is_an_alarm(db_session: Session, auction_
 
     written = write(db_session, a_seal(bid, at=AT + 99))
 
-    assert reasons(written) == [Reason.CONFLICT]
+    assert reasons(written) == [AlarmReason.CONFLICT]
     assert db_session.get_one(Auction, auction_id).sealed_at == from_ms(bid.at + 1)
 
 
@@ -303,7 +303,7 @@ def test_garbage_is_an_alarm_and_the_rest_goes_on(
 ) -> None:
     written = write(db_session, garbage, a_bid(auction_id, 1), garbage, a_bid(auction_id, 2))
 
-    assert reasons(written) == [Reason.UNDECODABLE] * 2
+    assert reasons(written) == [AlarmReason.UNDECODABLE] * 2
     assert numbers(db_session, auction_id) == [1, 2]
 
 
@@ -327,13 +327,13 @@ def test_a_record_that_postgresql_refuses_is_an_alarm_and_the_rest_goes_on(
 
     written = write(db_session, a_bid(auction_id, 1), a_bid(auction_id, 2, **change), *fine)
 
-    assert reasons(written)[0] in (Reason.REFUSED, Reason.UNDECODABLE)
+    assert reasons(written)[0] in (AlarmReason.REFUSED, AlarmReason.UNDECODABLE)
     assert numbers(db_session, auction_id) == [1]
     assert numbers(db_session, other) == list(range(1, 20))
 
 
 def test_a_record_of_an_unknown_auction_is_an_alarm(db_session: Session) -> None:
-    assert reasons(write(db_session, a_bid(new_id(), 1))) == [Reason.UNKNOWN_AUCTION]
+    assert reasons(write(db_session, a_bid(new_id(), 1))) == [AlarmReason.UNKNOWN_AUCTION]
 
 
 def test_positions_move_with_the_records(db_session: Session, auction_id: UUID) -> None:

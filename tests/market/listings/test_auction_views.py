@@ -14,7 +14,7 @@ from market.bidding import history, hot_state, paddles
 from market.errors import Refusal
 from market.listings import auction_views, listings
 from market.listings.auction_views import AuctionState, AuctionView, StateFilter
-from market.listings.listings import SoftClose
+from market.listings.listings import SoftCloseTerms
 from market.rules import MAX_AMOUNT, BuyNowUntil
 from market.times import from_ms, to_ms
 from store.database import SyncDatabase
@@ -178,11 +178,11 @@ NOW = int(time() * 1000)
         pytest.param("opens_at", NOW + DAY_MS, id="opens_after_end"),
         pytest.param("opens_at", NOW - 31 * DAY_MS, id="opened_long_ago"),
         ("opens_at", -(10**30)),
-        ("soft_close", SoftClose(0, 1_000, 1_000)),
-        ("soft_close", SoftClose(1_000, -1, 1_000)),
-        ("soft_close", SoftClose(1_000, 1_000, 0)),
-        ("soft_close", SoftClose(3_600_001, 1_000, 1_000)),
-        ("soft_close", SoftClose(1_000, 1_000, DAY_MS + 1)),
+        ("soft_close", SoftCloseTerms(0, 1_000, 1_000)),
+        ("soft_close", SoftCloseTerms(1_000, -1, 1_000)),
+        ("soft_close", SoftCloseTerms(1_000, 1_000, 0)),
+        ("soft_close", SoftCloseTerms(3_600_001, 1_000, 1_000)),
+        ("soft_close", SoftCloseTerms(1_000, 1_000, DAY_MS + 1)),
         ("category", "no-such"),
         ("category", "digital"),
         ("reserve", 1_000),
@@ -272,7 +272,7 @@ def test_the_extreme_auctions_are_possible(db_session: Session) -> None:
         title="x" * 200,
         start_price=MAX_AMOUNT,
         increments=[(0, MAX_AMOUNT), (MAX_AMOUNT, 1)],
-        soft_close=SoftClose(3_600_000, 1, DAY_MS),
+        soft_close=SoftCloseTerms(3_600_000, 1, DAY_MS),
     )
     lead(db_session, made.id, MAX_AMOUNT)
     assert auction_views.get(db_session, made.id).next_minimum == MAX_AMOUNT

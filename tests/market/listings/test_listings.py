@@ -23,13 +23,13 @@ from market.listings import (
 )
 from market.listings.auction_views import AuctionState, AuctionView
 from market.listings.editing import Stage
-from market.listings.listings import Draft, Place, SoftClose
+from market.listings.listings import Draft, Place, SoftCloseTerms
 from market.places.neighbourhoods import Radius
 from market.rules import BuyNowUntil
 from market.times import from_ms, to_ms
 from store.database import SyncDatabase
 from store.ids import new_id
-from store.models import Auction, AuctionStatus, Condition, Delivery, Photo, PhotoStatus, SearchWords
+from store.models import Auction, AuctionStatus, Condition, DeliveryMethod, Photo, PhotoStatus, SearchWords
 from tests.support.bids import change, lead
 from tests.support.factories import (
     MINUTE_MS,
@@ -49,7 +49,7 @@ GOODS: dict[str, Any] = {
     "description": "For two.",
     "category": "bicycles",
     "condition": Condition.GOOD,
-    "deliveries": [Delivery.HANDOVER],
+    "deliveries": [DeliveryMethod.HANDOVER],
 }
 
 
@@ -87,14 +87,14 @@ def test_everything_in_a_draft_can_be_changed(db_session: Session) -> None:
         "increments": [(0, 50)],
         "opens_at": now_ms() + HOUR_MS,
         "ends_at": now_ms() + 2 * HOUR_MS,
-        "soft_close": SoftClose(1_000, 2_000, 3_000),
+        "soft_close": SoftCloseTerms(1_000, 2_000, 3_000),
         "reserve": 3_000,
         "buy_now": 4_000,
         "buy_now_until": BuyNowUntil.RESERVE_MET,
     }
     view = edited(db_session, draft, **GOODS, **terms)
     soft = terms.pop("soft_close")
-    assert isinstance(soft, SoftClose)
+    assert isinstance(soft, SoftCloseTerms)
     assert view == msgspec.structs.replace(
         draft,
         **GOODS,
@@ -135,7 +135,7 @@ def test_a_draft_moves_among_neighbours_and_back(db_session: Session) -> None:
         ({"buy_now": 5_000}, "buy_now_until"),
         ({"category": "digital"}, "category"),
         ({"deliveries": []}, "deliveries"),
-        ({"deliveries": [Delivery.SHIPPING, Delivery.SHIPPING]}, "deliveries"),
+        ({"deliveries": [DeliveryMethod.SHIPPING, DeliveryMethod.SHIPPING]}, "deliveries"),
     ],
 )
 def test_an_edit_that_makes_no_sense_changes_nothing(
@@ -203,9 +203,9 @@ def test_the_photos_of_a_listing_change_as_long_as_its_texts(db_session: Session
     for name, (auction, stage) in stages(db_session).items():
         announce = (auction.seller_id, auction.id, 1_000, "image/jpeg")
         if stage not in (Stage.DRAFT, Stage.OFFERED):
-            assert refused(db_session, photos.announce, *announce)[0] == "wrong_state", name
+            assert refused(db_session, photos.announce_upload, *announce)[0] == "wrong_state", name
             continue
-        first, second = (photos.announce(db_session, *announce) for _ in range(2))
+        first, second = (photos.announce_upload(db_session, *announce) for _ in range(2))
         photos.reorder(db_session, auction.seller_id, auction.id, [second, first])
         photos.discard(db_session, auction.seller_id, first)
 
@@ -274,7 +274,7 @@ def test_the_search_finds_the_new_text_and_not_the_old(db_session: Session) -> N
 
 def test_a_deleted_draft_is_gone_with_its_words_and_its_photos(db_session: Session) -> None:
     draft = drafted(db_session)
-    photo = photos.announce(db_session, draft.seller_id, draft.id, 1_000, "image/jpeg")
+    photo = photos.announce_upload(db_session, draft.seller_id, draft.id, 1_000, "image/jpeg")
     listings.delete(db_session, draft.seller_id, draft.id)
     db_session.expire_all()
     assert db_session.get(Auction, draft.id) is None
@@ -303,7 +303,7 @@ def test_the_database_itself_keeps_what_was_published(db_session: Session) -> No
 
 FULL: dict[str, Any] = {
     **GOODS,
-    "deliveries": (Delivery.SHIPPING,),
+    "deliveries": (DeliveryMethod.SHIPPING,),
     "reserve": 3_000,
     "buy_now": 4_000,
     "buy_now_until": BuyNowUntil.FIRST_BID,
@@ -327,7 +327,7 @@ def test_a_duplicate_says_the_same_and_runs_as_long(db_session: Session) -> None
         seller,
         a_draft(place=Place(home, Radius.WIDE), opens_at=opens_at, ends_at=opens_at + 2 * HOUR_MS, **FULL),
     )
-    photos.announce(db_session, seller, draft.id, 1_000, "image/jpeg")
+    photos.announce_upload(db_session, seller, draft.id, 1_000, "image/jpeg")
     original = listings.publish(db_session, seller, draft.id)
     # As if soft close had moved the end.
     change(db_session, draft.id, ends_at=from_ms(draft.ends_at + MINUTE_MS))
@@ -387,8 +387,11 @@ def test_only_what_was_not_sold_is_listed_again_and_only_by_its_seller(db_sessio
 
 
 def test_without_a_choice_both_deliveries_are_offered(db_session: Session) -> None:
-    assert drafted(db_session).deliveries == [Delivery.HANDOVER, Delivery.SHIPPING]
-    assert make_neighbourhood_auction(db_session).deliveries == [Delivery.HANDOVER, Delivery.SHIPPING]
+    assert drafted(db_session).deliveries == [DeliveryMethod.HANDOVER, DeliveryMethod.SHIPPING]
+    assert make_neighbourhood_auction(db_session).deliveries == [
+        DeliveryMethod.HANDOVER,
+        DeliveryMethod.SHIPPING,
+    ]
 
 
 def test_the_frozen_minute_is_over_when_an_auction_opens(db_session: Session) -> None:

@@ -43,7 +43,7 @@ def draft(db_session: Session, seller: UUID) -> UUID:
 
 
 def announced(session: Session, seller: UUID, draft: UUID, size: int = 1000) -> UUID:
-    return photos.announce(session, seller, draft, size, "image/jpeg")
+    return photos.announce_upload(session, seller, draft, size, "image/jpeg")
 
 
 def completed(session: Session, seller: UUID, draft: UUID) -> UUID:
@@ -134,7 +134,7 @@ def test_a_photo_is_announced_completed_made_and_shown(
 def test_other_types_are_refused_at_once(
     db_session: Session, seller: UUID, draft: UUID, content_type: str
 ) -> None:
-    assert code(photos.announce, db_session, seller, draft, 1, content_type) == "unsupported_image"
+    assert code(photos.announce_upload, db_session, seller, draft, 1, content_type) == "unsupported_image"
 
 
 def test_too_large_a_file_is_refused_at_once(db_session: Session, seller: UUID, draft: UUID) -> None:

@@ -31,7 +31,7 @@ from store.models import (
     AuctionKind,
     AuctionStatus,
     Condition,
-    Delivery,
+    DeliveryMethod,
     Neighbourhood,
     Photo,
     PhotoStatus,
@@ -101,17 +101,17 @@ def seller(db_session: Session) -> UUID:
         ({"condition": Condition.GOOD}, {"condition": Condition.GOOD}, [{"condition": Condition.NEW}]),
         ({}, {}, [{"condition": Condition.NEW}]),
         (
-            {"deliveries": (Delivery.SHIPPING,)},
-            {"delivery": Delivery.SHIPPING},
-            [{"delivery": Delivery.HANDOVER}],
+            {"deliveries": (DeliveryMethod.SHIPPING,)},
+            {"delivery": DeliveryMethod.SHIPPING},
+            [{"delivery": DeliveryMethod.HANDOVER}],
         ),
         (
-            {"deliveries": (Delivery.HANDOVER,)},
-            {"delivery": Delivery.HANDOVER},
-            [{"delivery": Delivery.SHIPPING}],
+            {"deliveries": (DeliveryMethod.HANDOVER,)},
+            {"delivery": DeliveryMethod.HANDOVER},
+            [{"delivery": DeliveryMethod.SHIPPING}],
         ),
-        ({}, {"delivery": Delivery.HANDOVER}, []),
-        ({}, {"delivery": Delivery.SHIPPING}, []),
+        ({}, {"delivery": DeliveryMethod.HANDOVER}, []),
+        ({}, {"delivery": DeliveryMethod.SHIPPING}, []),
         ({"start_price": 500}, {"min_price": 500}, [{"min_price": 501}]),
         ({"start_price": 500}, {"max_price": 500}, [{"max_price": 499}]),
         ({"start_price": 500}, {"min_price": 1, "max_price": 500}, [{"min_price": 501, "max_price": 600}]),
@@ -349,7 +349,7 @@ def test_facets_count_what_is_found(
     home = neighbourhoods.verify(db_session, seller, *YEOKSAM, accuracy_m=10).id
     place = Place(home, Radius.NEAR)
     for fields in (
-        {"category": "bicycles", "condition": Condition.NEW, "deliveries": (Delivery.SHIPPING,)},
+        {"category": "bicycles", "condition": Condition.NEW, "deliveries": (DeliveryMethod.SHIPPING,)},
         {"category": "bicycles", "condition": Condition.GOOD, "place": place},
         {"category": "phones", "condition": Condition.GOOD, "place": place},
         {"title": "텐트"},

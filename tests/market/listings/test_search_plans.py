@@ -17,7 +17,7 @@ from market.listings.search import Sort, Wanted
 from market.places import neighbourhoods
 from market.places.neighbourhoods import Radius
 from store.database import SyncDatabase
-from store.models import Condition, Delivery
+from store.models import Condition, DeliveryMethod
 from tests.support.database import fresh_database
 from tests.support.factories import YEOKSAM, make_user
 from tests.support.plans import Plans, nodes
@@ -77,10 +77,10 @@ LARGE = {"auctions", "search_words", "users", "photos"}
             # Gathering what is in the branch, or walking through what ends until a page is full.
             "ix_auctions_category_code_id|ix_auctions_status_ends_at_id",
         ),
-        ({"delivery": Delivery.SHIPPING}, Sort.NEWEST, "pk_auctions"),
-        ({"delivery": Delivery.HANDOVER}, Sort.ENDING_SOON, "ix_auctions_status_ends_at_id"),
+        ({"delivery": DeliveryMethod.SHIPPING}, Sort.NEWEST, "pk_auctions"),
+        ({"delivery": DeliveryMethod.HANDOVER}, Sort.ENDING_SOON, "ix_auctions_status_ends_at_id"),
         (
-            {"category": "books", "delivery": Delivery.SHIPPING},
+            {"category": "books", "delivery": DeliveryMethod.SHIPPING},
             Sort.PRICE_LOW,
             "ix_auctions_category_code_id|ix_auctions_asked_id",
         ),
@@ -132,7 +132,7 @@ def test_a_watch_list_uses_its_index(session: Session) -> None:
         ({"q": "자전거"}, "ix_search_words_words"),
         ({"category": "bicycles"}, "ix_auctions_category_code_id"),
         ({"region": "11680"}, "ix_auctions_region_code"),
-        ({"delivery": Delivery.SHIPPING}, "pk_auctions"),
+        ({"delivery": DeliveryMethod.SHIPPING}, "pk_auctions"),
     ],
 )
 def test_facets_use_an_index(session: Session, wanted: dict[str, Any], index: str) -> None:

@@ -16,12 +16,12 @@ from store.models import (
     Auction,
     AuditEntry,
     Bid,
+    FraudSignal,
+    FraudSignalKind,
     LogInTrace,
     Paddle,
     PaddleStatus,
     Role,
-    Signal,
-    SignalKind,
     User,
 )
 from tests.support.bids import take_paddle
@@ -32,12 +32,12 @@ LIMIT = 1_000
 MINUTE = timedelta(minutes=1)
 
 
-def found(session: Session, kind: SignalKind, user_id: UUID) -> list[tuple[UUID | None, dict[str, int]]]:
+def found(session: Session, kind: FraudSignalKind, user_id: UUID) -> list[tuple[UUID | None, dict[str, int]]]:
     """The open signals of this kind about a user, whom else they are about, and why."""
     fraud_signals.find(session, kind)
     rows = session.execute(
-        select(Signal.other_id, Signal.why).where(
-            Signal.kind == kind, Signal.user_id == user_id, Signal.reviewed_at.is_(None)
+        select(FraudSignal.other_id, FraudSignal.why).where(
+            FraudSignal.kind == kind, FraudSignal.user_id == user_id, FraudSignal.reviewed_at.is_(None)
         ),
         execution_options={"populate_existing": True},
     )
@@ -50,7 +50,7 @@ def log_in(session: Session, user_id: UUID, address: bytes, device: bytes = b"a 
 
 def test_a_bidder_at_the_address_of_the_seller(db_session: Session) -> None:
     bidder, seller, other = make_funded_user(db_session), make_user(db_session), make_user(db_session)
-    kind, home = SignalKind.SHARED_ADDRESS, new_id().bytes
+    kind, home = FraudSignalKind.SHARED_ADDRESS, new_id().bytes
     log_in(db_session, bidder, home)
     log_in(db_session, seller, home, b"another browser")
     log_in(db_session, other, new_id().bytes)
@@ -68,7 +68,7 @@ def test_a_bidder_at_the_address_of_the_seller(db_session: Session) -> None:
 
 
 def test_a_bidder_with_the_device_of_the_seller(db_session: Session) -> None:
-    bidder, seller, kind = make_funded_user(db_session), make_user(db_session), SignalKind.SHARED_DEVICE
+    bidder, seller, kind = make_funded_user(db_session), make_user(db_session), FraudSignalKind.SHARED_DEVICE
     rare = new_id().bytes
     for user in (bidder, seller):
         log_in(db_session, user, new_id().bytes, rare)
@@ -77,7 +77,7 @@ def test_a_bidder_with_the_device_of_the_seller(db_session: Session) -> None:
     assert found(db_session, kind, bidder) == [
         (seller, {"auctions": 1, "shared": 1, "users": 2, "same_both": 0})
     ]
-    assert found(db_session, SignalKind.SHARED_ADDRESS, bidder) == []
+    assert found(db_session, FraudSignalKind.SHARED_ADDRESS, bidder) == []
 
 
 def test_a_browser_that_many_have_says_nothing(db_session: Session) -> None:
@@ -86,7 +86,7 @@ def test_a_browser_that_many_have_says_nothing(db_session: Session) -> None:
     for user in (bidder, seller, *others):
         log_in(db_session, user, new_id().bytes, common)
     take_paddle(db_session, bidder, seller)
-    assert found(db_session, SignalKind.SHARED_DEVICE, bidder) == []
+    assert found(db_session, FraudSignalKind.SHARED_DEVICE, bidder) == []
 
 
 def test_the_address_of_a_network_says_nothing(db_session: Session) -> None:
@@ -94,15 +94,15 @@ def test_the_address_of_a_network_says_nothing(db_session: Session) -> None:
     for user in [bidder, seller, *(make_user(db_session) for _ in range(fraud_signals.MAX_USERS - 2))]:
         log_in(db_session, user, network)
     take_paddle(db_session, bidder, seller)
-    assert len(found(db_session, SignalKind.SHARED_ADDRESS, bidder)) == 1
+    assert len(found(db_session, FraudSignalKind.SHARED_ADDRESS, bidder)) == 1
     one_more = make_funded_user(db_session)
     log_in(db_session, one_more, network)
     take_paddle(db_session, one_more, seller)
-    assert found(db_session, SignalKind.SHARED_ADDRESS, one_more) == []
+    assert found(db_session, FraudSignalKind.SHARED_ADDRESS, one_more) == []
 
 
 def test_a_bidder_who_only_bids_with_one_seller(db_session: Session) -> None:
-    bidder, seller, kind = make_funded_user(db_session), make_user(db_session), SignalKind.ONE_SELLER
+    bidder, seller, kind = make_funded_user(db_session), make_user(db_session), FraudSignalKind.ONE_SELLER
     for _ in range(fraud_signals.MIN_AUCTIONS - 1):
         take_paddle(db_session, bidder, seller)
     assert found(db_session, kind, bidder) == []
@@ -115,11 +115,11 @@ def test_a_bidder_with_a_second_seller_is_an_honest_one(db_session: Session) -> 
     for _ in range(fraud_signals.MIN_AUCTIONS):
         take_paddle(db_session, bidder, seller)
     take_paddle(db_session, bidder)
-    assert found(db_session, SignalKind.ONE_SELLER, bidder) == []
+    assert found(db_session, FraudSignalKind.ONE_SELLER, bidder) == []
 
 
 def test_whoever_gives_all_paddles_back_and_buys_nothing(db_session: Session) -> None:
-    bidder, kind = make_funded_user(db_session), SignalKind.HOLD_HOARDING
+    bidder, kind = make_funded_user(db_session), FraudSignalKind.HOLD_HOARDING
     for _ in range(fraud_signals.MIN_RETURNED):
         take_paddle(db_session, bidder)
     give_back = update(Paddle).where(Paddle.bidder_id == bidder).values(status=PaddleStatus.RETURNED)
@@ -181,7 +181,7 @@ def test_a_new_account_that_leads_near_the_close(
     leader = make_user(db_session)
     db_session.execute(update(User).where(User.id == leader).values(created_at=func.now() - age))
     auction = led(db_session, leader, ends_in, bid_before_end)
-    signs = found(db_session, SignalKind.NEW_ACCOUNT, leader)
+    signs = found(db_session, FraudSignalKind.NEW_ACCOUNT, leader)
     assert len(signs) == suspicious
     for other, why in signs:
         assert (other, why["price"], why["bids"]) == (auction.seller_id, 1_500, 1)
@@ -196,7 +196,7 @@ def test_a_new_account_that_has_won(db_session: Session) -> None:
     )
     auction.sealed_at = auction.ends_at
     db_session.flush()
-    assert len(found(db_session, SignalKind.NEW_ACCOUNT, leader)) == 1
+    assert len(found(db_session, FraudSignalKind.NEW_ACCOUNT, leader)) == 1
 
 
 def test_a_signal_is_reviewed_once_and_does_not_come_back(db_session: Session) -> None:
@@ -204,7 +204,7 @@ def test_a_signal_is_reviewed_once_and_does_not_come_back(db_session: Session) -
     bidder, seller = make_funded_user(db_session, display_name="Ann"), make_user(db_session, "Sue")
     for _ in range(fraud_signals.MIN_AUCTIONS):
         take_paddle(db_session, bidder, seller)
-    kind = SignalKind.ONE_SELLER
+    kind = FraudSignalKind.ONE_SELLER
     assert len(found(db_session, kind, bidder)) == 1
     first, *_ = fraud_signals.page(db_session, False, kind, None, 1).items
     assert (first.user_id, first.user_name, first.other_id, first.other_name) == (
@@ -239,7 +239,7 @@ def test_a_signal_is_reviewed_once_and_does_not_come_back(db_session: Session) -
 def test_signals_are_looked_for_by_indexes(db_session: Session) -> None:
     db_session.execute(text("SET LOCAL enable_seqscan = off"))
     with Plans(db_session) as explained:
-        for kind in SignalKind:
+        for kind in FraudSignalKind:
             fraud_signals.find(db_session, kind)
     used = {node.get("Index Name") for plan in explained.plans for node in nodes(plan)}
     assert {"ix_paddles_updated_at", "ix_log_in_traces_device_hash_user_id"} <= used
@@ -249,7 +249,7 @@ def test_what_was_reviewed_takes_no_others_place(
     db_session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moderator = Actor(make_user(db_session, role=Role.MODERATOR), Role.MODERATOR)
-    bidders, kind = {make_funded_user(db_session) for _ in range(3)}, SignalKind.ONE_SELLER
+    bidders, kind = {make_funded_user(db_session) for _ in range(3)}, FraudSignalKind.ONE_SELLER
     for bidder in bidders:
         seller = make_user(db_session)
         for _ in range(fraud_signals.MIN_AUCTIONS):

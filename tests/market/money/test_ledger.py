@@ -19,13 +19,13 @@ from market.money.wallet import Wallet
 from market.rules import MAX_AMOUNT
 from store.database import SyncDatabase
 from store.ids import new_id
-from store.models import Account, AccountKind, Transfer, TransferKind
+from store.models import AccountKind, LedgerAccount, Transfer, TransferKind
 from tests.support.factories import make_funded_user, make_user
 from tests.support.races import at_once
 
 
 def balance(session: Session, account_id: UUID) -> int:
-    return session.scalars(select(Account.balance).where(Account.id == account_id)).one()
+    return session.scalars(select(LedgerAccount.balance).where(LedgerAccount.id == account_id)).one()
 
 
 def hold(session: Session, user_id: UUID, amount: int, hold_id: UUID | None = None) -> UUID:
@@ -161,7 +161,7 @@ def test_verify_finds_a_balance_that_no_transfer_explains(db_session: Session) -
     user = make_funded_user(db_session, 100)
     account_id = ledger.account(db_session, AccountKind.AVAILABLE, user)
     assert ledger.verify(db_session) == []
-    db_session.get_one(Account, account_id).balance += 1
+    db_session.get_one(LedgerAccount, account_id).balance += 1
     db_session.flush()
     assert ledger.verify(db_session) == [ledger.Deviation(account_id, 101, 100)]
     assert ledger.trial_balance(db_session) == 1

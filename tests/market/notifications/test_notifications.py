@@ -16,16 +16,16 @@ from market import account_deletion
 from market.notifications import notifications
 from market.notifications.notifications import (
     GATHERED,
-    News,
+    NewNotification,
     Preferences,
     Reader,
     Wish,
     after_quiet_hours,
-    due,
+    delivery_time,
     notify,
 )
 from store.database import SyncDatabase
-from store.effects import told
+from store.effects import pushes_to_users
 from store.ids import new_id
 from store.models import (
     SECURITY,
@@ -100,9 +100,9 @@ def nobody_told(db_session: Session) -> None:
 
 def test_what_is_urgent_leaves_at_once_and_the_rest_waits_for_company() -> None:
     reader = a_reader()
-    assert due(Event.WON, Channel.EMAIL, reader, NOON) == NOON
-    assert due(Event.OUTBID, Channel.EMAIL, reader, NOON) == NOON + GATHERED
-    assert due(Event.OUTBID, Channel.PUSH, reader, NOON) == NOON
+    assert delivery_time(Event.WON, Channel.EMAIL, reader, NOON) == NOON
+    assert delivery_time(Event.OUTBID, Channel.EMAIL, reader, NOON) == NOON + GATHERED
+    assert delivery_time(Event.OUTBID, Channel.PUSH, reader, NOON) == NOON
 
 
 @pytest.mark.parametrize(("event", "channel"), list(product(Event, Channel)))
@@ -111,7 +111,7 @@ def test_each_event_leaves_by_the_channels_that_the_user_wants_for_it(event: Eve
         others = {other: {"email": not wanted, "push": not wanted} for other in Event}
         other_channel = "email" if channel == Channel.PUSH else "push"
         deviations = others | {event: {channel: wanted, other_channel: not wanted}}
-        return due(event, channel, a_reader(deviations=deviations), NOON) is not None
+        return delivery_time(event, channel, a_reader(deviations=deviations), NOON) is not None
 
     if channel == Channel.EMAIL and event in SECURITY:
         written_elsewhere = event == Event.PASSWORD_CHANGED
@@ -123,13 +123,13 @@ def test_each_event_leaves_by_the_channels_that_the_user_wants_for_it(event: Eve
 
 def test_nothing_leaves_by_a_channel_that_the_user_does_not_have_or_want() -> None:
     unwanted = a_reader(deviations={"outbid": {"email": False, "push": False}})
-    assert due(Event.OUTBID, Channel.EMAIL, unwanted, NOON) is None
-    assert due(Event.OUTBID, Channel.PUSH, unwanted, NOON) is None
-    assert due(Event.WON, Channel.EMAIL, a_reader(has_email=False), NOON) is None
-    assert due(Event.WON, Channel.PUSH, a_reader(has_browser=False), NOON) is None
-    assert due(Event.LEADING, Channel.EMAIL, a_reader(), NOON) is None
+    assert delivery_time(Event.OUTBID, Channel.EMAIL, unwanted, NOON) is None
+    assert delivery_time(Event.OUTBID, Channel.PUSH, unwanted, NOON) is None
+    assert delivery_time(Event.WON, Channel.EMAIL, a_reader(has_email=False), NOON) is None
+    assert delivery_time(Event.WON, Channel.PUSH, a_reader(has_browser=False), NOON) is None
+    assert delivery_time(Event.LEADING, Channel.EMAIL, a_reader(), NOON) is None
     wanted = a_reader(deviations={"leading": {"email": True, "push": False}})
-    assert due(Event.LEADING, Channel.EMAIL, wanted, NOON) == NOON + GATHERED
+    assert delivery_time(Event.LEADING, Channel.EMAIL, wanted, NOON) == NOON + GATHERED
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_nothing_leaves_by_a_channel_that_the_user_does_not_have_or_want() -> No
     ],
 )
 def test_quiet_hours_over_midnight_end_in_the_morning(now: datetime, sent: datetime) -> None:
-    assert due(Event.WON, Channel.PUSH, a_reader(**NIGHT), now) == sent
+    assert delivery_time(Event.WON, Channel.PUSH, a_reader(**NIGHT), now) == sent
 
 
 def test_quiet_hours_by_day_are_those_of_the_users_time_zone() -> None:
@@ -190,25 +190,25 @@ def test_nothing_is_ever_sent_in_quiet_hours_or_before_its_time(
 
 def test_a_digest_comes_at_nine_and_what_is_urgent_does_not_wait_for_it() -> None:
     reader = a_reader(digest=Digest.DAILY)
-    assert due(Event.OUTBID, Channel.EMAIL, reader, seoul(8, 59)) == seoul(9)
-    assert due(Event.OUTBID, Channel.EMAIL, reader, seoul(9)) == seoul(9, day=3)
-    assert due(Event.OUTBID, Channel.PUSH, reader, seoul(9)) == seoul(9)
-    assert due(Event.WON, Channel.EMAIL, reader, seoul(8)) == seoul(8)
+    assert delivery_time(Event.OUTBID, Channel.EMAIL, reader, seoul(8, 59)) == seoul(9)
+    assert delivery_time(Event.OUTBID, Channel.EMAIL, reader, seoul(9)) == seoul(9, day=3)
+    assert delivery_time(Event.OUTBID, Channel.PUSH, reader, seoul(9)) == seoul(9)
+    assert delivery_time(Event.WON, Channel.EMAIL, reader, seoul(8)) == seoul(8)
     late_riser = a_reader(digest=Digest.DAILY, quiet_from=0, quiet_until=11 * 60)
-    assert due(Event.OUTBID, Channel.EMAIL, late_riser, seoul(8)) == seoul(11)
+    assert delivery_time(Event.OUTBID, Channel.EMAIL, late_riser, seoul(8)) == seoul(11)
 
 
 @pytest.mark.parametrize("event", sorted(SECURITY - {Event.PASSWORD_CHANGED}))
 def test_what_is_about_security_is_mailed_at_any_hour_whatever_is_preferred(event: Event) -> None:
     reader = a_reader(**NIGHT, digest=Digest.DAILY, deviations={event: {"email": False, "push": False}})
-    assert due(event, Channel.EMAIL, reader, seoul(3)) == seoul(3)
-    assert due(event, Channel.PUSH, reader, seoul(3)) is None
-    assert due(event, Channel.PUSH, a_reader(**NIGHT), seoul(3)) == seoul(3)
+    assert delivery_time(event, Channel.EMAIL, reader, seoul(3)) == seoul(3)
+    assert delivery_time(event, Channel.PUSH, reader, seoul(3)) is None
+    assert delivery_time(event, Channel.PUSH, a_reader(**NIGHT), seoul(3)) == seoul(3)
 
 
 def test_the_mail_about_a_new_password_is_written_elsewhere() -> None:
-    assert due(Event.PASSWORD_CHANGED, Channel.EMAIL, a_reader(), NOON) is None
-    assert due(Event.PASSWORD_CHANGED, Channel.PUSH, a_reader(), NOON) == NOON
+    assert delivery_time(Event.PASSWORD_CHANGED, Channel.EMAIL, a_reader(), NOON) is None
+    assert delivery_time(Event.PASSWORD_CHANGED, Channel.PUSH, a_reader(), NOON) == NOON
 
 
 # -- writing
@@ -219,22 +219,26 @@ def test_many_are_told_in_few_statements(db_session: Session) -> None:
     with statements() as seen:
         notify(
             db_session,
-            [News(user, event, "a cause", {}) for user in users for event in (Event.OUTBID, Event.WON)],
+            [
+                NewNotification(user, event, "a cause", {})
+                for user in users
+                for event in (Event.OUTBID, Event.WON)
+            ],
         )
     assert len(seen) <= 5, seen
     for user in users:
         assert sorted(row.event for row in stored(db_session, user)) == ["outbid", "won"]
     waiting = select(func.count()).where(NotificationDelivery.user_id.in_(users))
     assert db_session.scalar(waiting) == 40
-    assert len(told(db_session)) == 40
+    assert len(pushes_to_users(db_session)) == 40
 
 
 def test_a_user_is_told_once_for_each_cause(db_session: Session) -> None:
     ann, bob = make_user(db_session), make_user(db_session)
-    news = [News(user, Event.WON, "x", {"title": "A desk"}) for user in (ann, bob)]
+    news = [NewNotification(user, Event.WON, "x", {"title": "A desk"}) for user in (ann, bob)]
     for _ in range(3):
         notify(db_session, [*news, *news])
-    notify(db_session, [News(ann, Event.WON, "y", {}), News(ann, Event.SOLD, "x", {})])
+    notify(db_session, [NewNotification(ann, Event.WON, "y", {}), NewNotification(ann, Event.SOLD, "x", {})])
 
     assert [(row.event, row.key) for row in stored(db_session, ann)] == [
         ("won", "won:x"),
@@ -242,7 +246,7 @@ def test_a_user_is_told_once_for_each_cause(db_session: Session) -> None:
         ("won", "won:y"),
     ]
     assert [row.data for row in stored(db_session, bob)] == [{"title": "A desk"}]
-    assert len(told(db_session)) == 4
+    assert len(pushes_to_users(db_session)) == 4
 
 
 def test_the_push_says_what_the_list_shows_and_how_many_are_unread(db_session: Session) -> None:
@@ -250,10 +254,10 @@ def test_the_push_says_what_the_list_shows_and_how_many_are_unread(db_session: S
     make_notification(db_session, ann)
     db_session.info.clear()
     db_session.get_one(User, ann).language = Language.KOREAN
-    notify(db_session, [News(ann, Event.WON, "x", {"price": 5})])
+    notify(db_session, [NewNotification(ann, Event.WON, "x", {"price": 5})])
 
     [item] = notifications.page(db_session, ann, True, None, 1).items
-    [(user, push)] = told(db_session)
+    [(user, push)] = pushes_to_users(db_session)
     assert isinstance(push, NotificationPush)
     assert (user, push.id, push.event, push.data, push.unread) == (ann, item.id, "won", {"price": 5}, 2)
     assert (push.title, push.body, push.path) == (item.title, item.body, item.path)
@@ -265,7 +269,7 @@ def test_a_delivery_is_written_for_each_channel_that_reaches_the_user(db_session
     mailed, both = make_user(db_session), make_user(db_session)
     neither = make_user(db_session, verified=False)
     subscribe(db_session, both)
-    notify(db_session, [News(user, Event.WON, "x", {}) for user in (mailed, both, neither)])
+    notify(db_session, [NewNotification(user, Event.WON, "x", {}) for user in (mailed, both, neither)])
 
     now = db_session.scalar(select(func.clock_timestamp()))
     assert now is not None
@@ -278,17 +282,17 @@ def test_a_delivery_is_written_for_each_channel_that_reaches_the_user(db_session
 
 def test_what_only_stands_in_the_list_is_neither_sent_nor_pushed(db_session: Session) -> None:
     ann = make_user(db_session)
-    notify(db_session, [News(ann, Event.WON, "x", {}, leaves=False)])
+    notify(db_session, [NewNotification(ann, Event.WON, "x", {}, leaves=False)])
     assert len(stored(db_session, ann)) == 1
     assert deliveries(db_session, ann) == {}
-    assert told(db_session) == []
+    assert pushes_to_users(db_session) == []
 
 
 def test_preferences_count_from_the_next_notification_on(db_session: Session) -> None:
     ann = make_user(db_session)
     wish = Wish(Event.WON, email=False, push=False)
     notifications.prefer(db_session, ann, Preferences(channels=[wish]))
-    notify(db_session, [News(ann, Event.WON, "x", {}), News(ann, Event.SOLD, "x", {})])
+    notify(db_session, [NewNotification(ann, Event.WON, "x", {}), NewNotification(ann, Event.SOLD, "x", {})])
     rows = db_session.scalars(
         select(Notification.event)
         .join(NotificationDelivery, NotificationDelivery.notification_id == Notification.id)
@@ -308,30 +312,30 @@ def test_only_deviations_are_stored_so_new_defaults_reach_everybody(db_session: 
 def test_nobody_is_told_whose_account_is_deleted_and_the_rest_is_forgotten(db_session: Session) -> None:
     ann = make_user(db_session)
     subscribe(db_session, ann)
-    notify(db_session, [News(ann, Event.WON, "x", {"title": "Ann's desk"})])
+    notify(db_session, [NewNotification(ann, Event.WON, "x", {"title": "Ann's desk"})])
     notifications.prefer(db_session, ann, Preferences(channels=[]))
     account_deletion.delete(db_session, ann, NO_PASSWORD)
 
-    notify(db_session, [News(ann, Event.WON, "y", {})])
+    notify(db_session, [NewNotification(ann, Event.WON, "y", {})])
 
     for table in (Notification, NotificationDelivery, NotificationPreferences, PushSubscription):
         assert db_session.scalar(select(func.count()).where(table.user_id == ann)) == 0
 
 
 def test_users_that_do_not_exist_are_left_out(db_session: Session) -> None:
-    notify(db_session, [News(new_id(), Event.WON, "x", {})])
+    notify(db_session, [NewNotification(new_id(), Event.WON, "x", {})])
     notify(db_session, [])
 
 
 def test_the_same_told_by_many_at_once_stands_there_once(sync_database: SyncDatabase) -> None:
     with sync_database.transaction() as session:
         people = [make_user(session) for _ in range(10)]
-    news = [News(user, Event.ENDING_SOON, "x", {}) for user in people]
+    news = [NewNotification(user, Event.ENDING_SOON, "x", {}) for user in people]
 
-    def tell(items: list[News]) -> list[UUID]:
+    def tell(items: list[NewNotification]) -> list[UUID]:
         with sync_database.transaction() as session:
             notify(session, items)
-            return [user for user, _ in told(session)]
+            return [user for user, _ in pushes_to_users(session)]
 
     outcomes = at_once([partial(tell, items) for items in [news, news[::-1]] * 4])
     assert sorted(user for outcome in outcomes for user in outcome) == sorted(people)
@@ -375,14 +379,14 @@ def test_unread_are_counted_up_to_a_limit(db_session: Session, monkeypatch: pyte
 
 def test_what_a_savepoint_takes_back_is_not_told(db_session: Session) -> None:
     ann = make_user(db_session)
-    notify(db_session, [News(ann, Event.WON, "kept", {})])
+    notify(db_session, [NewNotification(ann, Event.WON, "kept", {})])
     with db_session.begin_nested():
-        notify(db_session, [News(ann, Event.WON, "kept inside", {})])
+        notify(db_session, [NewNotification(ann, Event.WON, "kept inside", {})])
     with db_session.begin_nested() as outer:
         with db_session.begin_nested():
-            notify(db_session, [News(ann, Event.WON, "lost inside", {})])
-        notify(db_session, [News(ann, Event.WON, "lost", {})])
+            notify(db_session, [NewNotification(ann, Event.WON, "lost inside", {})])
+        notify(db_session, [NewNotification(ann, Event.WON, "lost", {})])
         outer.rollback()
     assert {row.key for row in stored(db_session, ann)} == {"won:kept", "won:kept inside"}
-    ids = {push.id for _, push in told(db_session) if isinstance(push, NotificationPush)}
+    ids = {push.id for _, push in pushes_to_users(db_session) if isinstance(push, NotificationPush)}
     assert ids == {row.id for row in stored(db_session, ann)}

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from market.errors import Refusal
 from market.notifications import outbox
-from market.notifications.notifications import GATHERED, due, readers
+from market.notifications.notifications import GATHERED, delivery_time, readers
 from market.notifications.outbox import (
     FIRST_DELAY,
     LEASE,
@@ -19,7 +19,7 @@ from market.notifications.outbox import (
     MAX_ATTEMPTS,
     MAX_FAILURES,
     SUPERSEDED_BY,
-    Claim,
+    DeliveryClaim,
 )
 from market.times import to_ms
 from store.database import SyncDatabase
@@ -56,7 +56,7 @@ def tell(
 ) -> UUID:
     """A notification that was written at `at`, and its delivery by the channel."""
     _, found = readers(session, [user_id])
-    due_at = due(event, channel, found[user_id], at)
+    due_at = delivery_time(event, channel, found[user_id], at)
     assert due_at is not None
     notification = Notification(
         id=new_id(),
@@ -76,14 +76,14 @@ def tell(
     return notification.id
 
 
-def claim_next(session: Session, channel: Channel, now: datetime) -> Claim | None:
+def claim_next(session: Session, channel: Channel, now: datetime) -> DeliveryClaim | None:
     """The next that has something to send."""
     while (claim := outbox.claim(session, channel, now)) is not None and not claim.notices:
         pass
     return claim
 
 
-def told(claim: Claim | None) -> list[UUID]:
+def told(claim: DeliveryClaim | None) -> list[UUID]:
     """The notifications of a claim."""
     return [] if claim is None else [notice.id for notice in claim.notices]
 

@@ -15,7 +15,7 @@ from market.notifications.texts import (
     SHOWN,
     TEXTS,
     Locale,
-    Notice,
+    OutgoingNotification,
     body,
     shown,
     subject,
@@ -29,8 +29,8 @@ URL, END = "https://bid.example", "https://bid.example/#/unsubscribe?token=x"
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 
-def a_notice(event: Event = Event.OUTBID, **data: Any) -> Notice:
-    return Notice(new_id(), event, data, new_id(), None, NOW)
+def a_notice(event: Event = Event.OUTBID, **data: Any) -> OutgoingNotification:
+    return OutgoingNotification(new_id(), event, data, new_id(), None, NOW)
 
 
 def is_korean(text: str) -> bool:
@@ -82,11 +82,13 @@ def test_what_is_told_beside_the_title_is_in_the_readers_words_and_clock() -> No
 
 def test_the_link_leads_to_what_it_is_about() -> None:
     auction, order = new_id(), new_id()
-    of_auction = Notice(new_id(), Event.WON, {}, auction, None, NOW)
-    of_order = Notice(new_id(), Event.ORDER_SHIP, {}, auction, order, NOW)
+    of_auction = OutgoingNotification(new_id(), Event.WON, {}, auction, None, NOW)
+    of_order = OutgoingNotification(new_id(), Event.ORDER_SHIP, {}, auction, order, NOW)
     assert shown(of_auction, ENGLISH).link == f"/#/auctions/{auction}"
     assert shown(of_order, ENGLISH).link == f"/#/orders/{order}"
-    assert shown(Notice(new_id(), Event.LOGIN, {}, None, None, NOW), ENGLISH).link == "/#/sessions"
+    assert (
+        shown(OutgoingNotification(new_id(), Event.LOGIN, {}, None, None, NOW), ENGLISH).link == "/#/sessions"
+    )
 
 
 HOSTILE = [

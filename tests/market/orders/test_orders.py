@@ -20,12 +20,12 @@ from market.orders.orders import (
     FINAL,
     TRANSITIONS,
     Action,
-    Actor,
+    OrderParty,
     OrderView,
 )
 from store.database import SyncDatabase
 from store.ids import new_id
-from store.models import Delivery, OrderState
+from store.models import DeliveryMethod, OrderState
 from tests.support.claims import all_due
 from tests.support.factories import make_order, make_user
 from tests.support.races import at_once
@@ -67,9 +67,9 @@ def test_each_side_pages_through_its_own_orders_newest_first(db_session: Session
 
 
 def test_the_goods_change_hands_as_the_seller_has_offered(db_session: Session) -> None:
-    by_hand = make_order(db_session, deliveries=(Delivery.HANDOVER,))
+    by_hand = make_order(db_session, deliveries=(DeliveryMethod.HANDOVER,))
     seen = orders.get(db_session, by_hand.buyer_id, by_hand.id)
-    assert (seen.deliveries, seen.delivery) == ([Delivery.HANDOVER], None)
+    assert (seen.deliveries, seen.delivery) == ([DeliveryMethod.HANDOVER], None)
     with pytest.raises(Refusal) as refused:
         orders.ship(db_session, by_hand.seller_id, by_hand.id, "A carrier", "1234")
     assert (refused.value.code, refused.value.fields) == (
@@ -79,7 +79,7 @@ def test_the_goods_change_hands_as_the_seller_has_offered(db_session: Session) -
     with pytest.raises(Refusal, match="forbidden"):
         orders.ship(db_session, by_hand.buyer_id, by_hand.id, "A carrier", "1234")
 
-    by_post = make_order(db_session, deliveries=(Delivery.SHIPPING,))
+    by_post = make_order(db_session, deliveries=(DeliveryMethod.SHIPPING,))
     for side in (by_post.seller_id, by_post.buyer_id):
         with pytest.raises(Refusal, match="delivery_not_offered"):
             handovers.propose(db_session, side, by_post.id, "The fountain", 1)
@@ -202,15 +202,15 @@ def test_what_the_table_does_not_have_is_refused_and_changes_nothing(trade: Trad
     assert before.state == state
     before_money, before_events = trade.money, trade.events()
     for action in set(Action) - {Action.TIME_OUT, Action.DECIDE_FOR_SELLER, Action.DECIDE_FOR_BUYER}:
-        allowed = {actor for actor in (Actor.BUYER, Actor.SELLER) if actor in who(state, action)}
-        for actor in {Actor.BUYER, Actor.SELLER} - allowed:
+        allowed = {actor for actor in (OrderParty.BUYER, OrderParty.SELLER) if actor in who(state, action)}
+        for actor in {OrderParty.BUYER, OrderParty.SELLER} - allowed:
             code = trade.refused(step, trade, action, trade.buyer if actor == "buyer" else trade.seller)
             never = not any(actor in who(other, action) for other in OrderState)
             assert code == ("forbidden" if never else "wrong_state"), (action, actor)
     assert (trade.view(), trade.money, trade.events()) == (before, before_money, before_events)
 
 
-def who(state: OrderState, action: Action) -> frozenset[Actor]:
+def who(state: OrderState, action: Action) -> frozenset[OrderParty]:
     transition = TRANSITIONS.get((state, action))
     return frozenset() if transition is None else transition.who
 
@@ -248,9 +248,9 @@ def test_the_document_has_the_table() -> None:
         text,
         re.MULTILINE,
     )
-    either = {Actor.BUYER, Actor.SELLER}
+    either = {OrderParty.BUYER, OrderParty.SELLER}
     assert [
-        ((state, action), {Actor(who)} if who != "either" else either, to, pays or None)
+        ((state, action), {OrderParty(who)} if who != "either" else either, to, pays or None)
         for state, action, who, to, pays in rows
     ] == [(key, set(each.who), each.to, each.pays) for key, each in TRANSITIONS.items()]
 

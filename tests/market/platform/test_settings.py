@@ -153,7 +153,7 @@ def test_an_announcement_is_told_in_its_time(db_session: Session, admin: Actor) 
         return {one.text_en for one in settings.view(db_session).announcements}
 
     def announce(text: str, starts_at: int, ends_at: int) -> settings.AnnouncementView:
-        return settings.announce(db_session, admin, "한국어", text, starts_at, ends_at, "A test")
+        return settings.create_announcement(db_session, admin, "한국어", text, starts_at, ends_at, "A test")
 
     current = announce("now", now - 10_000, now + 3_600_000)
     later = announce("later", now + 3_600_000, now + 7_200_000)

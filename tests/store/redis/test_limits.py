@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from store.redis.clients import Hot, SyncHot
-from store.redis.limits import Policy, Standing, spend
+from store.redis.limits import Policy, QuotaState, spend
 from store.redis.scripts import Script
 from tests.support.side_by_side import CLOCK, CLOCK_PRELUDE
 
@@ -23,7 +23,7 @@ class Meter:
         self.hot = sync_hot
         self.redis: Any = sync_hot.client
 
-    def spend(self, at: int, who: str = "ann", policy: Policy = POLICY) -> Standing:
+    def spend(self, at: int, who: str = "ann", policy: Policy = POLICY) -> QuotaState:
         self.redis.set(CLOCK, START + at)
         return self.hot.run(spend(policy, who, script=SCRIPT))
 
@@ -35,15 +35,15 @@ def meter(sync_hot: SyncHot) -> Meter:
 
 def test_a_quota_is_there_at_once_and_fills_up_steadily(meter: Meter) -> None:
     assert [meter.spend(0) for _ in range(3)] == [
-        Standing(True, 2, 0, 10),
-        Standing(True, 1, 0, 20),
-        Standing(True, 0, 10, 30),
+        QuotaState(True, 2, 0, 10),
+        QuotaState(True, 1, 0, 20),
+        QuotaState(True, 0, 10, 30),
     ]
-    assert meter.spend(0) == Standing(False, 0, 10, 30)
-    assert meter.spend(10 * SECOND - 1) == Standing(False, 0, 1, 21)
-    assert meter.spend(10 * SECOND) == Standing(True, 0, 10, 30)
+    assert meter.spend(0) == QuotaState(False, 0, 10, 30)
+    assert meter.spend(10 * SECOND - 1) == QuotaState(False, 0, 1, 21)
+    assert meter.spend(10 * SECOND) == QuotaState(True, 0, 10, 30)
     assert meter.spend(10 * SECOND).allowed is False
-    assert meter.spend(60 * SECOND) == Standing(True, 2, 0, 10), "never more than the quota"
+    assert meter.spend(60 * SECOND) == QuotaState(True, 2, 0, 10), "never more than the quota"
 
 
 def test_a_refusal_costs_nothing(meter: Meter) -> None:
@@ -69,7 +69,7 @@ def test_everybody_and_every_policy_has_a_quota_of_its_own(meter: Meter) -> None
 def test_a_clock_that_went_back_locks_nobody_out_for_longer_than_the_window(meter: Meter) -> None:
     for _ in range(4):
         meter.spend(3600 * SECOND)
-    assert meter.spend(0) == Standing(False, 0, 10, 30)
+    assert meter.spend(0) == QuotaState(False, 0, 10, 30)
     # So does a policy that was made stricter meanwhile.
     assert meter.spend(0, policy=Policy("test", 1, 5)).retry_after_s == 5
 

@@ -35,17 +35,17 @@ def redis(sync_hot: clients.SyncHot) -> Any:
     return sync_hot.client
 
 
-def running(now: int, **changes: Any) -> rules.State:
+def running(now: int, **changes: Any) -> rules.BiddingState:
     """An auction that opened an hour ago and ends in one."""
-    state = rules.State(
+    state = rules.BiddingState(
         epoch=3,
         seller=SELLER,
         opens_at=now - HOUR_MS,
         ends_at=now + HOUR_MS,
         start_price=1_000,
-        steps=(rules.Step(0, 100),),
-        soft_close=rules.SoftClose(0, 0, now + HOUR_MS),
-        paddles={ANN: rules.Paddle(5, 20_000), BEN: rules.Paddle(7, 15_000)},
+        steps=(rules.IncrementStep(0, 100),),
+        soft_close=rules.SoftCloseRule(0, 0, now + HOUR_MS),
+        paddles={ANN: rules.BidderPaddle(5, 20_000), BEN: rules.BidderPaddle(7, 15_000)},
     )
     return replace(state, **changes)
 
@@ -224,7 +224,7 @@ def test_a_paddle_is_not_lowered_below_what_its_owner_leads_with(
 def test_of_many_who_buy_at_once_one_does_and_nothing_comes_after_the_seal(
     sync_hot: clients.SyncHot, redis_url: str
 ) -> None:
-    rich = {bidder: rules.Paddle(number, 10**9) for number, bidder in enumerate(BIDDERS[:40], 1)}
+    rich = {bidder: rules.BidderPaddle(number, 10**9) for number, bidder in enumerate(BIDDERS[:40], 1)}
     load(sync_hot, paddles=rich, buy_now_price=50_000, reserve=30_000)
 
     def offers(pool: int) -> list[BidRecord | Rejection]:
@@ -314,8 +314,10 @@ async def test_200_bidders_at_the_closing_moment_leave_one_winner_and_nothing_af
     best = max(bids, key=lambda record: (record.maximum, -record.seq))
     assert seals[0].leader == str(best.bidder)
     for record in bids:
-        decision = rules.decide(state, rules.Bid(str(record.bidder), record.ref, record.maximum), record.at)
-        assert isinstance(decision, rules.Accepted)
+        decision = rules.decide(
+            state, rules.BidOffer(str(record.bidder), record.ref, record.maximum), record.at
+        )
+        assert isinstance(decision, rules.AcceptedOffer)
         assert msgspec.convert({"type": "bid", "auction": AUCTION, **asdict(decision)}, BidRecord) == record
         state = rules.apply(state, decision)
     assert seals[0].price == state.price
@@ -323,7 +325,7 @@ async def test_200_bidders_at_the_closing_moment_leave_one_winner_and_nothing_af
 
 async def crowded_auction(
     redis_url: str, window_ms: int
-) -> tuple[rules.State, Sequence[BidRecord], Sequence[SealRecord]]:
+) -> tuple[rules.BiddingState, Sequence[BidRecord], Sequence[SealRecord]]:
     """Everybody bids as fast as possible, often the same amount, while some try to seal, until it is closed.
 
     Returns the auction before, what was acknowledged and what the sealers were told.
@@ -359,8 +361,8 @@ async def crowded_auction(
         state = running(
             now,
             ends_at=now + 1_000,
-            soft_close=rules.SoftClose(window_ms, 100, now + 1_200),
-            paddles={bidder: rules.Paddle(number, 10**9) for number, bidder in enumerate(BIDDERS, 1)},
+            soft_close=rules.SoftCloseRule(window_ms, 100, now + 1_200),
+            paddles={bidder: rules.BidderPaddle(number, 10**9) for number, bidder in enumerate(BIDDERS, 1)},
         )
         await pools[0].run(auctions.load_auction(hot_auction(AUCTION, state)))
         await asyncio.gather(

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from market import rules
-from market.rules import MAX_AMOUNT, BuyNowUntil, Paddle, SoftClose, State, Step
+from market.rules import MAX_AMOUNT, BidderPaddle, BiddingState, BuyNowUntil, IncrementStep, SoftCloseRule
 from store.redis import auctions, clients, scripts
 from tests.support.scenarios import (
     ANN,
@@ -66,7 +66,7 @@ class AnyAuction(RuleBasedStateMachine):
         self.epoch = 0
 
     @property
-    def state(self) -> State:
+    def state(self) -> BiddingState:
         assert self.both.state
         return self.both.state
 
@@ -242,27 +242,27 @@ class AnyAuction(RuleBasedStateMachine):
 
 
 @st.composite
-def new_auctions(draw: st.DrawFn, epoch: int) -> State:
+def new_auctions(draw: st.DrawFn, epoch: int) -> BiddingState:
     """An auction before its first bid: prices small or near the largest, any increments, any soft close, with or
     without a reserve and a price at which it can be bought."""
     start_price = draw(st.sampled_from([1, 100, 1_000, MAX_AMOUNT - 300, MAX_AMOUNT]))
     increments = st.sampled_from([1, 50, 100, 2**40, MAX_AMOUNT])
-    steps = [Step(0, draw(increments))]
+    steps = [IncrementStep(0, draw(increments))]
     for from_price in draw(st.sampled_from([(), (500,), (1_000, 1_200), (MAX_AMOUNT - 100,)])):
-        steps.append(Step(from_price, draw(increments)))
+        steps.append(IncrementStep(from_price, draw(increments)))
     ends_at = BASE + 100_000
     reserve = draw(st.sampled_from([0, 0, 1, 350, 2_500]))
     reserve = min(start_price + reserve, MAX_AMOUNT) if reserve else 0
     above = draw(st.sampled_from([0, 1, 400, 5_000, 2**45, 2**52]))
     buy_now_price = min(max(start_price, reserve) + above, MAX_AMOUNT - 1) if above else 0
-    return State(
+    return BiddingState(
         epoch=epoch,
         seller=SELLER,
         opens_at=BASE + draw(st.sampled_from([-1_000, 0, 1, 50_000])),
         ends_at=ends_at,
         start_price=start_price,
         steps=tuple(steps),
-        soft_close=SoftClose(
+        soft_close=SoftCloseRule(
             window_ms=draw(st.sampled_from([500, 200_000, 0])),
             extension_ms=draw(st.sampled_from([200_000, 1_000, 501, 500, 499])),
             latest_end=ends_at + draw(st.sampled_from([10_000_000, 700, 1, 0])),
@@ -271,7 +271,9 @@ def new_auctions(draw: st.DrawFn, epoch: int) -> State:
         buy_now_price=buy_now_price,
         buy_now_until=draw(st.sampled_from([*BuyNowUntil, BuyNowUntil.ALWAYS, BuyNowUntil.RESERVE_MET])),
         paddles={
-            bidder: Paddle(PADDLE_NUMBERS[bidder], draw(st.sampled_from([MAX_AMOUNT, MAX_AMOUNT, 1_500, 0])))
+            bidder: BidderPaddle(
+                PADDLE_NUMBERS[bidder], draw(st.sampled_from([MAX_AMOUNT, MAX_AMOUNT, 1_500, 0]))
+            )
             for bidder in draw(st.sampled_from([(*BIDDERS, SELLER), (*BIDDERS, SELLER), BIDDERS[:2]]))
         },
     )

@@ -2,7 +2,7 @@
 
 from sqlalchemy import select
 
-from store.models import Figure
+from store.models import PlatformSample
 from store.redis import measurements
 from store.redis.clients import Hot
 from store.redis.keys import WRITE_BACK_AT
@@ -14,7 +14,9 @@ def samples(resources: Resources) -> dict[str, list[int]]:
     """The values of each figure, in their order."""
     found: dict[str, list[int]] = {}
     with resources.database.transaction() as session:
-        for name, value in session.execute(select(Figure.name, Figure.value).order_by(Figure.at)):
+        for name, value in session.execute(
+            select(PlatformSample.name, PlatformSample.value).order_by(PlatformSample.at)
+        ):
             found.setdefault(name, []).append(value)
     return found
 

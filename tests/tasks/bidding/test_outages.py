@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from sqlalchemy import select, update
 
 from market.bidding import outage_extensions
-from market.platform.alarms import Reason
+from market.platform.alarms import AlarmReason
 from market.times import to_ms
 from store.ids import new_id
 from store.models import AccountKind, AuctionStatus, Event, Extension, Notification
@@ -125,7 +125,7 @@ def tell_until_done(stage: Stage) -> None:
     while True:
         tell_extended(stage.resources)
         with stage.resources.database.transaction() as session:
-            if not outage_extensions.untold(session):
+            if not outage_extensions.unfinished(session):
                 return
 
 
@@ -176,7 +176,7 @@ def test_a_repeated_record_changes_nothing_and_a_different_one_is_an_alarm(stage
     ):
         stage.log_anything(auction, msgspec.json.encode(other))
     drain(stage.resources)
-    assert stage.alarms(auction) == [Reason.CONFLICT] * 3
+    assert stage.alarms(auction) == [AlarmReason.CONFLICT] * 3
     assert to_ms(stage.stored(auction).ends_at) == record.ends_at
 
 
@@ -189,7 +189,7 @@ def test_an_extension_that_never_came_keeps_the_auction_from_being_settled(stage
     stage.bid(auction, bidder, 5_000)
     stage.seal(auction)
     assert settled(stage, auction) == AuctionStatus.SEALED
-    assert Reason.GAP in stage.alarms(auction)
+    assert AlarmReason.GAP in stage.alarms(auction)
 
 
 def test_what_is_over_is_not_extended(stage: Stage) -> None:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from market.audit import Actor
 from market.bidding import neighbourhood, paddles, reminders
 from market.listings import watches
-from market.listings.listings import SoftClose
+from market.listings.listings import SoftCloseTerms
 from market.notifications import announcements, broadcast
 from market.platform import settings
 from market.times import from_ms
@@ -21,12 +21,12 @@ from store.models import (
     Announcement,
     Auction,
     AuctionStatus,
+    Broadcast,
     Event,
     Language,
     Notification,
     PaddleStatus,
     Role,
-    Telling,
     User,
 )
 from tasks.app import Resources
@@ -173,7 +173,7 @@ def test_an_end_that_an_outage_has_moved_is_told_again_and_one_that_late_bids_ha
 
 @pytest.mark.usefixtures("some_regions")
 def test_who_was_outbid_hears_once_that_a_late_bid_has_moved_the_end(resources: Resources) -> None:
-    soft_close = SoftClose(window_ms=MINUTE_MS, extension_ms=MINUTE_MS, cap_ms=10 * MINUTE_MS)
+    soft_close = SoftCloseTerms(window_ms=MINUTE_MS, extension_ms=MINUTE_MS, cap_ms=10 * MINUTE_MS)
     with resources.database.transaction() as session:
         auction = make_neighbourhood_auction(session, soft_close=soft_close).id
         outbid, beaten, late = (make_neighbour(session, 50_000)[0] for _ in range(3))
@@ -219,7 +219,7 @@ def test_many_are_told_in_batches_and_the_next_run_goes_on_where_one_had_to_stop
         assert told(resources, *users) == [["opened"]] * 8 + [[]]
         change(resources, auction, opened_told=False)
     with resources.database.transaction() as session:
-        assert session.scalars(select(Telling.key).where(Telling.key.contains(str(auction)))).all() == []
+        assert session.scalars(select(Broadcast.key).where(Broadcast.key.contains(str(auction)))).all() == []
 
 
 def test_a_run_that_takes_too_long_stops(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +231,7 @@ def test_a_run_that_takes_too_long_stops(resources: Resources, monkeypatch: pyte
 
 def due_now(resources: Resources) -> list[UUID]:
     with resources.database.transaction() as session:
-        return list(reminders.due(session, Event.OPENED))
+        return list(reminders.auctions_to_remind(session, Event.OPENED))
 
 
 def test_everybody_hears_what_is_announced_once_in_the_own_language(
@@ -265,16 +265,16 @@ def test_what_is_ended_is_announced_to_no_more_and_what_fails_keeps_no_other_fro
         admin = Actor(make_user(session, role=Role.ADMIN), Role.ADMIN)
         times = now - MINUTE_MS, now + MINUTE_MS
         ended, failing, good = (
-            settings.announce(session, admin, text, text, *times, "A test").id
+            settings.create_announcement(session, admin, text, text, *times, "A test").id
             for text in ("over", "failing", "now")
         )
         users = session.scalars(select(func.count()).select_from(User)).one()
         monkeypatch.setattr(broadcast, "BATCH", users // 2 + 1)
-        assert announcements.announce(session, ended)
+        assert announcements.notify_everybody(session, ended)
         settings.end_announcement(session, admin, ended, "A test")
-        assert not announcements.announce(session, ended)
+        assert not announcements.notify_everybody(session, ended)
         last = make_user(session)
-    announce = announcements.announce
+    announce = announcements.notify_everybody
 
     def fail(session: Session, announcement_id: UUID) -> bool:
         if announcement_id == failing:

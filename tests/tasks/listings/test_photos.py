@@ -49,7 +49,7 @@ class Shop:
             if avatar:
                 photo_id = photos.announce_avatar(session, self.seller, size, "image/jpeg")
             else:
-                photo_id = photos.announce(session, self.seller, self.draft, size, "image/jpeg")
+                photo_id = photos.announce_upload(session, self.seller, self.draft, size, "image/jpeg")
         self.resources.media.put(incoming(photo_id), content, "image/jpeg")
         with self.resources.database.transaction() as session:
             head = content[:16]

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from market.moderation import fraud_signals
-from store.models import SignalKind
+from store.models import FraudSignalKind
 from tasks.app import Resources
 from tasks.moderation.fraud_signals import find_signals
 
@@ -14,18 +14,18 @@ from tasks.moderation.fraud_signals import find_signals
 def test_a_kind_that_cannot_be_looked_for_keeps_no_other_from_being_found(
     resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked: list[SignalKind] = []
+    looked: list[FraudSignalKind] = []
 
-    def find(session: Session, kind: SignalKind) -> int:
+    def find(session: Session, kind: FraudSignalKind) -> int:
         looked.append(kind)
-        if kind == SignalKind.SHARED_ADDRESS:
+        if kind == FraudSignalKind.SHARED_ADDRESS:
             raise OperationalError("it takes too long", None, Exception())
         return 0
 
     monkeypatch.setattr(fraud_signals, "find", find)
     with capture_logs() as logs:
         find_signals(resources)
-    assert looked == list(SignalKind)
+    assert looked == list(FraudSignalKind)
     assert [entry["event"] for entry in logs] == ["signals_not_looked_for"]
 
 

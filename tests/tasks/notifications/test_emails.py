@@ -18,7 +18,7 @@ from market.errors import Refusal
 from market.notifications import account_emails
 from store.database import SyncDatabase
 from store.ids import new_id
-from store.models import Language, Mail, MailKind, User
+from store.models import AccountEmail, AccountEmailKind, Language, User
 from tasks.app import Resources
 from tasks.notifications import emails
 from tasks.notifications.emails import RUNNING, send_due
@@ -33,7 +33,7 @@ from tests.support.servers import (
     StartServer,
 )
 
-KINDS = list(MailKind)
+KINDS = list(AccountEmailKind)
 
 
 class Crash(BaseException):
@@ -56,21 +56,23 @@ def a_reader(database: SyncDatabase, language: Language = Language.ENGLISH) -> s
         return user.email
 
 
-def write(database: SyncDatabase, address: str, *kinds: MailKind) -> None:
+def write(database: SyncDatabase, address: str, *kinds: AccountEmailKind) -> None:
     with database.transaction() as session:
         for kind in kinds:
             account_emails.write(session, kind, address)
 
 
-def stored(database: SyncDatabase, address: str) -> Mail:
+def stored(database: SyncDatabase, address: str) -> AccountEmail:
     with database.transaction() as session:
-        return session.scalars(select(Mail).where(Mail.address == address)).one()
+        return session.scalars(select(AccountEmail).where(AccountEmail.address == address)).one()
 
 
 def make_due(database: SyncDatabase) -> None:
     """Let the time until the next attempt pass."""
     with database.transaction() as session:
-        session.execute(update(Mail).where(Mail.sent_at.is_(None)).values(due_at=text("now()")))
+        session.execute(
+            update(AccountEmail).where(AccountEmail.sent_at.is_(None)).values(due_at=text("now()"))
+        )
 
 
 def token_in(message: EmailMessage) -> str:
@@ -105,7 +107,7 @@ def test_every_kind_of_mail_arrives_in_the_language_of_its_reader(
 def test_the_link_in_the_mail_has_the_token_that_verifies_the_address(
     by_smtp: Resources, mailbox: Mailbox
 ) -> None:
-    write(by_smtp.database, a_reader(by_smtp.database), MailKind.VERIFY)
+    write(by_smtp.database, a_reader(by_smtp.database), AccountEmailKind.VERIFY)
     with capture_logs() as logs:
         send_due(by_smtp)
     token = token_in(mailbox.received[0])
@@ -116,7 +118,7 @@ def test_the_link_in_the_mail_has_the_token_that_verifies_the_address(
 
 
 def test_a_mail_is_sent_once(by_smtp: Resources, mailbox: Mailbox) -> None:
-    write(by_smtp.database, a_reader(by_smtp.database), MailKind.ADDRESS_TAKEN)
+    write(by_smtp.database, a_reader(by_smtp.database), AccountEmailKind.ADDRESS_TAKEN)
     send_due(by_smtp)
     make_due(by_smtp.database)
     send_due(by_smtp)
@@ -126,16 +128,16 @@ def test_a_mail_is_sent_once(by_smtp: Resources, mailbox: Mailbox) -> None:
 def test_nobody_gets_mail_for_an_unknown_address_and_no_row_stays(
     by_smtp: Resources, mailbox: Mailbox, sync_database: SyncDatabase
 ) -> None:
-    write(by_smtp.database, f"{new_id()}@example.org", MailKind.RESET)
+    write(by_smtp.database, f"{new_id()}@example.org", AccountEmailKind.RESET)
     send_due(by_smtp)
     assert mailbox.received == []
     with sync_database.transaction() as session:
-        assert session.scalar(select(Mail.id)) is None
+        assert session.scalar(select(AccountEmail.id)) is None
 
 
 def test_a_verified_address_is_not_asked_again(by_smtp: Resources, mailbox: Mailbox) -> None:
     address = a_reader(by_smtp.database)
-    write(by_smtp.database, address, MailKind.VERIFY)
+    write(by_smtp.database, address, AccountEmailKind.VERIFY)
     with by_smtp.database.transaction() as session:
         session.execute(update(User).where(User.email == address).values(email_verified_at=text("now()")))
     send_due(by_smtp)
@@ -147,8 +149,8 @@ def test_a_mail_that_is_refused_waits_and_keeps_no_other_waiting(
 ) -> None:
     bad, good = a_reader(by_smtp.database), a_reader(by_smtp.database)
     mailbox.refused.add(bad)
-    write(by_smtp.database, bad, MailKind.RESET)
-    write(by_smtp.database, good, MailKind.RESET)
+    write(by_smtp.database, bad, AccountEmailKind.RESET)
+    write(by_smtp.database, good, AccountEmailKind.RESET)
 
     with capture_logs() as logs:
         send_due(by_smtp)
@@ -169,7 +171,7 @@ def test_a_mail_that_is_refused_waits_and_keeps_no_other_waiting(
 def test_the_waits_double_and_at_last_a_mail_is_dead(by_smtp: Resources, mailbox: Mailbox) -> None:
     address = a_reader(by_smtp.database)
     mailbox.refused.add(address)
-    write(by_smtp.database, address, MailKind.RESET)
+    write(by_smtp.database, address, AccountEmailKind.RESET)
     waits: list[float] = []
     with capture_logs() as logs:
         for _attempt in range(account_emails.MAX_ATTEMPTS):
@@ -195,7 +197,7 @@ def test_a_mail_that_is_refused_for_good_is_not_sent_again(by_smtp: Resources, m
     address = a_reader(by_smtp.database)
     mailbox.refused.add(address)
     mailbox.refusal = 550
-    write(by_smtp.database, address, MailKind.RESET)
+    write(by_smtp.database, address, AccountEmailKind.RESET)
     with capture_logs() as logs:
         send_due(by_smtp)
     assert [entry["event"] for entry in logs] == ["mail_given_up"]
@@ -209,7 +211,7 @@ def test_a_server_that_does_not_take_our_password_loses_no_mail(
     port = start_server(authenticator=mailbox.authenticate, auth_require_tls=False)
     server = Smtp("localhost", port, "none", USER, "another password")
     address = a_reader(resources.database)
-    write(resources.database, address, MailKind.RESET)
+    write(resources.database, address, AccountEmailKind.RESET)
     send_due(replace(resources, post=replace(resources.post, transport=server)))
     mail = stored(resources.database, address)
     assert (mail.dead_at, mail.last_error) == (None, "SMTPAuthenticationError 535")
@@ -218,7 +220,7 @@ def test_a_server_that_does_not_take_our_password_loses_no_mail(
 def test_what_a_server_says_at_the_end_has_no_mail_sent_again(by_smtp: Resources, mailbox: Mailbox) -> None:
     mailbox.goodbye = "421 I am tired"
     address = a_reader(by_smtp.database)
-    write(by_smtp.database, address, MailKind.RESET)
+    write(by_smtp.database, address, AccountEmailKind.RESET)
     send_due(by_smtp)
     assert len(mailbox.received) == 1
     assert stored(by_smtp.database, address).sent_at is not None
@@ -226,10 +228,12 @@ def test_what_a_server_says_at_the_end_has_no_mail_sent_again(by_smtp: Resources
 
 def test_what_processes_die_of_is_given_up(by_smtp: Resources, mailbox: Mailbox) -> None:
     address = a_reader(by_smtp.database)
-    write(by_smtp.database, address, MailKind.RESET)
+    write(by_smtp.database, address, AccountEmailKind.RESET)
     with by_smtp.database.transaction() as session:
         session.execute(
-            update(Mail).where(Mail.address == address).values(attempts=account_emails.MAX_ATTEMPTS)
+            update(AccountEmail)
+            .where(AccountEmail.address == address)
+            .values(attempts=account_emails.MAX_ATTEMPTS)
         )
     send_due(by_smtp)
     assert mailbox.received == []
@@ -238,25 +242,25 @@ def test_what_processes_die_of_is_given_up(by_smtp: Resources, mailbox: Mailbox)
 
 
 def test_no_transaction_goes_through_all_mails_for_nobody(resources: Resources) -> None:
-    write(resources.database, f"{new_id()}@example.org", *[MailKind.RESET] * 3)
+    write(resources.database, f"{new_id()}@example.org", *[AccountEmailKind.RESET] * 3)
     for left in (2, 1, 0):
         with resources.database.transaction() as session:
             assert isinstance(account_emails.claim(session), account_emails.Dropped)
-            assert session.scalar(select(func.count()).select_from(Mail)) == left
+            assert session.scalar(select(func.count()).select_from(AccountEmail)) == left
 
 
 @dataclass(frozen=True)
 class Dying(PostOffice):
     """The process dies when the token is committed and the mail has not left."""
 
-    def send(self, claim: account_emails.Claim) -> None:
+    def send(self, claim: account_emails.EmailClaim) -> None:
         raise Crash(claim.token)
 
 
 def test_after_a_crash_between_commit_and_sending_the_mail_goes_out_with_a_new_token(
     by_smtp: Resources, mailbox: Mailbox
 ) -> None:
-    write(by_smtp.database, a_reader(by_smtp.database), MailKind.RESET)
+    write(by_smtp.database, a_reader(by_smtp.database), AccountEmailKind.RESET)
     post = by_smtp.post
     dying = Dying(post.transport, post.sender, post.url, post.unsubscribe_key)
     with pytest.raises(Crash) as crash:
@@ -275,7 +279,7 @@ def test_after_a_crash_between_commit_and_sending_the_mail_goes_out_with_a_new_t
 
 
 def test_only_one_run_sends_at_a_time(by_smtp: Resources, mailbox: Mailbox) -> None:
-    write(by_smtp.database, a_reader(by_smtp.database), MailKind.RESET)
+    write(by_smtp.database, a_reader(by_smtp.database), AccountEmailKind.RESET)
     by_smtp.hot.client.set(RUNNING, 1)
     send_due(by_smtp)
     assert mailbox.received == []
@@ -289,16 +293,20 @@ def test_a_run_ends_so_that_a_server_that_hangs_keeps_no_worker(
     by_smtp: Resources, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(emails, "RUN_S", 0)
-    write(by_smtp.database, a_reader(by_smtp.database), MailKind.RESET)
+    write(by_smtp.database, a_reader(by_smtp.database), AccountEmailKind.RESET)
     send_due(by_smtp)
     assert mailbox.received == []
 
 
 def test_a_mailbox_cannot_be_flooded_but_hears_of_changes(by_smtp: Resources, mailbox: Mailbox) -> None:
     address, other = a_reader(by_smtp.database), a_reader(by_smtp.database)
-    write(by_smtp.database, address, *[MailKind.RESET, MailKind.ADDRESS_TAKEN] * account_emails.HOURLY)
-    write(by_smtp.database, address, MailKind.PASSWORD_CHANGED)
-    write(by_smtp.database, other, MailKind.RESET)
+    write(
+        by_smtp.database,
+        address,
+        *[AccountEmailKind.RESET, AccountEmailKind.ADDRESS_TAKEN] * account_emails.HOURLY,
+    )
+    write(by_smtp.database, address, AccountEmailKind.PASSWORD_CHANGED)
+    write(by_smtp.database, other, AccountEmailKind.RESET)
     send_due(by_smtp)
     subjects = [message["Subject"] for message in mailbox.received if message["To"] == address]
     assert len(subjects) == account_emails.HOURLY + 1
@@ -307,7 +315,7 @@ def test_a_mailbox_cannot_be_flooded_but_hears_of_changes(by_smtp: Resources, ma
 
     with by_smtp.database.transaction() as session:
         session.execute(text("UPDATE mails SET sent_at = sent_at - interval '1 hour'"))
-    write(by_smtp.database, address, MailKind.RESET)
+    write(by_smtp.database, address, AccountEmailKind.RESET)
     send_due(by_smtp)
     assert mailbox.received[-1]["To"] == address
     assert len(mailbox.received) == account_emails.HOURLY + 3
@@ -322,9 +330,9 @@ def test_an_address_cannot_inject_a_header(by_smtp: Resources, mailbox: Mailbox,
         user = session.get_one(User, make_user(session))
         user.email = f"{new_id()}{address}"
         bad = user.email
-    write(by_smtp.database, good, MailKind.RESET)
+    write(by_smtp.database, good, AccountEmailKind.RESET)
     with by_smtp.database.transaction() as session:
-        session.add(Mail(address=bad, kind=MailKind.RESET))
+        session.add(AccountEmail(address=bad, kind=AccountEmailKind.RESET))
 
     send_due(by_smtp)
 
@@ -347,7 +355,7 @@ def test_the_password_is_said_under_tls_only(
         options |= {"tls_context": certificate.context, "require_starttls": True}
     server = Smtp("localhost", start_server(**options), security, USER, PASSWORD, certificate.certificate)
     assert PASSWORD not in repr(server)
-    write(resources.database, a_reader(resources.database), MailKind.RESET)
+    write(resources.database, a_reader(resources.database), AccountEmailKind.RESET)
     send_due(replace(resources, post=replace(resources.post, transport=server)))
     assert mailbox.logins == [(USER.encode(), PASSWORD.encode())]
     assert len(mailbox.received) == 1
@@ -362,7 +370,7 @@ def test_a_server_that_cannot_prove_its_name_hears_no_password(
     port = start_server(authenticator=mailbox.authenticate, auth_require_tls=False, **options)
     server = Smtp("localhost", port, "starttls", USER, PASSWORD, certificate.certificate if trusted else None)
     address = a_reader(resources.database)
-    write(resources.database, address, MailKind.RESET)
+    write(resources.database, address, AccountEmailKind.RESET)
     with capture_logs() as logs:
         send_due(replace(resources, post=replace(resources.post, transport=server)))
     assert mailbox.logins == []
@@ -377,7 +385,7 @@ def test_without_a_server_a_mail_becomes_a_file_that_only_its_owner_can_read(
 ) -> None:
     assert isinstance(resources.post.transport, Folder)
     address = a_reader(resources.database)
-    write(resources.database, address, MailKind.VERIFY)
+    write(resources.database, address, AccountEmailKind.VERIFY)
 
     send_due(resources)
 
@@ -395,7 +403,7 @@ def test_without_a_server_a_mail_becomes_a_file_that_only_its_owner_can_read(
 def test_old_mails_and_dead_tokens_are_forgotten(resources: Resources, sync_database: SyncDatabase) -> None:
     old, new = a_reader(sync_database), a_reader(sync_database)
     for address in (old, new):
-        write(sync_database, address, MailKind.RESET)
+        write(sync_database, address, AccountEmailKind.RESET)
     send_due(resources)
     with sync_database.transaction() as session:
         session.execute(
@@ -414,5 +422,5 @@ def test_old_mails_and_dead_tokens_are_forgotten(resources: Resources, sync_data
 
     left = "SELECT email FROM users JOIN mail_tokens ON user_id = users.id WHERE email IN (:old, :new)"
     with sync_database.transaction() as session:
-        assert list(session.scalars(select(Mail.address))) == [new]
+        assert list(session.scalars(select(AccountEmail.address))) == [new]
         assert list(session.scalars(text(left), {"old": old, "new": new})) == [new]

@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from market.notifications import notifications
-from market.notifications.notifications import News
+from market.notifications.notifications import NewNotification
 from store.database import SyncDatabase
 from store.models import Event, Notification, NotificationDelivery
 from store.redis.auctions import cancel_auction, place_bid
@@ -297,7 +297,7 @@ def test_all_that_is_old_is_forgotten_in_many_transactions(
     monkeypatch.setattr(notifications, "FORGOTTEN", 2)
     with stage.resources.database.transaction() as session:
         ann = make_user(session)
-        notifications.notify(session, [News(ann, Event.WON, str(n), {}) for n in range(5)])
+        notifications.notify(session, [NewNotification(ann, Event.WON, str(n), {}) for n in range(5)])
         old = func.now() - timedelta(days=notifications.KEEP_DAYS, seconds=1)
         session.execute(update(Notification).where(Notification.user_id == ann).values(created_at=old))
     forget_notifications(stage.resources)

@@ -20,17 +20,17 @@ from market.notifications import (
     outbox,
     unsubscribing,
 )
-from market.notifications.notifications import News, Value
+from market.notifications.notifications import NewNotification, Value
 from market.notifications.outbox import MAX_ATTEMPTS
 from market.times import clock
 from store.ids import new_id
 from store.models import (
     SECURITY,
+    AccountEmailKind,
     Auction,
     Channel,
     Event,
     Language,
-    MailKind,
     Notification,
     NotificationDelivery,
     NotificationPreferences,
@@ -92,7 +92,7 @@ def subscribe(resources: Resources, service: PushService, user_id: UUID) -> Brow
 
 def tell(resources: Resources, user_id: UUID, *events: Event, **data: Any) -> None:
     """Notify the user of events, each of another cause."""
-    news = [News(user_id, event, str(new_id()), {"title": "A bicycle"} | data) for event in events]
+    news = [NewNotification(user_id, event, str(new_id()), {"title": "A bicycle"} | data) for event in events]
     with resources.database.transaction() as session:
         notifications.notify(session, news)
 
@@ -225,7 +225,9 @@ def test_many_bids_on_one_auction_are_one_line(by_smtp: Resources, mailbox: Mail
     for n in range(50):
         with by_smtp.database.transaction() as session:
             data: dict[str, Value] = {"title": "A bicycle", "price": 1_000 * n}
-            notifications.notify(session, [News(ann, Event.OUTBID, str(n), data, auction_id=auction)])
+            notifications.notify(
+                session, [NewNotification(ann, Event.OUTBID, str(n), data, auction_id=auction)]
+            )
     send(by_smtp)
     [message] = mailbox.received
     assert message["Subject"] == "You were outbid: “A bicycle”"
@@ -254,7 +256,7 @@ def test_account_mails_go_first(by_smtp: Resources, mailbox: Mailbox) -> None:
     ann, ben = a_reader(by_smtp), a_reader(by_smtp)
     tell(by_smtp, ann, Event.WON)
     with by_smtp.database.transaction() as session:
-        account_emails.write(session, MailKind.RESET, session.get_one(User, ben).email)
+        account_emails.write(session, AccountEmailKind.RESET, session.get_one(User, ben).email)
     send_due(by_smtp)
     assert [message["To"] for message in mailbox.received] == [
         address_of(by_smtp, ben),
@@ -342,7 +344,7 @@ def test_a_browser_shows_what_happened(resources: Resources, push_service: PushS
     with resources.database.transaction() as session:
         auction = make_published_auction(session).id
         data: dict[str, Value] = {"title": "A bicycle", "price": 52_000}
-        notifications.notify(session, [News(ann, Event.OUTBID, "1", data, auction_id=auction)])
+        notifications.notify(session, [NewNotification(ann, Event.OUTBID, "1", data, auction_id=auction)])
         id = session.scalars(select(Notification.id).where(Notification.user_id == ann)).one()
     push_due(resources)
     assert {pushed.browser.endpoint for pushed in push_service.received} == {
@@ -405,7 +407,7 @@ def test_how_it_ended_takes_the_place_of_what_came_before(
     auction = new_id()
     for event in (Event.OUTBID, Event.WON):
         with resources.database.transaction() as session:
-            notifications.notify(session, [News(ann, event, str(auction), {}, auction_id=auction)])
+            notifications.notify(session, [NewNotification(ann, event, str(auction), {}, auction_id=auction)])
         push_due(resources)
     assert [pushed.headers["Topic"] for pushed in push_service.received] == [auction.hex] * 2
 
@@ -414,7 +416,7 @@ def test_many_mails_of_accounts_keep_no_notification_waiting(by_smtp: Resources,
     ann, ben = a_reader(by_smtp), a_reader(by_smtp)
     with by_smtp.database.transaction() as session:
         for _ in range(3):
-            account_emails.write(session, MailKind.PASSWORD_CHANGED, session.get_one(User, ben).email)
+            account_emails.write(session, AccountEmailKind.PASSWORD_CHANGED, session.get_one(User, ben).email)
     tell(by_smtp, ann, Event.WON)
     send(by_smtp)
     assert address_of(by_smtp, ann) in [message["To"] for message in mailbox.received[:2]]

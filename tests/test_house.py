@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,3 +39,19 @@ def test_what_modules_of_tests_share_stands_in_support(path: Path) -> None:
 )
 def test_an_import_of_another_test_is_noticed(line: str) -> None:
     assert any(FORBIDDEN.match(name) for name in imported(line))
+
+
+def classes(*packages: str) -> Iterator[tuple[str, str]]:
+    """Every class at the top of a module, with the path of that."""
+    for path in (path for package in packages for path in (TESTS.parent / package).rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                yield node.name, str(path.relative_to(TESTS.parent))
+
+
+def test_no_two_classes_of_market_and_store_have_one_name() -> None:
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    for name, path in classes("market", "store"):
+        places[name].append(path)
+    assert len(places) > 300
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}

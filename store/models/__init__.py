@@ -1,12 +1,12 @@
-"""The tables, by subject."""
+"""The tables, by noun."""
 
 from store.models.accounts import (
     TRUST,
     AccountEmail,
     AccountEmailKind,
+    Block,
     EmailToken,
     EmailTokenPurpose,
-    IdempotencyKey,
     Language,
     RecoveryCode,
     Role,
@@ -14,25 +14,59 @@ from store.models.accounts import (
     Session,
     User,
 )
-from store.models.admin import Adjustment, AdjustmentState, AuditEntry, Direction
-from store.models.auctions import (
+from store.models.analytics import (
+    PlatformSample,
+)
+from store.models.audit import (
+    AuditEntry,
+)
+from store.models.base import (
+    Base,
+)
+from store.models.bidding import (
+    Bid,
+    Extension,
+    LogPosition,
+    Paddle,
+    PaddleStatus,
+)
+from store.models.idempotency import (
+    IdempotencyKey,
+)
+from store.models.listings import (
     Auction,
     AuctionKind,
     AuctionStatus,
-    Bid,
     Category,
     Condition,
     DeliveryMethod,
-    Extension,
-    Paddle,
-    PaddleStatus,
+    Photo,
+    PhotoStatus,
+    Question,
     SearchWords,
+    Watch,
 )
-from store.models.base import Base
-from store.models.live import LogPosition, WriteBackAlarm
-from store.models.money import AccountKind, LedgerAccount, Transfer, TransferKind
+from store.models.moderation import (
+    FraudSignal,
+    FraudSignalKind,
+    LogInTrace,
+    Report,
+    ReportKind,
+    ReportOutcome,
+    ReportReason,
+)
+from store.models.money import (
+    AccountKind,
+    Adjustment,
+    AdjustmentState,
+    Direction,
+    LedgerAccount,
+    Transfer,
+    TransferKind,
+)
 from store.models.notifications import (
     SECURITY,
+    Announcement,
     Broadcast,
     Channel,
     Digest,
@@ -42,14 +76,22 @@ from store.models.notifications import (
     NotificationPreferences,
     PushSubscription,
 )
-from store.models.orders import ChatMessage, Handover, Order, OrderEvent, OrderState, Review
-from store.models.photos import Photo, PhotoStatus
-from store.models.places import Neighbourhood, Region
-from store.models.platform import Announcement, PlatformSample, PlatformSetting
-from store.models.questions import Question
-from store.models.safety import Block, Report, ReportKind, ReportOutcome, ReportReason
-from store.models.signals import FraudSignal, FraudSignalKind, LogInTrace
-from store.models.watches import Watch
+from store.models.orders import (
+    ChatMessage,
+    Handover,
+    Order,
+    OrderEvent,
+    OrderState,
+    Review,
+)
+from store.models.places import (
+    Neighbourhood,
+    Region,
+)
+from store.models.platform import (
+    PlatformSetting,
+    WriteBackAlarm,
+)
 
 __all__ = [
     "SECURITY",

@@ -9,7 +9,6 @@ from sqlalchemy import (
     Computed,
     ForeignKey,
     Index,
-    SmallInteger,
     func,
     text,
 )
@@ -207,14 +206,11 @@ class AccountEmail(Base):
     last_error: Mapped[str | None]
 
 
-class IdempotencyKey(Base):
-    """What a request was answered that its user named by a key, so that it is done once however often it is sent."""
+class Block(Base):
+    """`blocker_id` wants nothing to do with `blocked_id`."""
 
-    __tablename__ = "idempotency_keys"
+    __tablename__ = "blocks"
 
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
-    key: Mapped[str] = mapped_column(primary_key=True)
-    fingerprint: Mapped[bytes]
-    status: Mapped[int] = mapped_column(SmallInteger)
-    body: Mapped[bytes]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    blocker_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    blocked_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

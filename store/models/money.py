@@ -10,6 +10,7 @@ from sqlalchemy import (
     Index,
     UniqueConstraint,
     func,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -94,3 +95,52 @@ class Transfer(Base):
     subject_id: Mapped[UUID | None]
     """What it was for: the auction, for a hold and what resolves it; the order, for a payout or refund."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class Direction(StrEnum):
+    """Which way an adjustment moves the money of a wallet."""
+
+    CREDIT = "credit"
+    """From the payment provider into the wallet."""
+    DEBIT = "debit"
+    """Out of the wallet to the payment provider."""
+
+
+class AdjustmentState(StrEnum):
+    """What became of an adjustment."""
+
+    PENDING = "pending"
+    """Waits for another admin, until it expires."""
+    CONFIRMED = "confirmed"
+    """The money has moved, by the transfer with the id of the adjustment."""
+    REJECTED = "rejected"
+
+
+class Adjustment(Base):
+    """Money that one admin wants to bring into a wallet or take out of it, and another one confirms.
+
+    What was proposed never changes: the application may only set what was decided.
+    """
+
+    __tablename__ = "adjustments"
+    __table_args__ = (
+        one_of("direction", Direction),
+        one_of("state", AdjustmentState),
+        CheckConstraint("amount > 0", name="amount"),
+        CheckConstraint("(state = 'pending') = (decider_id IS NULL)", name="decider"),
+        CheckConstraint("(decider_id IS NULL) = (decided_at IS NULL)", name="decided"),
+        CheckConstraint("state <> 'confirmed' OR decider_id <> proposer_id", name="two_admins"),
+        Index("ix_adjustments_state_id", "state", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    direction: Mapped[Direction] = mapped_column(WordOf(Direction))
+    amount: Mapped[int]
+    reason: Mapped[str]
+    state: Mapped[AdjustmentState] = mapped_column(WordOf(AdjustmentState), server_default="pending")
+    proposer_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(server_default=text("now() + '7 days'::interval"))
+    decider_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
+    decided_at: Mapped[datetime | None]

@@ -197,3 +197,19 @@ class PushSubscription(Base):
     auth: Mapped[bytes]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     failures: Mapped[int] = mapped_column(server_default="0")
+
+
+class Announcement(Base):
+    """What everybody is told from `starts_at` until `ends_at`, in Korean and English; at `told_at` it stood in
+    everybody's list."""
+
+    __tablename__ = "announcements"
+    __table_args__ = (CheckConstraint("starts_at <= ends_at", name="times"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    text_ko: Mapped[str]
+    text_en: Mapped[str]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime] = mapped_column(index=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    told_at: Mapped[datetime | None]

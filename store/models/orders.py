@@ -16,8 +16,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.ids import new_id
-from store.models.auctions import DeliveryMethod
 from store.models.base import Base, WordOf, one_of
+from store.models.listings import DeliveryMethod
 
 
 class OrderState(StrEnum):

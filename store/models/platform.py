@@ -4,7 +4,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, func
+from sqlalchemy import (
+    func,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.ids import new_id
@@ -23,27 +25,16 @@ class PlatformSetting(Base):
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
 
 
-class Announcement(Base):
-    """What everybody is told from `starts_at` until `ends_at`, in Korean and English; at `told_at` it stood in
-    everybody's list."""
+class WriteBackAlarm(Base):
+    """A record that write-back could not accept: it contradicts what is stored, or leaves a gap before it.
 
-    __tablename__ = "announcements"
-    __table_args__ = (CheckConstraint("starts_at <= ends_at", name="times"),)
+    An auction with an alarm is not settled until a person has looked.
+    """
+
+    __tablename__ = "write_back_alarms"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-    text_ko: Mapped[str]
-    text_en: Mapped[str]
-    starts_at: Mapped[datetime]
-    ends_at: Mapped[datetime] = mapped_column(index=True)
+    auction_id: Mapped[UUID | None] = mapped_column(index=True)
+    reason: Mapped[str]
+    record: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    told_at: Mapped[datetime | None]
-
-
-class PlatformSample(Base):
-    """A measured value at a moment. `market.analytics.platform_stats` knows the names and their units."""
-
-    __tablename__ = "figures"
-
-    name: Mapped[str] = mapped_column(primary_key=True)
-    at: Mapped[datetime] = mapped_column(primary_key=True)
-    value: Mapped[int]

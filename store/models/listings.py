@@ -1,7 +1,7 @@
-"""Auctions, what they are found by, and who bids in them.
+"""The listings that become auctions, what they are found by, and what people ask and watch.
 
-Secret columns (`maximum`, `leader_maximum`) never leave through an API except to the bidder concerned, `reserve` only
-to the seller.
+Secret columns (`leader_maximum`) never leave through an API except to the bidder concerned, `reserve` only to the
+seller.
 """
 
 from datetime import datetime
@@ -222,98 +222,102 @@ class SearchWords(Base):
     words: Mapped[str] = mapped_column(TSVECTOR)
 
 
-class PaddleStatus(StrEnum):
-    """Where a paddle and the money behind it stand."""
+class PhotoStatus(StrEnum):
+    """What has become of a photo."""
 
-    ACTIVE = "active"
-    RETURNING = "returning"
-    """Being given back: refused to the scripts first, then the hold is released."""
-    RETURNED = "returned"
-    CAPTURED = "captured"
-    RELEASED = "released"
+    PENDING = "pending"
+    """Announced; its file is on its way."""
+    PROCESSING = "processing"
+    """Sent; its sizes are being made."""
+    READY = "ready"
+    REFUSED = "refused"
+    DELETED = "deleted"
+    """Nobody sees it any more; the row goes when its files are gone."""
 
 
-class Paddle(Base):
-    """The right to bid up to `limit` in one auction, backed by the hold `hold_id`.
+class Photo(Base):
+    """A photo of an auction, or an avatar: a user's is the one that is ready. Its files are named by `token`, which
+    nobody can guess.
 
-    `version` grows by every change; `synced_version` is the last one that Redis has confirmed.
+    `size` is what counts for the owner's quota: the bytes that were announced, then those that are stored. While it is
+    processing, `due_at` is when a worker may take it.
     """
 
-    __tablename__ = "paddles"
+    __tablename__ = "photos"
     __table_args__ = (
-        UniqueConstraint("auction_id", "bidder_id"),
-        UniqueConstraint("auction_id", "number"),
-        CheckConstraint('"limit" > 0', name="limit"),
-        one_of("status", PaddleStatus),
+        one_of("status", PhotoStatus),
+        CheckConstraint("size > 0", name="size"),
+        CheckConstraint("(status = 'ready') <= (width > 0 AND height > 0)", name="ready"),
+        CheckConstraint("(status = 'refused') <= (problem IS NOT NULL)", name="refused"),
+        CheckConstraint("is_avatar <= (auction_id IS NULL)", name="avatar"),
+        Index("ix_photos_auction_id_position", "auction_id", "position"),
         Index(
-            "ix_paddles_unsynced",
-            "updated_at",
-            postgresql_where=text("status = 'returning' OR (status = 'active' AND synced_version < version)"),
+            "uq_photos_avatar",
+            "owner_id",
+            unique=True,
+            postgresql_where=text("is_avatar AND status = 'ready'"),
         ),
-        Index("ix_paddles_bidder_id_id", "bidder_id", "id"),
-        Index("ix_paddles_updated_at", "updated_at"),
+        Index("ix_photos_due_at", "due_at", postgresql_where=text("status = 'processing'")),
+        Index(
+            "ix_photos_leaving",
+            "created_at",
+            postgresql_where=text("status IN ('pending', 'refused', 'deleted')"),
+        ),
+        Index("ix_photos_orphaned", "id", postgresql_where=text("auction_id IS NULL AND NOT is_avatar")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    auction_id: Mapped[UUID | None] = mapped_column(ForeignKey("auctions.id", ondelete="SET NULL"))
+    owner_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
+    is_avatar: Mapped[bool] = mapped_column(server_default="false")
+    token: Mapped[str] = mapped_column(unique=True)
+    status: Mapped[PhotoStatus] = mapped_column(WordOf(PhotoStatus), server_default="pending")
+    problem: Mapped[str | None]
+    position: Mapped[int]
+    size: Mapped[int]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    due_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Question(Base):
+    """A question about an auction of `seller_id`. `answered_at` is when the answer became what it is.
+
+    Nobody but moderators sees what was hidden at `hidden_at`.
+    """
+
+    __tablename__ = "questions"
+    __table_args__ = (
+        CheckConstraint("(answer IS NULL) = (answered_at IS NULL)", name="answer"),
+        Index("ix_questions_auction_id_id", "auction_id", "id"),
+        Index("ix_questions_asker_id_auction_id", "asker_id", "auction_id"),
+        Index("ix_questions_seller_id_id", "seller_id", "id"),
+        Index("ix_questions_unanswered", "seller_id", "id", postgresql_where=text("answer IS NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     auction_id: Mapped[UUID] = mapped_column(ForeignKey("auctions.id"))
-    bidder_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
-    number: Mapped[int]
-    limit: Mapped[int]
-    hold_id: Mapped[UUID] = mapped_column(ForeignKey("transfers.id"))
-    status: Mapped[PaddleStatus] = mapped_column(WordOf(PaddleStatus))
-    version: Mapped[int]
-    synced_version: Mapped[int] = mapped_column(server_default="0")
-    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+    seller_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    asker_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    text: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    answer: Mapped[str | None]
+    answered_at: Mapped[datetime | None]
+    hidden_at: Mapped[datetime | None]
 
 
-class Extension(Base):
-    """The end of an auction was moved by an action of the service, once. `seq` is its number among the bids. `told_at`
-    is null until all who had bid before were told. Append-only but for that."""
+class Watch(Base):
+    """A user watches an auction. The ids are in the order in which a user began to."""
 
-    __tablename__ = "extensions"
+    __tablename__ = "watches"
     __table_args__ = (
-        UniqueConstraint("auction_id", "epoch", "seq"),
-        Index("ix_extensions_untold", "at", postgresql_where=text("told_at IS NULL")),
+        UniqueConstraint("auction_id", "user_id"),
+        Index("ix_watches_user_id_id", "user_id", "id"),
     )
 
-    auction_id: Mapped[UUID] = mapped_column(primary_key=True)
-    action_id: Mapped[UUID] = mapped_column(primary_key=True)
-    epoch: Mapped[int]
-    seq: Mapped[int]
-    at: Mapped[datetime]
-    ends_at: Mapped[datetime]
-    latest_end: Mapped[datetime]
-    told_at: Mapped[datetime | None]
-
-
-class Bid(Base):
-    """An accepted bid or purchase: of a live auction written back from the log, else by its own transaction.
-    Append-only. `price` and `leader_*` are those after it.
-
-    No foreign keys: they would lock rows of users and auctions for every bid, and the log is already proven.
-    """
-
-    __tablename__ = "bids"
-    __table_args__ = (
-        Index("ix_bids_bidder_id_auction_id_seq", "bidder_id", "auction_id", "seq"),
-        # They come nearly in the order of their times: such an index costs next to nothing.
-        Index("ix_bids_at", "at", postgresql_using="brin"),
-    )
-
-    auction_id: Mapped[UUID] = mapped_column(primary_key=True)
-    epoch: Mapped[int] = mapped_column(primary_key=True)
-    seq: Mapped[int] = mapped_column(primary_key=True)
-    at: Mapped[datetime]
-    bidder_id: Mapped[UUID]
-    paddle: Mapped[int]
-    ref: Mapped[str]
-    maximum: Mapped[int]
-    price: Mapped[int]
-    leader_id: Mapped[UUID]
-    leader_paddle: Mapped[int]
-    leader_maximum: Mapped[int]
-    next_minimum: Mapped[int]
-    ends_at: Mapped[datetime]
-    extended: Mapped[bool]
-    bids: Mapped[int]
-    bought: Mapped[bool] = mapped_column(server_default="false")
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    auction_id: Mapped[UUID] = mapped_column(ForeignKey("auctions.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())

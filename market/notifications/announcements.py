@@ -22,7 +22,7 @@ def _is_due() -> ColumnElement[bool]:
 
 
 def notify_everybody(session: Session, announcement_id: UUID) -> bool:
-    """Tell the next users, each in the own language, unless the announcement was ended. Whether there are more; when
+    """Tell the next users, each in their own language, unless the announcement was ended. Whether there are more; when
     not, it is noted as told."""
     announcement = session.scalar(select(Announcement).where(Announcement.id == announcement_id, _is_due()))
     if announcement is None:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from market.errors import GeneralRefusal, Refusal
-from market.pages import Page, bounded, decode_cursor, page_of
+from market.pages import Page, list_page
 from market.times import to_ms
 from store.models import AuditEntry, Role, User
 
@@ -112,22 +112,14 @@ def page(
 
     Refuses with `invalid_cursor`.
     """
-    query = (
-        select(AuditEntry, User.display_name)
-        .outerjoin(User, User.id == AuditEntry.actor_id)
-        .order_by(AuditEntry.id.desc())
-    )
+    query = select(AuditEntry, User.display_name).outerjoin(User, User.id == AuditEntry.actor_id)
     if actor_id is not None:
         query = query.where(AuditEntry.actor_id == actor_id)
     if subject_id is not None:
         query = query.where(AuditEntry.subject_id == subject_id)
     if action is not None:
         query = query.where(AuditEntry.action == action)
-    if cursor is not None:
-        query = query.where(AuditEntry.id < decode_cursor(cursor, UUID))
-    rows = session.execute(query.limit(bounded(limit) + 1))
-    views = [_view(entry, name) for entry, name in rows]
-    return page_of(views, bounded(limit), lambda view: view.id)
+    return list_page(session, query, _view, AuditEntry.id, cursor, limit)
 
 
 def _view(entry: AuditEntry, actor_name: str | None) -> AuditView:

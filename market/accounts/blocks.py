@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from market.accounts.refusals import AccountRefusal
 from market.errors import GeneralRefusal, Refusal
-from market.pages import Page, bounded, decode_cursor, page_of
+from market.pages import Page, list_page
 from market.times import to_ms
 from store.models import Block, User
 
@@ -49,13 +49,12 @@ def page(session: Session, user_id: UUID, cursor: str | None, limit: int) -> Pag
         select(Block, User.display_name)
         .join(User, User.id == Block.blocked_id)
         .where(Block.blocker_id == user_id)
-        .order_by(Block.blocked_id)
     )
-    if cursor is not None:
-        query = query.where(Block.blocked_id > decode_cursor(cursor, UUID))
-    rows = session.execute(query.limit(bounded(limit) + 1))
-    views = [BlockView(block.blocked_id, name, to_ms(block.created_at)) for block, name in rows]
-    return page_of(views, bounded(limit), lambda view: view.user_id)
+    return list_page(session, query, _view, Block.blocked_id, cursor, limit, ascending=True)
+
+
+def _view(block: Block, name: str) -> BlockView:
+    return BlockView(block.blocked_id, name, to_ms(block.created_at))
 
 
 def check(session: Session, blocker_id: UUID, user_id: UUID) -> None:

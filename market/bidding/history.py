@@ -8,13 +8,13 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import BigInteger, Row, cast, func, select, true, tuple_
+from sqlalchemy import BigInteger, Row, cast, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from market.listings import auction_views
 from market.listings.auction_views import AuctionState, state_of
-from market.pages import Page, bounded, decode_cursor, page_of
+from market.pages import Page, decode_cursor, page_of, window
 from market.rules import MAX_AMOUNT
 from market.times import to_ms
 from store.models import (
@@ -84,12 +84,10 @@ def bids(session: Session, auction_id: UUID, cursor: str | None, limit: int) -> 
     """The accepted bids of an auction, newest first. Refuses with `not_found` or `invalid_cursor`."""
     auction_views.published(session, auction_id)
     query = select(Bid.seq, Bid.epoch, Bid.paddle, Bid.price, Bid.at).where(Bid.auction_id == auction_id)
-    if cursor is not None:
-        last = decode_cursor(cursor, _BidPosition)
-        query = query.where(tuple_(Bid.epoch, Bid.seq) < (last.epoch, last.seq))
-    rows = session.execute(query.order_by(Bid.epoch.desc(), Bid.seq.desc()).limit(bounded(limit) + 1))
+    last = None if cursor is None else msgspec.structs.astuple(decode_cursor(cursor, _BidPosition))
+    rows = session.execute(window(query, [Bid.epoch, Bid.seq], last, limit))
     views = [BidView(seq, epoch, paddle, price, to_ms(at)) for seq, epoch, paddle, price, at in rows]
-    return page_of(views, bounded(limit), lambda bid: _BidPosition(bid.epoch, bid.seq))
+    return page_of(views, limit, lambda bid: _BidPosition(bid.epoch, bid.seq))
 
 
 def prices(session: Session, auction_id: UUID) -> Prices:
@@ -143,16 +141,15 @@ def _spans(session: Session, auction_id: UUID) -> Sequence[Row[int, int, int]]:
 def own_bids(session: Session, bidder_id: UUID, cursor: str | None, limit: int) -> Page[OwnBid]:
     """The auctions that a user has bid in, the last made first. Refuses with `invalid_cursor`."""
     own = select(Bid.auction_id, func.max(Bid.maximum).label("maximum")).where(Bid.bidder_id == bidder_id)
-    if cursor is not None:
-        own = own.where(Bid.auction_id < decode_cursor(cursor, UUID))
-    newest = own.group_by(Bid.auction_id).order_by(Bid.auction_id.desc()).limit(bounded(limit) + 1).subquery()
+    last = None if cursor is None else [decode_cursor(cursor, UUID)]
+    newest = window(own.group_by(Bid.auction_id), [Bid.auction_id], last, limit).subquery()
     rows = session.execute(
         select(Auction, newest.c.maximum, func.now().label("now"))
         .join(newest, newest.c.auction_id == Auction.id)
         .order_by(Auction.id.desc())
     )
     views = [_own_bid(auction, bidder_id, maximum, now) for auction, maximum, now in rows]
-    return page_of(views, bounded(limit), lambda bid: bid.auction_id)
+    return page_of(views, limit, lambda bid: bid.auction_id)
 
 
 def _own_bid(auction: Auction, bidder_id: UUID, maximum: int, now: datetime) -> OwnBid:

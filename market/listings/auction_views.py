@@ -5,16 +5,17 @@ Whether a published auction is open follows from its times and PostgreSQL's cloc
 
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from market import rules
 from market.errors import GeneralRefusal, Refusal
-from market.pages import Page, bounded, decode_cursor, page_of
+from market.pages import Page, list_page
 from market.places.neighbourhoods import Radius
 from market.rules import BuyNowUntil
 from market.times import to_ms
@@ -124,7 +125,7 @@ def get(session: Session, auction_id: UUID, viewer_id: UUID | None = None) -> Au
     if row is None or (row.Auction.status == AuctionStatus.DRAFT and row.Auction.seller_id != viewer_id):
         raise not_found()
     require_visible(session, row.Auction, viewer_id)
-    return _view(row, viewer_id)
+    return _view(viewer_id, *row)
 
 
 def published(session: Session, auction_id: UUID, viewer_id: UUID | None = None) -> Auction:
@@ -149,11 +150,8 @@ def require_visible(session: Session, auction: Auction, viewer_id: UUID | None) 
 
 def page(session: Session, seller_id: UUID, cursor: str | None, limit: int) -> Page[AuctionView]:
     """The auctions of a seller, drafts too, the last made first: for that seller. Refuses with `invalid_cursor`."""
-    query = _auctions().where(Auction.seller_id == seller_id).order_by(Auction.id.desc())
-    if cursor is not None:
-        query = query.where(Auction.id < decode_cursor(cursor, UUID))
-    rows = session.execute(query.limit(bounded(limit) + 1))
-    return page_of([_view(row, seller_id) for row in rows], bounded(limit), lambda auction: auction.id)
+    query = _auctions().where(Auction.seller_id == seller_id)
+    return list_page(session, query, partial(_view, seller_id), Auction.id, cursor, limit)
 
 
 def in_state(state: StateFilter) -> ColumnElement[bool]:
@@ -220,8 +218,9 @@ def rules_state(auction: Auction) -> rules.BiddingState:
     )
 
 
-def _view(row: Row[Auction, str, datetime, UUID], viewer_id: UUID | None) -> AuctionView:
-    auction, seller_name, now, relisted_as = row
+def _view(
+    viewer_id: UUID | None, auction: Auction, seller_name: str, now: datetime, relisted_as: UUID | None
+) -> AuctionView:
     known = rules_state(auction)
     state = state_of(auction, now)
     over = state not in (AuctionState.DRAFT, AuctionState.SCHEDULED, AuctionState.LIVE)

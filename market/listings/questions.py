@@ -17,7 +17,7 @@ from market.listings.auction_views import AuctionState
 from market.listings.refusals import ListingRefusal
 from market.notifications import notifications
 from market.notifications.notifications import NewNotification
-from market.pages import Page, bounded, decode_cursor, page_of
+from market.pages import Page, list_page
 from market.times import clock, to_ms
 from store.ids import new_id
 from store.models import Auction, AuctionStatus, Event, Question, User
@@ -112,12 +112,8 @@ def page(session: Session, auction_id: UUID, cursor: str | None, limit: int) -> 
         select(Question, User.display_name)
         .join(User, User.id == Question.asker_id)
         .where(Question.auction_id == auction_id, Question.hidden_at.is_(None))
-        .order_by(Question.id.desc())
     )
-    if cursor is not None:
-        query = query.where(Question.id < decode_cursor(cursor, UUID))
-    views = [_view(*row) for row in session.execute(query.limit(bounded(limit) + 1))]
-    return page_of(views, bounded(limit), lambda question: question.id)
+    return list_page(session, query, _view, Question.id, cursor, limit)
 
 
 def to_seller(
@@ -132,7 +128,6 @@ def to_seller(
         .join(User, User.id == Question.asker_id)
         .join(Auction, Auction.id == Question.auction_id)
         .where(Question.seller_id == seller_id, Question.hidden_at.is_(None))
-        .order_by(Question.id.desc())
     )
     if unanswered:
         query = query.where(
@@ -140,13 +135,11 @@ def to_seller(
             Auction.status == AuctionStatus.PUBLISHED,
             Auction.ends_at > func.now(),
         )
-    if cursor is not None:
-        query = query.where(Question.id < decode_cursor(cursor, UUID))
-    views = [
-        SellerQuestion(**msgspec.structs.asdict(_view(question, name)), title=title)
-        for question, name, title in session.execute(query.limit(bounded(limit) + 1))
-    ]
-    return page_of(views, bounded(limit), lambda question: question.id)
+    return list_page(session, query, _to_seller, Question.id, cursor, limit)
+
+
+def _to_seller(question: Question, asker_name: str, title: str) -> SellerQuestion:
+    return SellerQuestion(**msgspec.structs.asdict(_view(question, asker_name)), title=title)
 
 
 def forget_texts(session: Session, user_id: UUID) -> None:

@@ -37,7 +37,7 @@ from market.errors import GeneralRefusal, Refusal
 from market.listings import auction_views, photos, search_index
 from market.listings.auction_views import AuctionState, StateFilter
 from market.listings.photos import Address
-from market.pages import bounded, decode_cursor, page_of
+from market.pages import bounded, decode_cursor, page_of, window
 from market.places import neighbourhoods
 from market.places.neighbourhoods import Distance, Radius
 from market.places.refusals import PlaceRefusal
@@ -236,7 +236,7 @@ def find(
     )
     hits = [_hit(context.cells, *row) for row in session.execute(_shown(hit).order_by(*_order(sort)))]
     page = page_of(
-        hits, bounded(limit), lambda hit: _SearchPosition(search, _value(sort, hit.auction), hit.auction.id)
+        hits, limit, lambda hit: _SearchPosition(search, _value(sort, hit.auction), hit.auction.id)
     )
     return Found(
         hits=page.items,
@@ -256,15 +256,12 @@ def watched(session: Session, user_id: UUID, cursor: str | None, limit: int) -> 
         select(Auction.id, Watch.id.label("watch_id"))
         .join(Watch, Watch.auction_id == Auction.id)
         .where(Watch.user_id == user_id, *_visible())
-        .order_by(Watch.id.desc())
-        .limit(bounded(limit) + 1)
     )
-    if cursor is not None:
-        query = query.where(Watch.id < decode_cursor(cursor, UUID))
-    hit = query.subquery()
+    last = None if cursor is None else [decode_cursor(cursor, UUID)]
+    hit = window(query, [Watch.id], last, limit).subquery()
     rows = session.execute(_shown(hit).add_columns(hit.c.watch_id).order_by(hit.c.watch_id.desc()))
     hits = [(watch_id, _hit(context.cells, *shown)) for *shown, watch_id in rows]
-    page = page_of(hits, bounded(limit), lambda pair: pair[0])
+    page = page_of(hits, limit, lambda pair: pair[0])
     return Found([hit for _, hit in page.items], page.next_cursor, None, context.now)
 
 

@@ -19,7 +19,7 @@ from market.audit import Actor, Subject
 from market.errors import GeneralRefusal, Refusal
 from market.notifications import notifications
 from market.notifications.notifications import NewNotification, Value
-from market.pages import Page, bounded, decode_cursor, page_of
+from market.pages import Page, list_page
 from market.times import clock, to_ms
 from store.ids import new_id
 from store.models import (
@@ -105,13 +105,10 @@ def page(
 ) -> Page[SignalView]:
     """The open signals, or those that were reviewed, the last found first. Refuses with `invalid_cursor`."""
     state = FraudSignal.reviewed_at.is_not(None) if reviewed else FraudSignal.reviewed_at.is_(None)
-    query = _signals().where(state).order_by(FraudSignal.id.desc())
+    query = _signals().where(state)
     if kind is not None:
         query = query.where(FraudSignal.kind == kind)
-    if cursor is not None:
-        query = query.where(FraudSignal.id < decode_cursor(cursor, UUID))
-    rows = session.execute(query.limit(bounded(limit) + 1))
-    return page_of([_view(row) for row in rows], bounded(limit), lambda view: view.id)
+    return list_page(session, query, _view, FraudSignal.id, cursor, limit)
 
 
 def review(session: Session, actor: Actor, signal_id: UUID, reason: str) -> SignalView:
@@ -128,7 +125,7 @@ def review(session: Session, actor: Actor, signal_id: UUID, reason: str) -> Sign
     session.flush()
     about = {"kind": signal.kind, "user_id": str(signal.user_id), "why": signal.why}
     audit.record(session, actor, "review_signal", Subject("signal", signal_id), reason, None, about)
-    return _view(session.execute(_signals().where(FraudSignal.id == signal_id)).one())
+    return _view(*session.execute(_signals().where(FraudSignal.id == signal_id)).one())
 
 
 def _queries() -> dict[FraudSignalKind, Select[*tuple[Any, ...]]]:
@@ -272,8 +269,7 @@ def _signals() -> Select[FraudSignal, str, str | None]:
     )
 
 
-def _view(row: Row[FraudSignal, str, str | None]) -> SignalView:
-    signal, user_name, other_name = row
+def _view(signal: FraudSignal, user_name: str, other_name: str | None) -> SignalView:
     return SignalView(
         id=signal.id,
         kind=signal.kind,

@@ -11,7 +11,7 @@ from market import audit
 from market.audit import Actor, Subject
 from market.errors import GeneralRefusal, Refusal
 from market.orders import orders, reviews
-from market.pages import Page, bounded, decode_cursor, page_of
+from market.pages import Page, decode_cursor, list_page, page_of, window
 from market.times import to_ms
 from store.ids import new_id
 from store.models import (
@@ -121,12 +121,9 @@ def queue(session: Session, cursor: str | None, limit: int) -> Page[OpenReports]
     """What waits for a moderator, one item for each thing, the longest waiting first. Refuses with `invalid_cursor`."""
     older = aliased(Report)
     same = (older.kind == Report.kind, older.subject_id == Report.subject_id, older.resolved_at.is_(None))
-    query = (
-        select(Report).where(Report.resolved_at.is_(None), ~exists().where(*same, older.id < Report.id))
-    ).order_by(Report.id)
-    if cursor is not None:
-        query = query.where(Report.id > decode_cursor(cursor, UUID))
-    first = query.limit(bounded(limit) + 1).subquery()
+    query = select(Report).where(Report.resolved_at.is_(None), ~exists().where(*same, older.id < Report.id))
+    last = None if cursor is None else [decode_cursor(cursor, UUID)]
+    first = window(query, [Report.id], last, limit, ascending=True).subquery()
     grouped = (
         select(
             first.c.id,
@@ -163,7 +160,7 @@ def queue(session: Session, cursor: str | None, limit: int) -> Page[OpenReports]
         )
         for row in rows
     ]
-    return page_of(views, bounded(limit), lambda view: view.id)
+    return page_of(views, limit, lambda view: view.id)
 
 
 def about(session: Session, report_id: UUID, cursor: str | None, limit: int) -> Page[ReportEntry]:
@@ -173,10 +170,7 @@ def about(session: Session, report_id: UUID, cursor: str | None, limit: int) -> 
     """
     report = _found(session, report_id)
     query = select(Report).where(Report.kind == report.kind, Report.subject_id == report.subject_id)
-    if cursor is not None:
-        query = query.where(Report.id > decode_cursor(cursor, UUID))
-    found = session.scalars(query.order_by(Report.id).limit(bounded(limit) + 1))
-    return page_of([_entry(one) for one in found], bounded(limit), lambda one: one.id)
+    return list_page(session, query, _entry, Report.id, cursor, limit, ascending=True)
 
 
 def resolve(session: Session, actor: Actor, report_id: UUID, outcome: ReportOutcome, reason: str) -> Resolved:

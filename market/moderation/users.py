@@ -1,6 +1,7 @@
 """Users, as those with a role see them. Neither a password nor a token is among it."""
 
 from datetime import datetime
+from functools import partial
 from typing import Literal
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from market.moderation import reports
 from market.moderation.reports import ReportView
 from market.money import wallet
 from market.orders import orders
-from market.pages import Page, bounded, decode_cursor, page_of
+from market.pages import Page, list_page
 from market.times import clock, to_ms
 from store.models import (
     Auction,
@@ -91,14 +92,10 @@ class Member(msgspec.Struct, frozen=True):
 def page(session: Session, query: str | None, cursor: str | None, limit: int) -> Page[MemberCard]:
     """Users, the last registered first: all, or those whose id is `query`, or whose e-mail address or name begins with
     it, whatever its case. Refuses with `invalid_cursor`."""
-    found = select(User).order_by(User.id.desc())
+    found = select(User)
     if query is not None:
         found = found.where(_matches(query))
-    if cursor is not None:
-        found = found.where(User.id < decode_cursor(cursor, UUID))
-    now = clock(session)
-    users = session.scalars(found.limit(bounded(limit) + 1))
-    return page_of([_card(user, now) for user in users], bounded(limit), lambda card: card.id)
+    return list_page(session, found, partial(_card, clock(session)), User.id, cursor, limit)
 
 
 def _matches(query: str) -> ColumnElement[bool]:
@@ -112,7 +109,7 @@ def _matches(query: str) -> ColumnElement[bool]:
         )
 
 
-def _card(user: User, now: datetime) -> MemberCard:
+def _card(now: datetime, user: User) -> MemberCard:
     return MemberCard(
         user.id,
         user.email,

@@ -8,11 +8,12 @@ the same admin: each from the operator, or from admins who have theirs from the 
 """
 
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, aliased
 
 from market import audit
@@ -21,7 +22,7 @@ from market.errors import GeneralRefusal, Refusal
 from market.money import ledger, wallet
 from market.money.ledger import Posting
 from market.money.refusals import MoneyRefusal
-from market.pages import Page, bounded, decode_cursor, page_of
+from market.pages import Page, list_page
 from market.times import clock, to_ms
 from store.models import AccountKind, Adjustment, AdjustmentState, Direction, Role, TransferKind, User
 
@@ -97,11 +98,8 @@ def page(
 
     Refuses with `invalid_cursor`.
     """
-    which = [] if state is None else [Adjustment.state == state]
-    if cursor is not None:
-        which.append(Adjustment.id < decode_cursor(cursor, UUID))
-    views = _views(session, *which, limit=bounded(limit) + 1)
-    return page_of(views, bounded(limit), lambda view: view.id)
+    query = _adjustments() if state is None else _adjustments().where(Adjustment.state == state)
+    return list_page(session, query, partial(_view, clock(session)), Adjustment.id, cursor, limit)
 
 
 def _keep(session: Session, user_id: UUID) -> None:
@@ -195,25 +193,20 @@ def _record(
 
 
 def _get(session: Session, adjustment_id: UUID) -> AdjustmentView:
-    [view] = _views(session, Adjustment.id == adjustment_id, limit=1)
-    return view
+    row = session.execute(_adjustments().where(Adjustment.id == adjustment_id)).one()
+    return _view(clock(session), *row)
 
 
-def _views(session: Session, *which: ColumnElement[bool], limit: int) -> list[AdjustmentView]:
+def _adjustments() -> Select[Adjustment, str, str]:
     user, proposer = aliased(User), aliased(User)
-    now = clock(session)
-    rows = session.execute(
+    return (
         select(Adjustment, user.display_name, proposer.display_name)
         .join(user, user.id == Adjustment.user_id)
         .join(proposer, proposer.id == Adjustment.proposer_id)
-        .where(*which)
-        .order_by(Adjustment.id.desc())
-        .limit(limit)
     )
-    return [_view(*row, now) for row in rows]
 
 
-def _view(row: Adjustment, user_name: str, proposer_name: str, now: datetime) -> AdjustmentView:
+def _view(now: datetime, row: Adjustment, user_name: str, proposer_name: str) -> AdjustmentView:
     has_expired = row.state == AdjustmentState.PENDING and row.expires_at <= now
     return AdjustmentView(
         id=row.id,

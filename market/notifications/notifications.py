@@ -8,7 +8,7 @@ a user's day has to say about it is `due`, which is pure.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from market.errors import GeneralRefusal, Refusal
 from market.notifications.refusals import NotificationRefusal
 from market.notifications.texts import Locale, shown
-from market.pages import Page, bounded, decode_cursor, page_of
+from market.pages import Page, list_page
 from market.times import clock, to_ms
 from store import effects
 from store.database import any_id
@@ -376,14 +376,11 @@ def page(
     session: Session, user_id: UUID, unread: bool, cursor: str | None, limit: int
 ) -> Page[NotificationView]:
     """What the user was told, or what of it is `unread`, newest first. Refuses with `invalid_cursor`."""
-    query = select(Notification).where(Notification.user_id == user_id).order_by(Notification.id.desc())
+    query = select(Notification).where(Notification.user_id == user_id)
     if unread:
         query = query.where(Notification.read_at.is_(None))
-    if cursor is not None:
-        query = query.where(Notification.id < decode_cursor(cursor, UUID))
-    locale = _locale(session, user_id)
-    rows = session.scalars(query.limit(bounded(limit) + 1))
-    return page_of([_view(row, locale) for row in rows], bounded(limit), lambda item: item.id)
+    view = partial(_view, _locale(session, user_id))
+    return list_page(session, query, view, Notification.id, cursor, limit)
 
 
 def _locale(session: Session, user_id: UUID) -> Locale:
@@ -537,7 +534,7 @@ def _invalid(field: str, detail: str) -> Refusal:
     return Refusal(NotificationRefusal.INVALID_PREFERENCES, detail, field=field)
 
 
-def _view(row: Notification, locale: Locale) -> NotificationView:
+def _view(locale: Locale, row: Notification) -> NotificationView:
     words = shown(row, locale)
     return NotificationView(
         row.id,

@@ -20,7 +20,7 @@ from market.notifications.notifications import (
     after_quiet_hours,
 )
 from market.notifications.texts import Locale, OutgoingNotification
-from market.pages import Page, bounded, decode_cursor, page_of
+from market.pages import Page, list_page
 from market.times import clock, to_ms
 from store.database import any_id
 from store.models import (
@@ -327,12 +327,8 @@ def dead(session: Session, cursor: str | None, limit: int) -> Page[DeadDelivery]
         select(NotificationDelivery, Notification.event)
         .join(Notification, Notification.id == NotificationDelivery.notification_id)
         .where(NotificationDelivery.dead_at.is_not(None))
-        .order_by(NotificationDelivery.id.desc())
     )
-    if cursor is not None:
-        query = query.where(NotificationDelivery.id < decode_cursor(cursor, UUID))
-    rows = session.execute(query.limit(bounded(limit) + 1))
-    return page_of([_dead(row, event) for row, event in rows], bounded(limit), lambda view: view.id)
+    return list_page(session, query, _dead, NotificationDelivery.id, cursor, limit)
 
 
 def _dead(row: NotificationDelivery, event: Event) -> DeadDelivery:

@@ -1,5 +1,6 @@
 """What the two sides of an order write to each other. Only they can read it."""
 
+from functools import partial
 from uuid import UUID
 
 import msgspec
@@ -11,7 +12,7 @@ from market.notifications import notifications
 from market.notifications.notifications import NewNotification
 from market.orders import orders
 from market.orders.orders import Side
-from market.pages import Page, bounded, decode_cursor, page_of
+from market.pages import Page, list_page
 from market.times import to_ms
 from store import effects
 from store.effects import ToUser
@@ -78,13 +79,8 @@ def page(
 ) -> Page[MessageView]:
     """The messages of an order, newest first. Refuses with `not_found` or `invalid_cursor`."""
     order = orders.own(session, user_id, order_id)
-    query = select(ChatMessage).where(ChatMessage.order_id == order_id).order_by(ChatMessage.number.desc())
-    if cursor is not None:
-        query = query.where(ChatMessage.number < decode_cursor(cursor, int))
-    found = session.scalars(query.limit(bounded(limit) + 1))
-    return page_of(
-        [_view(order, message) for message in found], bounded(limit), lambda message: message.number
-    )
+    query = select(ChatMessage).where(ChatMessage.order_id == order_id)
+    return list_page(session, query, partial(_view, order), ChatMessage.number, cursor, limit)
 
 
 def read(session: Session, user_id: UUID, order_id: UUID, number: int) -> ReadMarker:

@@ -12,7 +12,7 @@ from market.audit import Actor, Subject
 from market.errors import GeneralRefusal, Refusal
 from market.orders import orders
 from market.orders.orders import Action
-from market.pages import Page, bounded, decode_cursor, page_of
+from market.pages import Page, list_page
 from market.times import to_ms
 from store.models import Auction, ChatMessage, DeliveryMethod, Order, OrderEvent, OrderState, User
 
@@ -78,11 +78,8 @@ class CaseFile(msgspec.Struct, frozen=True):
 
 def page(session: Session, cursor: str | None, limit: int) -> Page[Case]:
     """The orders that wait for a decision, the oldest first. Refuses with `invalid_cursor`."""
-    query = _cases().where(Order.state == OrderState.PROBLEM).order_by(Order.id)
-    if cursor is not None:
-        query = query.where(Order.id > decode_cursor(cursor, UUID))
-    cases = [_view(*row) for row in session.execute(query.limit(bounded(limit) + 1))]
-    return page_of(cases, bounded(limit), lambda case: case.id)
+    query = _cases().where(Order.state == OrderState.PROBLEM)
+    return list_page(session, query, _view, Order.id, cursor, limit, ascending=True)
 
 
 def read(session: Session, actor: Actor, order_id: UUID) -> CaseFile:

@@ -8,11 +8,12 @@ users by id, accounts by id. The clock is PostgreSQL's.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Literal
 from uuid import UUID, uuid5
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from market import work_queue
@@ -23,7 +24,7 @@ from market.notifications import notifications
 from market.notifications.notifications import NewNotification, Value
 from market.orders import trust
 from market.orders.refusals import OrderRefusal
-from market.pages import Page, bounded, decode_cursor, page_of
+from market.pages import Page, list_page
 from market.times import to_ms
 from market.work_queue import Due
 from store import effects
@@ -175,11 +176,8 @@ class OrderView(msgspec.Struct, frozen=True):
 def page(session: Session, user_id: UUID, side: Side, cursor: str | None, limit: int) -> Page[OrderView]:
     """What the user bought or sold, newest first. Refuses with `invalid_cursor`."""
     party = Order.buyer_id if side == "buyer" else Order.seller_id
-    query = _orders(user_id).where(party == user_id).order_by(Order.id.desc())
-    if cursor is not None:
-        query = query.where(Order.id < decode_cursor(cursor, UUID))
-    rows = session.execute(query.limit(bounded(limit) + 1))
-    return page_of([_view(row, user_id) for row in rows], bounded(limit), lambda order: order.id)
+    query = _orders(user_id).where(party == user_id)
+    return list_page(session, query, partial(_view, user_id), Order.id, cursor, limit)
 
 
 def get(session: Session, user_id: UUID, order_id: UUID) -> OrderView:
@@ -187,7 +185,7 @@ def get(session: Session, user_id: UUID, order_id: UUID) -> OrderView:
     row = session.execute(_orders(user_id).where(Order.id == order_id, _party(user_id))).one_or_none()
     if row is None:
         raise Refusal(GeneralRefusal.NOT_FOUND)
-    return _view(row, user_id)
+    return _view(user_id, *row)
 
 
 def own(session: Session, user_id: UUID, order_id: UUID) -> Order:
@@ -430,9 +428,16 @@ def _orders(user_id: UUID) -> Select[Order, str, list[DeliveryMethod], str, Hand
 
 
 def _view(
-    row: Row[Order, str, list[DeliveryMethod], str, Handover, Handover, int, bool], user_id: UUID
+    user_id: UUID,
+    order: Order,
+    title: str,
+    deliveries: list[DeliveryMethod],
+    other_name: str,
+    proposal: Handover,
+    agreement: Handover,
+    unread: int,
+    reviewed: bool,
 ) -> OrderView:
-    order, title, deliveries, other_name, proposal, agreement, unread, reviewed = row
     gets_money = order.seller_id == user_id and order.state not in (OrderState.REFUNDED, OrderState.CANCELLED)
     return OrderView(
         id=order.id,

@@ -20,7 +20,7 @@ from market.notifications.notifications import NewNotification, Value
 from market.orders import orders, trust
 from market.orders.orders import Side
 from market.orders.refusals import OrderRefusal
-from market.pages import Page, bounded, decode_cursor, page_of
+from market.pages import Page, list_page
 from market.times import to_ms
 from store.ids import new_id
 from store.models import Auction, Event, Order, OrderState, Review, User
@@ -137,23 +137,19 @@ def page(session: Session, user_id: UUID, cursor: str | None, limit: int) -> Pag
         .join(User, User.id == Review.author_id)
         .join(Order, Order.id == Review.order_id)
         .where(Review.subject_id == user_id, shown())
-        .order_by(Review.id.desc())
     )
-    if cursor is not None:
-        query = query.where(Review.id < decode_cursor(cursor, UUID))
-    rows = session.execute(query.limit(bounded(limit) + 1))
-    views = [
-        ReviewView(
-            review.id,
-            name,
-            orders.side_of(order, review.author_id),
-            review.stars,
-            review.text,
-            to_ms(review.created_at),
-        )
-        for review, name, order in rows
-    ]
-    return page_of(views, bounded(limit), lambda view: view.id)
+    return list_page(session, query, _view, Review.id, cursor, limit)
+
+
+def _view(review: Review, author_name: str, order: Order) -> ReviewView:
+    return ReviewView(
+        review.id,
+        author_name,
+        orders.side_of(order, review.author_id),
+        review.stars,
+        review.text,
+        to_ms(review.created_at),
+    )
 
 
 def shown() -> ColumnElement[bool]:

@@ -12,14 +12,14 @@ from typing import Annotated, Any
 
 import h3
 import msgspec
-from sqlalchemy import ColumnElement, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from market import audit
 from market.audit import Actor, Subject
 from market.errors import GeneralRefusal, Refusal
-from market.pages import Page, bounded, decode_cursor, page_of
+from market.pages import Page, decode_cursor, page_of, window
 from market.times import clock
 from store.models import Region
 
@@ -109,12 +109,12 @@ def page(
         if parent is not None:
             query = query.where(Region.code.startswith(parent), Region.code != parent)
     query = query.where(Region.retired_at.is_(None))
-    size = func.length(Region.code)
-    if cursor is not None:
-        code = decode_cursor(cursor, _Last).code
-        query = query.where(tuple_(size, Region.code) > (len(code), code))
-    found = session.scalars(query.order_by(size, Region.code).limit(bounded(limit) + 1))
-    return page_of([view(region) for region in found], bounded(limit), lambda region: _Last(region.code))
+    code = None if cursor is None else decode_cursor(cursor, _Last).code
+    after = None if code is None else [len(code), code]
+    found = session.scalars(
+        window(query, [func.length(Region.code), Region.code], after, limit, ascending=True)
+    )
+    return page_of([view(region) for region in found], limit, lambda region: _Last(region.code))
 
 
 def get(session: Session, code: str) -> RegionPath:

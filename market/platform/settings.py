@@ -17,7 +17,7 @@ from market import audit, increments
 from market.audit import Actor, Subject
 from market.errors import GeneralRefusal, Refusal
 from market.fees import SellerFee
-from market.pages import Page, bounded, decode_cursor, page_of
+from market.pages import Page, list_page
 from market.platform.refusals import PlatformRefusal
 from market.times import clock, from_ms, to_ms
 from store import effects
@@ -206,11 +206,7 @@ def end_announcement(session: Session, actor: Actor, announcement_id: UUID, reas
 
 def announcements(session: Session, cursor: str | None, limit: int) -> Page[AnnouncementView]:
     """All announcements, over or to come, the last made first. Refuses with `invalid_cursor`."""
-    query = select(Announcement).order_by(Announcement.id.desc())
-    if cursor is not None:
-        query = query.where(Announcement.id < decode_cursor(cursor, UUID))
-    found = session.scalars(query.limit(bounded(limit) + 1))
-    return page_of([_announcement(one) for one in found], bounded(limit), lambda one: one.id)
+    return list_page(session, select(Announcement), _announcement, Announcement.id, cursor, limit)
 
 
 def _announcement(found: Announcement) -> AnnouncementView:

@@ -36,8 +36,8 @@ from market.moderation import (
 )
 from market.moderation.fraud_signals import SignalView
 from market.moderation.reports import OpenReports
-from market.notifications import outbox
-from market.notifications.outbox import DeadDelivery
+from market.notifications import deliveries
+from market.notifications.deliveries import DeadDelivery
 from market.pages import Page
 from market.platform import settings as platform_settings
 from market.platform.settings import Setting
@@ -210,7 +210,7 @@ def open_signals(settings: Settings, limit: int) -> list[SignalView]:
 
 def dead_deliveries(settings: Settings, limit: int) -> list[DeadDelivery]:
     """Notifications that could not be sent and are not tried any more, the newest first."""
-    return _use(settings, outbox.dead, None, limit).items
+    return _use(settings, deliveries.dead, None, limit).items
 
 
 def entries(settings: Settings, about: str | None, limit: int) -> list[AuditView]:

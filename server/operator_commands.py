@@ -9,7 +9,7 @@ from market.audit import AuditView
 from market.bidding.outage_extensions import Outage
 from market.moderation.fraud_signals import SignalView
 from market.moderation.reports import OpenReports
-from market.notifications.outbox import DeadDelivery
+from market.notifications.deliveries import DeadDelivery
 from market.times import from_ms, to_ms
 from server import operator_actions
 from server.errors import Failure

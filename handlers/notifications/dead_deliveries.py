@@ -4,8 +4,8 @@ from handlers.http.admin import AdminHandler
 from handlers.http.operations import operation
 from handlers.http.parsing import PageQuery
 from market.errors import GeneralRefusal
-from market.notifications import outbox
-from market.notifications.outbox import DeadDelivery
+from market.notifications import deliveries
+from market.notifications.deliveries import DeadDelivery
 from market.pages import Page
 from store.models import Role
 
@@ -15,7 +15,7 @@ class DeadDeliveriesHandler(AdminHandler):
 
     @operation(GeneralRefusal.INVALID_CURSOR, role=Role.ADMIN)
     async def get(self, query: PageQuery) -> Page[DeadDelivery]:
-        return await self.use(outbox.dead, query.cursor, query.limit)
+        return await self.use(deliveries.dead, query.cursor, query.limit)
 
 
 routes = [(r"/api/v1/admin/deliveries/dead", DeadDeliveriesHandler)]

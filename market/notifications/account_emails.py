@@ -10,19 +10,13 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
+from market.times import clock
+from store import outbox
 from store.models import AccountEmail, AccountEmailKind, EmailToken, EmailTokenPurpose, Language, User
-
-LEASE_S = 180
-"""Longer than a task may run: nobody else claims a mail that is being sent. After a crash it is sent again."""
-
-MAX_ATTEMPTS = 30
-FIRST_DELAY_S = 15
-LONGEST_DELAY_S = 3600
-"""The delay doubles with each failure; after 22 hours of them a mail is dead."""
 
 HOURLY = 5
 """So many mails an hour that anybody can cause go to one address; those above are dropped, unless they report what
@@ -91,11 +85,8 @@ def claim(session: Session) -> EmailClaim | Dropped | None:
     if user is None or (mail.kind == AccountEmailKind.VERIFY and verified) or _is_too_much(session, mail):
         session.delete(mail)
         return Dropped()
-    if mail.attempts >= MAX_ATTEMPTS:
-        mail.dead_at, mail.last_error = func.now(), "interrupted"
+    if not outbox.take(mail, clock(session)):
         return Dropped()
-    mail.attempts += 1
-    mail.due_at = func.now() + timedelta(seconds=LEASE_S)
     kind = mail.kind
     token = _new_token(session, user.id, _PURPOSES[kind]) if kind in _PURPOSES else None
     language = user.language
@@ -132,18 +123,14 @@ def hash_of(token: str) -> bytes:
 
 def sent(session: Session, claim: EmailClaim) -> None:
     """Note that the mail was sent."""
-    mail = update(AccountEmail).where(AccountEmail.id == claim.id, AccountEmail.dead_at.is_(None))
-    session.execute(mail.values(sent_at=func.now()))
+    outbox.note_sent(session, AccountEmail, [claim.id], clock(session))
 
 
 def failed(session: Session, claim: EmailClaim, error: str, final: bool = False) -> bool:
     """Note that the mail could not be sent, and try again later unless that is `final`. Whether it is given up
     instead."""
-    gone = final or claim.attempt >= MAX_ATTEMPTS
-    delay_s = min(FIRST_DELAY_S * 2 ** (claim.attempt - 1), LONGEST_DELAY_S)
-    end = {"dead_at": func.now()} if gone else {"due_at": func.now() + timedelta(seconds=delay_s)}
-    session.execute(update(AccountEmail).where(AccountEmail.id == claim.id).values(last_error=error, **end))
-    return gone
+    now = clock(session)
+    return outbox.note_failed(session, AccountEmail, [claim.id], claim.attempt, error, now, final=final) > 0
 
 
 def void_resets(session: Session, user_id: UUID, address: str) -> None:

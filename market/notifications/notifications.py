@@ -1,8 +1,8 @@
 """What users are told: written by the transaction that causes it, once, and pushed after its commit.
 
 `notify` is the one way to tell somebody something. It writes the row for the user's list, and a delivery for each
-channel by which the user wants to hear of such an event; `market.notifications.outbox` sends these. What the clock of
-a user's day has to say about it is `due`, which is pure.
+channel by which the user wants to hear of such an event; `market.notifications.deliveries` sends these. What the clock
+of a user's day has to say about it is `delivery_time`, which is pure.
 """
 
 from collections.abc import Collection, Mapping, Sequence

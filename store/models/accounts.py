@@ -15,7 +15,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.ids import new_id
-from store.models.base import Base, WordOf, one_of
+from store.models.base import Base, Outgoing, WordOf, one_of
 
 TRUST = (
     "(200 * (12 + stars - reviews + completed_orders) + 20 + 4 * reviews + completed_orders + 8 * no_shows)"
@@ -180,11 +180,10 @@ class AccountEmailKind(StrEnum):
     PASSWORD_CHANGED = "password_changed"  # noqa: S105
 
 
-class AccountEmail(Base):
+class AccountEmail(Outgoing, Base):
     """A mail to be sent at `due_at`, written by the transaction that causes it.
 
     It has neither text nor secret, and its `address` may be nobody's: whom it is for is found when it is sent.
-    `sent_at` or `dead_at` (given up) ends it.
     """
 
     __tablename__ = "mails"
@@ -195,15 +194,10 @@ class AccountEmail(Base):
         Index("ix_mails_address_sent_at", "address", "sent_at"),
     )
 
-    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     address: Mapped[str]
     kind: Mapped[AccountEmailKind] = mapped_column(WordOf(AccountEmailKind))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
     due_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    attempts: Mapped[int] = mapped_column(server_default="0")
-    sent_at: Mapped[datetime | None]
-    dead_at: Mapped[datetime | None]
-    last_error: Mapped[str | None]
 
 
 class Block(Base):

@@ -3,6 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, TypeVar
+from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
@@ -16,7 +17,9 @@ from sqlalchemy import (
     TypeDecorator,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from store.ids import new_id
 
 
 class Base(DeclarativeBase):
@@ -65,3 +68,15 @@ def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
     """A column holds one of these words."""
     allowed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({allowed})", name=column)
+
+
+class Outgoing:
+    """The columns of a table whose rows are sent by a task; `store.outbox` has the policy. `sent_at` or `dead_at`
+    (given up) ends a row."""
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    due_at: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    sent_at: Mapped[datetime | None]
+    dead_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]

@@ -17,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.ids import new_id
-from store.models.base import Base, WordOf, one_of
+from store.models.base import Base, Outgoing, WordOf, one_of
 
 
 class Event(StrEnum):
@@ -114,9 +114,8 @@ class Channel(StrEnum):
     """Web Push, to every browser that the user has subscribed."""
 
 
-class NotificationDelivery(Base):
-    """A notification on its way through a channel, to be sent at `due_at`. A claim moves that into the future, so that
-    nobody else claims it. `sent_at` or `dead_at` (given up) ends it."""
+class NotificationDelivery(Outgoing, Base):
+    """A notification on its way through a channel, to be sent at `due_at`."""
 
     __tablename__ = "deliveries"
     __table_args__ = (
@@ -138,15 +137,9 @@ class NotificationDelivery(Base):
         Index("ix_deliveries_dead", "id", postgresql_where=text("dead_at IS NOT NULL")),
     )
 
-    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     notification_id: Mapped[UUID] = mapped_column(ForeignKey("notifications.id", ondelete="CASCADE"))
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
     channel: Mapped[Channel] = mapped_column(WordOf(Channel))
-    due_at: Mapped[datetime]
-    attempts: Mapped[int] = mapped_column(server_default="0")
-    sent_at: Mapped[datetime | None]
-    dead_at: Mapped[datetime | None]
-    last_error: Mapped[str | None]
 
 
 class Digest(StrEnum):

@@ -5,7 +5,7 @@ import time
 
 import structlog
 
-from market.notifications import account_emails, outbox
+from market.notifications import account_emails, deliveries
 from market.notifications.account_emails import EmailClaim
 from store.models import Channel
 from tasks.app import POST, Resources, periodic
@@ -52,7 +52,7 @@ def send_next(resources: Resources) -> bool:
 def send_next_notices(resources: Resources) -> bool:
     """Send the next e-mail of notifications that is due; whether there was anything."""
     with resources.database.transaction() as session:
-        claim = outbox.claim(session, Channel.EMAIL)
+        claim = deliveries.claim(session, Channel.EMAIL)
     if claim is None or not claim.notices:
         return claim is not None
     try:
@@ -62,7 +62,7 @@ def send_next_notices(resources: Resources) -> bool:
         note_failure(resources, claim, _reason(error), final=_is_final(error))
         return True
     with resources.database.transaction() as session:
-        outbox.sent(session, claim)
+        deliveries.sent(session, claim)
     return True
 
 

@@ -9,8 +9,8 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from market.notifications import outbox
-from market.notifications.outbox import SUPERSEDED_BY, DeliveryClaim
+from market.notifications import deliveries
+from market.notifications.deliveries import SUPERSEDED_BY, DeliveryClaim
 from market.notifications.texts import push_message
 from market.times import to_ms
 from store.models import SECURITY, Channel, Event
@@ -44,7 +44,7 @@ def push_due(resources: Resources) -> None:
 def push_next(resources: Resources) -> bool:
     """Send what is due to the next `AT_ONCE` users; whether there was anything."""
     with resources.database.transaction() as session:
-        claims = list(islice(iter(lambda: outbox.claim(session, Channel.PUSH), None), AT_ONCE))
+        claims = list(islice(iter(lambda: deliveries.claim(session, Channel.PUSH), None), AT_ONCE))
     written: list[tuple[DeliveryClaim, list[Message]]] = []
     for claim in claims:
         try:
@@ -85,9 +85,9 @@ def _note(resources: Resources, claim: DeliveryClaim, answers: dict[UUID, Answer
     failures = [answers[browser_id] for browser_id in by_outcome["failed"]]
     reason = ", ".join(sorted({answer.error for answer in failures}))
     with resources.database.transaction() as session:
-        outbox.note_browsers(session, by_outcome["reached"], by_outcome["gone"], by_outcome["failed"])
+        deliveries.note_browsers(session, by_outcome["reached"], by_outcome["gone"], by_outcome["failed"])
         if by_outcome["reached"]:
-            outbox.sent(session, claim)
+            deliveries.sent(session, claim)
             return
     # The next claim deletes what has no browser left.
     wait = timedelta(seconds=max((answer.retry_after_s for answer in failures), default=0))
@@ -103,7 +103,7 @@ def note_failure(
 ) -> None:
     """Have what could not be sent tried again, after `wait` at least, or if that is `final` given up; and log it."""
     with resources.database.transaction() as session:
-        dead = outbox.failed(session, claim, reason, wait, final)
+        dead = deliveries.failed(session, claim, reason, wait, final)
     if dead:
         log.error("notifications_given_up", user=str(claim.user_id), count=dead, reason=reason)
     else:

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 
 from market.notifications import (
     account_texts,
-    outbox,
+    deliveries,
     texts,
     unsubscribing,
 )
@@ -114,11 +114,11 @@ class PostOffice:
         message.set_content(text, cte=_encoding(text))
         return message
 
-    def send_notices(self, claim: outbox.DeliveryClaim) -> None:
+    def send_notices(self, claim: deliveries.DeliveryClaim) -> None:
         """Send notifications as one e-mail. Raises as `send` does."""
         self.transport.send(self.compose_notices(claim))
 
-    def compose_notices(self, claim: outbox.DeliveryClaim) -> EmailMessage:
+    def compose_notices(self, claim: deliveries.DeliveryClaim) -> EmailMessage:
         """The e-mail, as plain text and as HTML. But for security, one click ends such e-mails (RFC 8058): those about
         the events in it."""
         newest, subject = claim.notices[0], texts.subject(claim.notices, claim.locale)

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from market.accounts import email_tokens
 from market.errors import Refusal
 from market.notifications import account_emails
+from store import outbox
 from store.database import SyncDatabase
 from store.ids import new_id
 from store.models import AccountEmail, AccountEmailKind, Language, User
@@ -174,7 +175,7 @@ def test_the_waits_double_and_at_last_a_mail_is_dead(by_smtp: Resources, mailbox
     write(by_smtp.database, address, AccountEmailKind.RESET)
     waits: list[float] = []
     with capture_logs() as logs:
-        for _attempt in range(account_emails.MAX_ATTEMPTS):
+        for _attempt in range(outbox.MAX_ATTEMPTS):
             make_due(by_smtp.database)
             send_due(by_smtp)
             with by_smtp.database.transaction() as session:
@@ -182,8 +183,8 @@ def test_the_waits_double_and_at_last_a_mail_is_dead(by_smtp: Resources, mailbox
                 waits.append(float(session.scalar(text(left), {"address": address}) or 0))
 
     for before, wait in pairwise(waits[:-1]):
-        assert wait > 1.8 * before or wait > 0.9 * account_emails.LONGEST_DELAY_S
-    assert max(waits) <= account_emails.LONGEST_DELAY_S
+        assert wait > 1.8 * before or wait > 0.9 * outbox.LONGEST_DELAY.total_seconds()
+    assert max(waits) <= outbox.LONGEST_DELAY.total_seconds()
     assert [entry["event"] for entry in logs][-2:] == ["mail_failed", "mail_given_up"]
     assert logs[-1]["log_level"] == "error"
     assert stored(by_smtp.database, address).dead_at is not None
@@ -231,9 +232,7 @@ def test_what_processes_die_of_is_given_up(by_smtp: Resources, mailbox: Mailbox)
     write(by_smtp.database, address, AccountEmailKind.RESET)
     with by_smtp.database.transaction() as session:
         session.execute(
-            update(AccountEmail)
-            .where(AccountEmail.address == address)
-            .values(attempts=account_emails.MAX_ATTEMPTS)
+            update(AccountEmail).where(AccountEmail.address == address).values(attempts=outbox.MAX_ATTEMPTS)
         )
     send_due(by_smtp)
     assert mailbox.received == []

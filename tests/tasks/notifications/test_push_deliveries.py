@@ -16,12 +16,11 @@ from structlog.testing import capture_logs
 from market.bidding import neighbourhood
 from market.notifications import (
     account_emails,
+    deliveries,
     notifications,
-    outbox,
     unsubscribing,
 )
 from market.notifications.notifications import NewNotification, Value
-from market.notifications.outbox import MAX_ATTEMPTS
 from market.times import clock
 from store.ids import new_id
 from store.models import (
@@ -37,6 +36,7 @@ from store.models import (
     PushSubscription,
     User,
 )
+from store.outbox import MAX_ATTEMPTS
 from tasks.app import Resources
 from tasks.bidding.neighbourhood import end_due
 from tasks.bidding.write_back import write_back_logs
@@ -297,7 +297,7 @@ def test_what_is_refused_too_often_is_dead(by_smtp: Resources, mailbox: Mailbox)
     ]
     assert (logs[-1]["log_level"], logs[-1]["count"]) == ("error", 1)
     with by_smtp.database.transaction() as session:
-        [dead] = outbox.dead(session, None, 10).items
+        [dead] = deliveries.dead(session, None, 10).items
     assert (dead.user_id, dead.event, dead.error) == (ann, Event.WON, "SMTPRecipientsRefused 450")
 
 
@@ -312,7 +312,7 @@ def test_after_a_crash_it_is_sent_again(
 
     tell(by_smtp, a_reader(by_smtp), Event.WON)
     with monkeypatch.context() as patch:
-        patch.setattr(outbox, "sent", crash)
+        patch.setattr(deliveries, "sent", crash)
         with pytest.raises(CrashError):
             send_due(by_smtp)
     send_due(by_smtp)
@@ -506,7 +506,7 @@ def test_a_message_that_no_service_takes_is_dead_at_last(
     assert push_service.requests == MAX_ATTEMPTS
     assert logs[-1]["event"] == "notifications_given_up"
     with resources.database.transaction() as session:
-        dead = outbox.dead(session, None, 10).items
+        dead = deliveries.dead(session, None, 10).items
         assert [(item.user_id, item.channel, item.error) for item in dead] == [(ann, "push", "500")]
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from market.notifications.notifications import (
@@ -22,6 +22,7 @@ from market.notifications.notifications import (
 from market.notifications.texts import Locale, OutgoingNotification
 from market.pages import Page, list_page
 from market.times import clock, to_ms
+from store import outbox
 from store.database import any_id
 from store.models import (
     SECURITY,
@@ -34,14 +35,6 @@ from store.models import (
     PushSubscription,
     User,
 )
-
-LEASE = timedelta(minutes=3)
-"""Longer than a task may run: nobody else claims what is being sent. After a crash it is sent again."""
-
-MAX_ATTEMPTS = 30
-FIRST_DELAY = timedelta(seconds=15)
-LONGEST_DELAY = timedelta(hours=1)
-"""The delay doubles with each failure; after 22 hours of them a delivery is dead."""
 
 TOGETHER = 500
 """At most so many deliveries go together."""
@@ -108,11 +101,7 @@ def claim(session: Session, channel: Channel, now: datetime | None = None) -> De
     ask again. So no transaction has to go through all that is pointless.
     """
     now = now or clock(session)
-    waiting = (
-        (NotificationDelivery.channel == channel)
-        & NotificationDelivery.sent_at.is_(None)
-        & NotificationDelivery.dead_at.is_(None)
-    )
+    waiting = (NotificationDelivery.channel == channel) & outbox.waiting(NotificationDelivery)
     first = session.execute(
         select(NotificationDelivery.user_id, Notification.event)
         .join(Notification, Notification.id == NotificationDelivery.notification_id)
@@ -166,11 +155,7 @@ def _claim(
             session.delete(delivery)
         elif quiet_until > now:
             delivery.due_at = quiet_until
-        elif delivery.attempts >= MAX_ATTEMPTS:
-            delivery.dead_at, delivery.last_error = now, "interrupted"
-        else:
-            delivery.attempts += 1
-            delivery.due_at = now + LEASE
+        elif outbox.take(delivery, now):
             kept.append((delivery, notification))
     kept.sort(key=lambda pair: (pair[1].created_at, pair[1].id), reverse=True)
     return DeliveryClaim(
@@ -259,12 +244,7 @@ def _pointless(
 
 def sent(session: Session, claim: DeliveryClaim, now: datetime | None = None) -> None:
     """Note that it was sent."""
-    session.execute(
-        update(NotificationDelivery)
-        .where(_of(claim), NotificationDelivery.dead_at.is_(None))
-        .values(sent_at=now or func.now()),
-        execution_options={"synchronize_session": False},
-    )
+    outbox.note_sent(session, NotificationDelivery, claim.ids, now or clock(session))
 
 
 def failed(
@@ -278,25 +258,9 @@ def failed(
     """Note that it could not be sent, and try again later, after `wait` at least, unless that is `final`. How many are
     given up instead."""
     now = now or clock(session)
-    dead = session.scalars(
-        update(NotificationDelivery)
-        .where(_of(claim), NotificationDelivery.attempts >= (0 if final else MAX_ATTEMPTS))
-        .values(dead_at=now, last_error=error)
-        .returning(NotificationDelivery.id),
-        execution_options={"synchronize_session": False},
-    ).all()
-    delay = min(FIRST_DELAY * 2 ** (claim.attempt - 1), LONGEST_DELAY)
-    session.execute(
-        update(NotificationDelivery)
-        .where(_of(claim), NotificationDelivery.dead_at.is_(None))
-        .values(due_at=now + max(delay, wait), last_error=error),
-        execution_options={"synchronize_session": False},
+    return outbox.note_failed(
+        session, NotificationDelivery, claim.ids, claim.attempt, error, now, wait, final
     )
-    return len(dead)
-
-
-def _of(claim: DeliveryClaim) -> ColumnElement[bool]:
-    return and_(NotificationDelivery.id == any_id(claim.ids), NotificationDelivery.sent_at.is_(None))
 
 
 def note_browsers(

@@ -10,17 +10,9 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from market.errors import Refusal
-from market.notifications import outbox
+from market.notifications import deliveries
+from market.notifications.deliveries import MAX_FAILURES, SUPERSEDED_BY, DeliveryClaim
 from market.notifications.notifications import GATHERED, delivery_time, readers
-from market.notifications.outbox import (
-    FIRST_DELAY,
-    LEASE,
-    LONGEST_DELAY,
-    MAX_ATTEMPTS,
-    MAX_FAILURES,
-    SUPERSEDED_BY,
-    DeliveryClaim,
-)
 from market.times import to_ms
 from store.database import SyncDatabase
 from store.ids import new_id
@@ -35,6 +27,7 @@ from store.models import (
     PushSubscription,
     User,
 )
+from store.outbox import FIRST_DELAY, LEASE, LONGEST_DELAY, MAX_ATTEMPTS
 from tests.support.factories import make_published_auction, make_user
 from tests.support.races import at_once
 
@@ -78,7 +71,7 @@ def tell(
 
 def claim_next(session: Session, channel: Channel, now: datetime) -> DeliveryClaim | None:
     """The next that has something to send."""
-    while (claim := outbox.claim(session, channel, now)) is not None and not claim.notices:
+    while (claim := deliveries.claim(session, channel, now)) is not None and not claim.notices:
         pass
     return claim
 
@@ -123,7 +116,7 @@ def test_what_is_due_is_claimed_once_and_sent_once(db_session: Session) -> None:
     assert claim.address == db_session.get_one(User, ann).email
     assert claim.notices[0].data == {"title": "Bicycle"}
     assert claim_next(db_session, EMAIL, NOON + LEASE - SECOND) is None
-    outbox.sent(db_session, claim, NOON + SECOND)
+    deliveries.sent(db_session, claim, NOON + SECOND)
     assert claim_next(db_session, EMAIL, NOON + 9 * HOUR) is None
     [row] = waiting(db_session, ann)
     assert row.sent_at == NOON + SECOND
@@ -141,7 +134,7 @@ def test_what_processes_die_of_is_given_up(db_session: Session) -> None:
     ann = make_user(db_session)
     tell(db_session, ann)
     for n in range(MAX_ATTEMPTS):
-        claim = outbox.claim(db_session, EMAIL, NOON + n * LEASE)
+        claim = deliveries.claim(db_session, EMAIL, NOON + n * LEASE)
         assert claim is not None
         assert claim.attempt == n + 1
     assert claim_next(db_session, EMAIL, NOON + MAX_ATTEMPTS * LEASE) is None
@@ -155,19 +148,19 @@ def test_no_transaction_goes_through_all_that_is_pointless(db_session: Session) 
         tell(db_session, user_id)
     db_session.execute(update(Notification).where(Notification.user_id.in_(users)).values(read_at=NOON))
     for left in (2, 1, 0):
-        claim = outbox.claim(db_session, EMAIL, NOON)
+        claim = deliveries.claim(db_session, EMAIL, NOON)
         assert claim is not None
         assert claim.notices == ()
         assert sum(len(waiting(db_session, user_id)) for user_id in users) == left
-    assert outbox.claim(db_session, EMAIL, NOON) is None
+    assert deliveries.claim(db_session, EMAIL, NOON) is None
 
 
 def test_what_will_never_be_taken_is_given_up_at_once(db_session: Session) -> None:
     ann = make_user(db_session)
     tell(db_session, ann)
-    claim = outbox.claim(db_session, EMAIL, NOON)
+    claim = deliveries.claim(db_session, EMAIL, NOON)
     assert claim is not None
-    assert outbox.failed(db_session, claim, "550", final=True, now=NOON) == 1
+    assert deliveries.failed(db_session, claim, "550", final=True, now=NOON) == 1
     assert [row.dead_at for row in waiting(db_session, ann)] == [NOON]
 
 
@@ -296,7 +289,7 @@ def test_quiet_hours_that_were_chosen_meanwhile_are_kept(db_session: Session) ->
     claim = claim_next(db_session, EMAIL, NOON + MINUTE)
     assert claim is not None
     assert told(claim) == [login]
-    outbox.sent(db_session, claim)
+    deliveries.sent(db_session, claim)
     assert claim_next(db_session, EMAIL, NOON + HOUR - SECOND) is None
     assert [row.attempts for row in waiting(db_session, ann) if row.notification_id == won] == [0]
     assert told(claim_next(db_session, EMAIL, NOON + HOUR)) == [won]
@@ -321,13 +314,13 @@ def test_a_digest_is_one_e_mail_a_day(db_session: Session) -> None:
     urgent = claim_next(db_session, EMAIL, NOON + HOUR)
     assert urgent is not None
     assert told(urgent) == [won]
-    outbox.sent(db_session, urgent)
+    deliveries.sent(db_session, urgent)
     assert claim_next(db_session, EMAIL, NOON + HOUR) is None
     after = tell(db_session, ann, Event.OUTBID, nine + SECOND)
     claim = claim_next(db_session, EMAIL, nine)
     assert claim is not None
     assert told(claim) == of_a_day[::-1]
-    outbox.sent(db_session, claim)
+    deliveries.sent(db_session, claim)
     assert claim_next(db_session, EMAIL, nine + 23 * HOUR) is None
     assert told(claim_next(db_session, EMAIL, nine + 24 * HOUR)) == [after]
 
@@ -340,7 +333,7 @@ def test_the_waits_double_and_at_last_a_delivery_is_dead(db_session: Session) ->
         claim = claim_next(db_session, EMAIL, now)
         assert claim is not None
         assert claim.attempt == attempt
-        dead = outbox.failed(db_session, claim, "OSError", now=now)
+        dead = deliveries.failed(db_session, claim, "OSError", now=now)
         assert dead == (attempt == MAX_ATTEMPTS)
         [row] = waiting(db_session, ann)
         waits.append(row.due_at - now)
@@ -350,7 +343,7 @@ def test_the_waits_double_and_at_last_a_delivery_is_dead(db_session: Session) ->
     assert claim_next(db_session, EMAIL, now + 99 * HOUR) is None
     assert row.dead_at is not None
     assert (row.sent_at, row.last_error) == (None, "OSError")
-    [shown] = [item for item in outbox.dead(db_session, None, 100).items if item.user_id == ann]
+    [shown] = [item for item in deliveries.dead(db_session, None, 100).items if item.user_id == ann]
     assert (shown.channel, shown.event, shown.attempts) == (EMAIL, Event.WON, MAX_ATTEMPTS)
     assert (shown.error, shown.died_at) == ("OSError", to_ms(row.dead_at))
     assert db_session.get(Notification, won) is not None, "the list still has it"
@@ -364,7 +357,7 @@ def test_what_joins_one_that_dies_does_not_die_with_it(db_session: Session) -> N
     claim = claim_next(db_session, EMAIL, NOON)
     assert claim is not None
     assert len(told(claim)) == 2
-    assert outbox.failed(db_session, claim, "OSError", now=NOON) == 1
+    assert deliveries.failed(db_session, claim, "OSError", now=NOON) == 1
     again = claim_next(db_session, EMAIL, NOON + LONGEST_DELAY)
     assert told(again) == [young]
 
@@ -375,7 +368,7 @@ def test_a_service_that_asks_to_wait_is_left_alone(db_session: Session) -> None:
     tell(db_session, ann, channel=PUSH)
     claim = claim_next(db_session, PUSH, NOON)
     assert claim is not None
-    outbox.failed(db_session, claim, "429", wait=7 * HOUR, now=NOON)
+    deliveries.failed(db_session, claim, "429", wait=7 * HOUR, now=NOON)
     assert claim_next(db_session, PUSH, NOON + 7 * HOUR - SECOND) is None
     assert claim_next(db_session, PUSH, NOON + 7 * HOUR) is not None
 
@@ -389,14 +382,14 @@ def test_the_list_of_the_dead_has_pages(db_session: Session) -> None:
     )
     seen, cursor = [], None
     while True:
-        page = outbox.dead(db_session, cursor, 1)
+        page = deliveries.dead(db_session, cursor, 1)
         seen += [item.id for item in page.items if item.user_id == ann]
         cursor = page.next_cursor
         if cursor is None:
             break
     assert seen == [row.id for row in waiting(db_session, ann)][::-1]
     with pytest.raises(Refusal, match="invalid_cursor"):
-        outbox.dead(db_session, "x", 1)
+        deliveries.dead(db_session, "x", 1)
 
 
 @pytest.mark.parametrize(
@@ -425,7 +418,7 @@ def test_nothing_is_pushed_without_a_browser(db_session: Session) -> None:
 def test_browsers_are_counted_and_forgotten(db_session: Session) -> None:
     ann = make_user(db_session)
     reached, gone, failed, last = (a_browser(db_session, ann, n) for n in (5, 0, 5, MAX_FAILURES - 1))
-    outbox.note_browsers(db_session, [reached], [gone], [failed, last])
+    deliveries.note_browsers(db_session, [reached], [gone], [failed, last])
     db_session.expire_all()
     rows = db_session.scalars(select(PushSubscription).where(PushSubscription.user_id == ann))
     assert {row.id: row.failures for row in rows} == {reached: 0, failed: 6}
@@ -449,7 +442,7 @@ def test_many_workers_claim_each_delivery_once(sync_database: SyncDatabase, many
         claimed: list[UUID] = []
         while True:
             with sync_database.transaction() as session:
-                found = outbox.claim(session, EMAIL, NOON + MINUTE)
+                found = deliveries.claim(session, EMAIL, NOON + MINUTE)
             if found is None:
                 return claimed
             claimed += found.ids

@@ -6,7 +6,7 @@ from which `handlers.openapi` makes the document.
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_origin, get_type_hints
@@ -101,6 +101,50 @@ class _Made(msgspec.Struct):
     id: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What serves an operation: the handler's `method` between the parsing of what it takes and the writing of what it
+    answers. `found_at` is the address, without the id, of what its answer describes."""
+
+    operation: Operation
+    method: Callable[..., Awaitable[msgspec.Struct | msgspec.Raw | None]]
+    found_at: str | None
+
+    async def run(self, handler: ApiHandler, path: Sequence[str]) -> None:
+        """Serve the request of `handler`, with the ids in its `path`. Refuses what the operation declares."""
+        role = self.operation.role
+        if role != Role.USER and not handler.principal.role.includes(role):
+            raise Refusal(GeneralRefusal.FORBIDDEN, f"Only users with the role {role} can do this.")
+        arguments = self._arguments(handler, path)
+        handler.set_status(self.operation.statuses[0])
+        try:
+            answer = await self.method(handler, *arguments)
+        except Replayed as replayed:
+            handler.set_status(replayed.status)
+            self._write(handler, replayed.body)
+        else:
+            self._write(handler, b"" if answer is None else msgspec.json.encode(answer))
+
+    def _arguments(self, handler: ApiHandler, path: Sequence[str]) -> list[Any]:
+        takes = self.operation
+        arguments: list[Any] = [msgspec.convert(*part) for part in zip(path, takes.ids.values(), strict=True)]
+        if takes.body is not None:
+            arguments.append(handler.parse_body(takes.body))
+        if takes.query is not None:
+            arguments.append(handler.parse_query(takes.query))
+        if takes.edits:
+            arguments.append(handler.edited_version())
+        return arguments
+
+    def _write(self, handler: ApiHandler, answer: bytes) -> None:
+        if self.operation.versioned:
+            handler.set_header("ETag", f'"{msgspec.json.decode(answer, type=_Versioned).version}"')
+        if self.found_at is not None:
+            handler.set_header("Location", f"{self.found_at}/{msgspec.json.decode(answer, type=_Made).id}")
+        if answer:
+            handler.write(answer)
+
+
 _operations: dict[Callable[..., Any], Operation] = {}
 
 
@@ -128,33 +172,7 @@ def operation(
         body, query = types.get("body"), types.get("query")
         ids = {name: types[name] for name in names if name not in ("body", "query", "version")}
 
-        @functools.wraps(method)
-        async def run(self: H, *path: str) -> None:
-            if role != Role.USER and not self.principal.role.includes(role):
-                raise Refusal(GeneralRefusal.FORBIDDEN, f"Only users with the role {role} can do this.")
-            arguments: list[Any] = [msgspec.convert(*part) for part in zip(path, ids.values(), strict=True)]
-            if body is not None:
-                arguments.append(self.parse_body(body))
-            if query is not None:
-                arguments.append(self.parse_query(query))
-            if edits:
-                arguments.append(self.edited_version())
-            self.set_status(statuses[0])
-            try:
-                answer = await method(self, *arguments)  # type: ignore[call-arg]
-            except Replayed as replayed:
-                self.set_status(replayed.status)
-                written = replayed.body
-            else:
-                written = b"" if answer is None else msgspec.json.encode(answer)
-            if declared.versioned:
-                self.set_header("ETag", f'"{msgspec.json.decode(written, type=_Versioned).version}"')
-            if found_at is not None:
-                self.set_header("Location", f"{found_at}/{msgspec.json.decode(written, type=_Made).id}")
-            if written:
-                self.write(written)
-
-        declared = _operations[run] = Operation(
+        declared = Operation(
             ids=ids,
             body=body,
             query=query,
@@ -166,6 +184,13 @@ def operation(
             file_types=file_types,
             role=role,
         )
+        endpoint = Endpoint(declared, method, found_at)
+
+        @functools.wraps(method)
+        async def run(self: H, *path: str) -> None:
+            await endpoint.run(self, path)
+
+        _operations[run] = declared
         return run
 
     return decorate

@@ -78,6 +78,15 @@ def _require_redis_7(path: Path) -> None:
         raise Failure(f"Redis 7 or newer is needed (sharded pub/sub), but {path} says: {version.strip()}")
 
 
+def nginx_version(path: Path) -> tuple[int, ...]:
+    """The version that the program says it has, as numbers. Raises Failure when it says none."""
+    answer = _run([str(path), "-v"])
+    match = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", answer)
+    if match is None:
+        raise Failure(f"{path} does not say which version of Nginx it is: {answer.strip()}")
+    return tuple(map(int, match.groups()))
+
+
 def _install(packages: list[str]) -> None:
     apt = ["apt-get", "-y", "-q", "-o", "DPkg::Lock::Timeout=120"]
     with _no_autostart():

@@ -67,7 +67,7 @@ def _start_supervisord(settings: Settings, say: Say) -> None:
     say("Writing the configuration")
     data = embedded.prepare_postgres(settings, paths["initdb"]) if settings.postgres.embedded else None
     redis_conf = embedded.prepare_redis(settings) if settings.redis.embedded else None
-    render.nginx(settings)
+    render.nginx(settings, paths["nginx"])
     render.publish_web(settings)
     conf = render.supervisord(settings, paths, data, redis_conf)
     _fingerprint_path(settings).write_text(settings.summary())

@@ -14,6 +14,7 @@ from pathlib import Path
 from string import Template
 
 from market.listings.images import MAX_BYTES
+from server import binaries
 from server.embedded import user_for
 from server.settings import REPO, Settings
 
@@ -84,8 +85,8 @@ class NginxTemplate(Template):
     delimiter = "@@"
 
 
-def nginx(settings: Settings) -> Path:
-    """Writes HOME/var/etc/nginx and returns the path of its nginx.conf."""
+def nginx(settings: Settings, program: Path) -> Path:
+    """Writes HOME/var/etc/nginx, as this Nginx wants it, and returns the path of its nginx.conf."""
     state = settings.state_dir / "nginx"
     state.mkdir(parents=True, exist_ok=True)
     # Left behind by a power cut, it may name a process group of somebody else by now.
@@ -98,7 +99,7 @@ def nginx(settings: Settings) -> Path:
         "log_level": {"debug": "info", "info": "notice", "warning": "warn", "error": "error"}[
             settings.log_level
         ],
-        **_tls(settings),
+        **_tls(settings, binaries.nginx_version(program)),
         "api_rate": settings.limits.requests_per_s,
         "api_burst": 2 * settings.limits.requests_per_s,
         "auth_rate": settings.limits.auth_requests_per_minute,
@@ -130,16 +131,19 @@ def _upstream(hosts: tuple[str, ...]) -> str:
     return "\n".join(f"        server {host} max_fails=1 fail_timeout=1s;" for host in hosts)
 
 
-def _tls(settings: Settings) -> dict[str, str]:
+def _tls(settings: Settings, version: tuple[int, ...]) -> dict[str, str]:
     """The values that depend on whether there is a certificate. Without one, the files about TLS are not included."""
     plain = f"{settings.gateway.http_host}:{settings.gateway.http_port}"
     tls = settings.gateway.tls_certificate is not None
     stapling = ""
     if settings.gateway.tls_chain is not None:
         stapling = f"ssl_stapling on;\nssl_stapling_verify on;\nssl_trusted_certificate {settings.gateway.tls_chain};"
+    # From 1.25.1 on HTTP/2 is a directive of its own, and the word after `listen` brings a warning.
+    listen_http2, http2 = ("", "        http2 on;\n") if version >= (1, 25, 1) else (" http2", "")
+    listen_tls = f"{settings.gateway.http_host}:{settings.gateway.https_port} ssl{listen_http2}"
     return {
-        "listen": f"{settings.gateway.http_host}:{settings.gateway.https_port} ssl http2" if tls else plain,
-        "tls": "        include tls.conf;" if tls else "",
+        "listen": listen_tls if tls else plain,
+        "tls": f"{http2}        include tls.conf;" if tls else "",
         "redirect": "    include redirect.conf;" if tls else "",
         "hsts": HSTS if tls else "",
         "plain_listen": plain,

@@ -20,6 +20,7 @@ from tests.support.gateway import (
     Gateway,
     StartGateway,
     exchange,
+    nginx_program,
     request,
     start_nginx,
 )
@@ -57,7 +58,7 @@ async def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
                 **environ,
             }
             settings = load({f"NEIGHBORBID_{name}": value for name, value in names.items()})
-            conf = render.nginx(settings)
+            conf = render.nginx(settings, nginx_program())
             stack.callback(shutil.rmtree, settings.state_dir, ignore_errors=True)
             render.publish_web(settings)
             process = stack.enter_context(start_nginx(conf))
@@ -90,12 +91,14 @@ def instance() -> Settings:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """Made new for each run: no key lies in the repository."""
+    """Made new for each run: no key lies in the repository. With every extension that Python 3.13 asks for."""
     made = tmp_path_factory.mktemp("tls")
     leaf = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    leaf += ["-addext", "basicConstraints=critical,CA:FALSE", "-addext", "keyUsage=critical,digitalSignature"]
     leaf += ["-addext", "authorityInfoAccess=OCSP;URI:http://127.0.0.1:1/"]
     leaf += ["-CA", str(made / "ca.pem"), "-CAkey", str(made / "ca.key")]
-    for name, options in (("ca", ["-subj", "/CN=Test"]), ("leaf", leaf)):
+    ca = ["-subj", "/CN=Test", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+    for name, options in (("ca", ca), ("leaf", leaf)):
         new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
         files = ["-keyout", str(made / f"{name}.key"), "-out", str(made / f"{name}.pem")]
         subprocess.run(

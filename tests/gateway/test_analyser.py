@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from server import render
-from tests.support.gateway import Certificate, StartGateway, run
+from tests.support.gateway import Certificate, StartGateway, nginx_program, run
 
 JUSTIFIED = {
     "host_spoofing": "The processes compare it with Origin, port included, which $host lacks.",
@@ -25,7 +25,7 @@ async def test_the_analyser_finds_nothing(
         ALLOWED_ORIGINS="https://app.example,http://localhost:5173",
         **{name: str(path) for name, path in files.items()},
     )
-    conf = render.nginx(gateway.settings)
+    conf = render.nginx(gateway.settings, nginx_program())
     gixy = Path(sys.executable).with_name("gixy")
     done = run([gixy, "-f", "json", conf])
     findings = json.loads(done.stdout)

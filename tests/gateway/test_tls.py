@@ -101,7 +101,7 @@ async def test_ocsp_is_stapled_where_a_chain_is_given(
     start_gateway: StartGateway, certificate: Certificate
 ) -> None:
     gateway = await start_gateway(**production(certificate), TLS_CHAIN=str(certificate.ca))
-    conf = render.nginx(gateway.settings)
+    conf = render.nginx(gateway.settings, nginx_program())
     assert "ssl_stapling on;" in (conf.parent / "tls.conf").read_text()
     checked = run([nginx_program(), "-t", "-e", "stderr", "-c", conf])
     assert checked.returncode == 0

@@ -11,24 +11,23 @@ from tornado.httpclient import AsyncHTTPClient
 
 from handlers.http import problems
 from market.errors import GeneralRefusal, Refusal
-from server import binaries, render
-from server.cli import say
+from server import render
 from server.settings import Settings, load
+from tests.support.gateway import nginx_program
 from tests.support.ports import free_port
 from tests.support.waiting import until
 
 
 def nginx_accepts(conf: Path) -> None:
-    program = binaries.require(["nginx"], say)["nginx"]
     done = subprocess.run(
-        [program, "-t", "-e", "stderr", "-c", conf], capture_output=True, text=True, check=False
+        [nginx_program(), "-t", "-e", "stderr", "-c", conf], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "[warn]" not in done.stderr
 
 
 def test_nginx_accepts_its_configuration(settings: Settings) -> None:
-    nginx_accepts(render.nginx(settings))
+    nginx_accepts(render.nginx(settings, nginx_program()))
 
 
 def test_upstreams_come_from_the_settings(home: Path, settings: Settings) -> None:
@@ -40,7 +39,7 @@ def test_upstreams_come_from_the_settings(home: Path, settings: Settings) -> Non
             "NEIGHBORBID_LOG_LEVEL": "warning",
         }
     )
-    conf = render.nginx(elsewhere)
+    conf = render.nginx(elsewhere, nginx_program())
     text = conf.read_text()
     assert "server 10.0.0.2:8101 " in text
     assert "server 127.0.0.1:8201 " in text
@@ -63,9 +62,8 @@ def gateway(home: Path, settings: Settings) -> Iterator[str]:
             **ports,
         }
     )
-    conf = render.nginx(alone)
-    program = binaries.require(["nginx"], say)["nginx"]
-    with subprocess.Popen([program, "-e", "stderr", "-c", conf, "-g", "daemon off;"]) as process:
+    conf = render.nginx(alone, nginx_program())
+    with subprocess.Popen([nginx_program(), "-e", "stderr", "-c", conf, "-g", "daemon off;"]) as process:
         yield alone.gateway.url
         process.terminate()
 

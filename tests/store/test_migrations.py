@@ -1,6 +1,8 @@
 """The schema: migrations and models agree, and the application cannot rewrite history."""
 
 from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -12,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from market.orders import chats
 from market.places import regions
+from store import migrations
 from store.database import APP_ROLE, SyncDatabase, psycopg_url
 from store.migrations.run import alembic_config, upgrade
 from store.models import Base
@@ -24,6 +27,16 @@ def owner(database_url: str) -> Iterator[Engine]:
     engine = create_engine(psycopg_url(database_url))
     yield engine
     engine.dispose()
+
+
+def test_no_landed_migration_has_changed() -> None:
+    folder = Path(migrations.__file__).parent
+    lines = (folder / "checksums").read_text().splitlines()
+    landed = [line for line in lines if not line.startswith("#")]
+    versions = sorted((folder / "versions").glob("*.py"))
+    assert landed == [
+        f"{sha256(path.read_bytes()).hexdigest()}  versions/{path.name}" for path in versions
+    ], "a landed migration never changes: write a new one, and add its line"
 
 
 def test_the_migrations_make_what_the_models_say(owner: Engine) -> None:

@@ -28,7 +28,7 @@ from store.vault import Vault
 from tests.support.api import People, User
 from tests.support.factories import make_user
 
-START_TIMEOUT_S = 10
+START_TIMEOUT_S = 30
 TOKENS = AccessTokens({"test": os.urandom(32)})
 VAULT = Vault({"test": os.urandom(32)})
 LIFETIME = Lifetime(3600, 3600)

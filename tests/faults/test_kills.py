@@ -15,7 +15,7 @@ from store.models import Bid
 from tests.support.system import System
 from tests.support.waiting import until
 
-SECONDS = 45
+SECONDS = 60
 BIDDERS = 12
 BIDS_BETWEEN_KILLS = 3
 

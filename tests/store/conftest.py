@@ -1,14 +1,10 @@
 """Fixtures of the store's tests, in a Redis database of their own."""
 
-import os
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import pytest
 
 from store.redis.clients import SyncHot
-
-REDIS_DATABASE = 7
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,10 +17,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def redis_url() -> str:
-    """The test server, at a database that only the store's tests use."""
-    server = urlsplit(os.environ.get("REDIS_URL", "redis://127.0.0.1:16379"))
-    return server._replace(path=f"/{REDIS_DATABASE}").geturl()
+def redis_url(redis_urls: tuple[str, str]) -> str:
+    """A database that may be emptied: what runs beside this has others."""
+    return redis_urls[1]
 
 
 @pytest.fixture

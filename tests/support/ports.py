@@ -1,8 +1,12 @@
 """Ports of this machine, and processes that listen there."""
 
-from tornado.httpclient import AsyncHTTPClient, HTTPResponse
-from tornado.testing import bind_unused_port
+import os
+from itertools import count
+from random import randrange
 
+from tornado.httpclient import AsyncHTTPClient, HTTPResponse
+
+from server.instance import is_free
 from tests.support.waiting import until
 
 CLOSED_PORT = 1
@@ -15,10 +19,15 @@ async def get(port: int, path: str) -> HTTPResponse:
     )
 
 
+_CANDIDATES = count(
+    10_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) + randrange(500)
+)
+
+
 def free_port() -> int:
-    sock, port = bind_unused_port()
-    sock.close()
-    return port
+    """A port for a server that starts a moment later: no other test process gets it meanwhile, nor any outgoing
+    connection, whose ports the kernel takes from a higher range."""
+    return next(port for port in _CANDIDATES if is_free(port))
 
 
 async def until_served(port: int) -> HTTPResponse:

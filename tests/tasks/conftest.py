@@ -32,7 +32,7 @@ from tests.support.servers import (
 )
 from tests.support.stage import Stage
 
-START_TIMEOUT_S = 10
+START_TIMEOUT_S = 30
 
 
 @pytest.fixture

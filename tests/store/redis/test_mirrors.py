@@ -39,8 +39,10 @@ def heard(sync_hot: SyncHot, auction: HotAuction, *calls: Call[bool]) -> list[in
     assert subscriber.get_sharded_message(timeout=5) is not None
     for call in calls:
         sync_hot.run(call)
+    # Redis answers it after all that was published before.
+    subscriber.ping()
     numbers = []
-    while message := subscriber.get_sharded_message(timeout=0.2):
+    while (message := subscriber.get_sharded_message(timeout=5))["type"] != "pong":
         numbers.append(decode_record(message["data"]).seq)
     subscriber.close()
     return numbers

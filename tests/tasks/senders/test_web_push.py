@@ -162,7 +162,7 @@ def test_a_service_that_answers_byte_by_byte_is_left(
     browser = push_service.subscribe(web_push.public_key)
     began = monotonic()
     slow, good = web_push.send([replace(to(browser), endpoint=dripping), to(browser)])
-    assert monotonic() - began < 3
+    assert monotonic() - began < 5
     assert (slow.status, good.status) == (0, 201)
     assert slow.error == "HTTPTimeoutError"
 
@@ -170,14 +170,14 @@ def test_a_service_that_answers_byte_by_byte_is_left(
 def test_slow_services_keep_others_waiting_together_and_not_one_after_the_other(
     web_push: WebPush, push_service: PushService, dripping: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "TIMEOUT_S", 2)
+    monkeypatch.setattr(module, "TIMEOUT_S", 4)
     monkeypatch.setattr(module, "AT_ONCE", 2)
     browser = push_service.subscribe(web_push.public_key)
     began = monotonic()
     good, slow = to(browser), replace(to(browser), endpoint=dripping)
     answers = web_push.send([slow, good, good, slow, good])
     assert [answer.status for answer in answers] == [0, 201, 201, 0, 201]
-    assert monotonic() - began < 3.5
+    assert monotonic() - began < 7.5
 
 
 def test_a_name_server_that_does_not_answer_is_left(

@@ -83,9 +83,12 @@ class Supervisor:
 
     def shutdown(self, timeout_s: float) -> None:
         """Stops every process gracefully, in reverse starting order, then supervisord itself; waits for all of it."""
+        pid = self.pid()
         self._call("shutdown")
         deadline = time.monotonic() + timeout_s
-        while self.is_running():
+        # The socket goes before the process does; a next start must not meet the old one. In a container without an
+        # init, nobody may ever reap it.
+        while self.is_running() or any(process.pid == pid for process in _running()):
             if time.monotonic() > deadline:
                 raise Failure(f"supervisord still runs after {timeout_s:.0f} s.")
             time.sleep(0.1)

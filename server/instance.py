@@ -250,11 +250,7 @@ def down(settings: Settings, say: Say) -> None:
     with _lock(settings, say):
         if supervisor.is_running():
             say("Stopping every process")
-            pid = supervisor.pid()
             supervisor.shutdown(DOWN_TIMEOUT_S)
-            # The socket goes before the process does; a next `up` must not meet the old one.
-            while Path(f"/proc/{pid}").exists():
-                time.sleep(0.05)
         elif not supervisor.stop_leftovers():
             say("NeighborBid is not running.")
             return

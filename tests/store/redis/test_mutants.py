@@ -43,6 +43,8 @@ HARMLESS = {
 """Faults (script, line, fault) that change nothing anyone can see, and why."""
 
 
+# Hundreds of faults: on a busy machine that takes longer than any other test may.
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", scripts.Scripts._fields)
 def test_every_fault_in_a_script_is_noticed(
     sync_hot: clients.SyncHot, monkeypatch: pytest.MonkeyPatch, name: str

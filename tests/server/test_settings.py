@@ -1,3 +1,4 @@
+import re
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
@@ -5,9 +6,9 @@ import pytest
 
 from server import cli, media
 from server.senders import post_office, smtp, web_push
-from server.settings import Settings, load
+from server.settings import REPO, Settings, load
 from server.settings.accounts import P256_ORDER
-from server.settings.reader import BadSettings
+from server.settings.reader import BadSettings, Reader
 from store.media.local import LocalMedia
 from store.media.s3 import S3Media
 from tasks.senders.smtp import Folder, Smtp
@@ -387,3 +388,11 @@ def test_web_push_is_signed_by_the_key_of_the_settings(settings: Settings, home:
 def test_links_that_end_e_mails_are_signed_alike_by_all_processes(settings: Settings) -> None:
     assert post_office(settings).unsubscribe_key == settings.keys.unsubscribe
     assert repr(settings.keys.unsubscribe) not in repr(post_office(settings))
+
+
+def test_every_setting_is_documented_and_nothing_else() -> None:
+    reader = Reader({}, lambda _name, _size: KEY)
+    Settings.read(reader)
+    section = (REPO / "docs" / "operations.md").read_text().partition("\n## Settings\n")[2]
+    cells = re.findall(r"^\| ([^|]+) \|", section, re.MULTILINE)
+    assert {name for cell in cells for name in re.findall("`([A-Z0-9_]+)`", cell)} == reader.known

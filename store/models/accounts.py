@@ -161,7 +161,7 @@ class EmailTokenPurpose(StrEnum):
 class EmailToken(Base):
     """The SHA-256 of the token in the last mail of its purpose: a newer one voids it, and its use deletes it."""
 
-    __tablename__ = "mail_tokens"
+    __tablename__ = "email_tokens"
     __table_args__ = (one_of("purpose", EmailTokenPurpose),)
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
@@ -186,12 +186,14 @@ class AccountEmail(Outgoing, Base):
     It has neither text nor secret, and its `address` may be nobody's: whom it is for is found when it is sent.
     """
 
-    __tablename__ = "mails"
+    __tablename__ = "account_emails"
     __table_args__ = (
         one_of("kind", AccountEmailKind),
         CheckConstraint("sent_at IS NULL OR dead_at IS NULL", name="end"),
-        Index("ix_mails_due_at", "due_at", postgresql_where=text("sent_at IS NULL AND dead_at IS NULL")),
-        Index("ix_mails_address_sent_at", "address", "sent_at"),
+        Index(
+            "ix_account_emails_due_at", "due_at", postgresql_where=text("sent_at IS NULL AND dead_at IS NULL")
+        ),
+        Index("ix_account_emails_address_sent_at", "address", "sent_at"),
     )
 
     address: Mapped[str]

@@ -10,7 +10,7 @@ from store.models.base import Base
 class PlatformSample(Base):
     """A measured value at a moment. `market.analytics.platform_stats` knows the names and their units."""
 
-    __tablename__ = "figures"
+    __tablename__ = "platform_samples"
 
     name: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(primary_key=True)

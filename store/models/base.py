@@ -48,14 +48,15 @@ W = TypeVar("W", bound=StrEnum)
 
 
 class WordOf(TypeDecorator[W]):
-    """A column of words that are loaded as the members of their enum. `one_of` has PostgreSQL check them, too."""
+    """A column of words that are loaded as the members of their enum. `one_of` has PostgreSQL check them, too. The
+    `column` is what the table was made with."""
 
-    impl = String
+    impl: type[String] | String = String
     cache_ok = True
 
-    def __init__(self, words: type[W]) -> None:
+    def __init__(self, words: type[W], column: type[String] = String) -> None:
         super().__init__()
-        self.words = words
+        self.words, self.column, self.impl = words, column, column()
 
     def process_bind_param(self, value: W | None, dialect: Dialect) -> str | None:
         return None if value is None else self.words(value).value

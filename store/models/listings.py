@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     SmallInteger,
+    Text,
     UniqueConstraint,
     func,
     text,
@@ -145,9 +146,9 @@ class Auction(Base):
     cell: Mapped[str | None]
     radius: Mapped[str | None]
     category_code: Mapped[str] = mapped_column(ForeignKey("categories.code"), server_default="other")
-    condition: Mapped[Condition | None] = mapped_column(WordOf(Condition))
+    condition: Mapped[Condition | None] = mapped_column(WordOf(Condition, Text))
     deliveries: Mapped[list[DeliveryMethod]] = mapped_column(
-        ARRAY(WordOf(DeliveryMethod)), server_default="{handover,shipping}"
+        ARRAY(WordOf(DeliveryMethod, Text)), server_default="{handover,shipping}"
     )
     relisted_from: Mapped[UUID | None] = mapped_column(ForeignKey("auctions.id"))
     version: Mapped[int] = mapped_column(server_default="1")

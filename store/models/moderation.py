@@ -110,11 +110,11 @@ class FraudSignal(Base):
     `why` has the numbers. `other_id` is the seller and `auction_id` the auction, where there is one.
     """
 
-    __tablename__ = "signals"
+    __tablename__ = "fraud_signals"
     __table_args__ = (
         one_of("kind", FraudSignalKind),
         UniqueConstraint("kind", "user_id", "other_id", "auction_id", postgresql_nulls_not_distinct=True),
-        Index("ix_signals_open", "id", postgresql_where=text("reviewed_at IS NULL")),
+        Index("ix_fraud_signals_open", "id", postgresql_where=text("reviewed_at IS NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)

@@ -100,7 +100,7 @@ class Notification(Base):
 class Broadcast(Base):
     """How far telling many something has come: to the user `last`, in the order of ids. It is there only meanwhile."""
 
-    __tablename__ = "tellings"
+    __tablename__ = "broadcasts"
 
     key: Mapped[str] = mapped_column(primary_key=True)
     last: Mapped[UUID]
@@ -117,24 +117,24 @@ class Channel(StrEnum):
 class NotificationDelivery(Outgoing, Base):
     """A notification on its way through a channel, to be sent at `due_at`."""
 
-    __tablename__ = "deliveries"
+    __tablename__ = "notification_deliveries"
     __table_args__ = (
         UniqueConstraint("notification_id", "channel"),
         one_of("channel", Channel),
         CheckConstraint("sent_at IS NULL OR dead_at IS NULL", name="end"),
         Index(
-            "ix_deliveries_due_at",
+            "ix_notification_deliveries_due_at",
             "channel",
             "due_at",
             postgresql_where=text("sent_at IS NULL AND dead_at IS NULL"),
         ),
         Index(
-            "ix_deliveries_waiting",
+            "ix_notification_deliveries_waiting",
             "user_id",
             "channel",
             postgresql_where=text("sent_at IS NULL AND dead_at IS NULL"),
         ),
-        Index("ix_deliveries_dead", "id", postgresql_where=text("dead_at IS NOT NULL")),
+        Index("ix_notification_deliveries_dead", "id", postgresql_where=text("dead_at IS NOT NULL")),
     )
 
     notification_id: Mapped[UUID] = mapped_column(ForeignKey("notifications.id", ondelete="CASCADE"))

@@ -51,7 +51,9 @@ class Ann:
         with self.database.transaction() as session:
             # To the front of what other tests have left.
             session.execute(
-                text("UPDATE mails SET due_at = '2000-01-01' WHERE address = :email AND sent_at IS NULL"),
+                text(
+                    "UPDATE account_emails SET due_at = '2000-01-01' WHERE address = :email AND sent_at IS NULL"
+                ),
                 {"email": self.email},
             )
             claim = account_emails.claim(session)
@@ -73,7 +75,7 @@ class Ann:
         with self.database.transaction() as session:
             session.execute(
                 text(
-                    "UPDATE mail_tokens SET expires_at = expires_at - CAST(:by AS interval)"
+                    "UPDATE email_tokens SET expires_at = expires_at - CAST(:by AS interval)"
                     " WHERE user_id = (SELECT id FROM users WHERE email = :email)"
                 ),
                 {"email": self.email, "by": by},

@@ -19,7 +19,8 @@ def a_mail(database: SyncDatabase) -> str:
         address = session.get_one(User, make_user(session)).email
         account_emails.write(session, AccountEmailKind.RESET, address)
         session.execute(
-            text("UPDATE mails SET due_at = '2000-01-01' WHERE address = :address"), {"address": address}
+            text("UPDATE account_emails SET due_at = '2000-01-01' WHERE address = :address"),
+            {"address": address},
         )
     return address
 

@@ -44,7 +44,7 @@ class Crash(BaseException):
 @pytest.fixture(autouse=True)
 def _no_other_mails(sync_database: SyncDatabase) -> None:
     with sync_database.transaction() as session:
-        session.execute(text("DELETE FROM mails"))
+        session.execute(text("DELETE FROM account_emails"))
         session.execute(text("DELETE FROM notifications"))
 
 
@@ -179,7 +179,9 @@ def test_the_waits_double_and_at_last_a_mail_is_dead(by_smtp: Resources, mailbox
             make_due(by_smtp.database)
             send_due(by_smtp)
             with by_smtp.database.transaction() as session:
-                left = "SELECT extract(epoch FROM due_at - now()) FROM mails WHERE address = :address"
+                left = (
+                    "SELECT extract(epoch FROM due_at - now()) FROM account_emails WHERE address = :address"
+                )
                 waits.append(float(session.scalar(text(left), {"address": address}) or 0))
 
     for before, wait in pairwise(waits[:-1]):
@@ -313,7 +315,7 @@ def test_a_mailbox_cannot_be_flooded_but_hears_of_changes(by_smtp: Resources, ma
     assert [message["To"] for message in mailbox.received].count(other) == 1
 
     with by_smtp.database.transaction() as session:
-        session.execute(text("UPDATE mails SET sent_at = sent_at - interval '1 hour'"))
+        session.execute(text("UPDATE account_emails SET sent_at = sent_at - interval '1 hour'"))
     write(by_smtp.database, address, AccountEmailKind.RESET)
     send_due(by_smtp)
     assert mailbox.received[-1]["To"] == address
@@ -406,12 +408,14 @@ def test_old_mails_and_dead_tokens_are_forgotten(resources: Resources, sync_data
     send_due(resources)
     with sync_database.transaction() as session:
         session.execute(
-            text("UPDATE mails SET created_at = created_at - interval '30 days' WHERE address = :old"),
+            text(
+                "UPDATE account_emails SET created_at = created_at - interval '30 days' WHERE address = :old"
+            ),
             {"old": old},
         )
         session.execute(
             text(
-                "UPDATE mail_tokens SET expires_at = now()"
+                "UPDATE email_tokens SET expires_at = now()"
                 " WHERE user_id = (SELECT id FROM users WHERE email = :old)"
             ),
             {"old": old},
@@ -419,7 +423,7 @@ def test_old_mails_and_dead_tokens_are_forgotten(resources: Resources, sync_data
 
     upkeep.forget_mails(resources)
 
-    left = "SELECT email FROM users JOIN mail_tokens ON user_id = users.id WHERE email IN (:old, :new)"
+    left = "SELECT email FROM users JOIN email_tokens ON user_id = users.id WHERE email IN (:old, :new)"
     with sync_database.transaction() as session:
         assert list(session.scalars(select(AccountEmail.address))) == [new]
         assert list(session.scalars(text(left), {"old": old, "new": new})) == [new]

@@ -59,7 +59,7 @@ URL = "https://bid.example"
 def _nothing_else_waits(resources: Resources) -> None:
     with resources.database.transaction() as session:
         session.execute(delete(Notification))
-        session.execute(text("DELETE FROM mails"))
+        session.execute(text("DELETE FROM account_emails"))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session, aliased
 
 from market import rules, work_queue
 from market.accounts import accounts, blocks
-from market.bidding import bid_notifications, hot_state, settlement
+from market.bidding import bid_notifications, bid_rows, hot_state, settlement
 from market.bidding.refusals import OFFER_REFUSALS, BidRefusal
 from market.errors import Refusal
 from market.listings import auction_views
@@ -95,7 +95,7 @@ def place(session: Session, bidder_id: UUID, auction_id: UUID, ref: str, maximum
         record, auction.title, auction.seller_id, auction.leader_id, not rules.reserve_met(state)
     )
     _hold(session, auction, outcome)
-    session.add(_row(record))
+    session.add(Bid(**dict(zip(bid_rows.COLUMNS, bid_rows.row_of(record), strict=True))))
     _update(auction, outcome)
     session.flush()
     _tell(session, accepted)
@@ -448,25 +448,3 @@ def _extension_record(extension: Extension) -> ExtensionRecord:
 def _bid_record(auction_id: UUID, accepted: rules.AcceptedOffer) -> BidRecord:
     fields = asdict(accepted) | {"bidder": UUID(accepted.bidder), "leader": UUID(accepted.leader)}
     return BidRecord(auction=auction_id, **fields)
-
-
-def _row(record: BidRecord) -> Bid:
-    return Bid(
-        auction_id=record.auction,
-        epoch=record.epoch,
-        seq=record.seq,
-        at=from_ms(record.at),
-        bidder_id=record.bidder,
-        paddle=record.paddle,
-        ref=record.ref,
-        maximum=record.maximum,
-        price=record.price,
-        leader_id=record.leader,
-        leader_paddle=record.leader_paddle,
-        leader_maximum=record.leader_maximum,
-        next_minimum=record.next_minimum,
-        ends_at=from_ms(record.ends_at),
-        extended=record.extended,
-        bids=record.bids,
-        bought=record.bought,
-    )

@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
-from market.bidding import bid_notifications, settlement
+from market.bidding import bid_notifications, bid_rows, settlement
 from market.bidding.bid_notifications import BidInContext
 from market.notifications import notifications
 from market.notifications.notifications import NewNotification
@@ -359,50 +359,12 @@ def _sort_repeated(batch: _Sorted, chain: _Chain, entry: _Entry) -> None:
         batch.alarms.append(entry.alarm(AlarmReason.CONFLICT))
 
 
-_BID_COLUMNS = {
-    "auction_id": "uuid",
-    "epoch": "int8",
-    "seq": "int8",
-    "at": "timestamptz",
-    "bidder_id": "uuid",
-    "paddle": "int8",
-    "ref": "text",
-    "maximum": "int8",
-    "price": "int8",
-    "leader_id": "uuid",
-    "leader_paddle": "int8",
-    "leader_maximum": "int8",
-    "next_minimum": "int8",
-    "ends_at": "timestamptz",
-    "extended": "bool",
-    "bids": "int8",
-    "bought": "bool",
-}
-_COLUMN_LIST = sql.SQL(", ").join(map(sql.Identifier, _BID_COLUMNS))
+_COLUMN_LIST = sql.SQL(", ").join(map(sql.Identifier, bid_rows.COLUMNS))
 
 
 def _row(bid: Record) -> tuple[object, ...]:
-    """The bid as a row of `bids`, in the order of `_BID_COLUMNS`."""
     assert isinstance(bid, BidRecord)
-    return (
-        bid.auction,
-        bid.epoch,
-        bid.seq,
-        from_ms(bid.at),
-        bid.bidder,
-        bid.paddle,
-        bid.ref,
-        bid.maximum,
-        bid.price,
-        bid.leader,
-        bid.leader_paddle,
-        bid.leader_maximum,
-        bid.next_minimum,
-        from_ms(bid.ends_at),
-        bid.extended,
-        bid.bids,
-        bid.bought,
-    )
+    return bid_rows.row_of(bid)
 
 
 def _cursor(session: Session) -> "psycopg.Cursor[tuple[Any, ...]]":
@@ -420,7 +382,7 @@ def _insert_bids(session: Session, entries: Sequence[_Entry]) -> int:
         cursor.execute("CREATE TEMPORARY TABLE incoming (LIKE bids)")
         into = sql.SQL("COPY incoming ({}) FROM STDIN (FORMAT BINARY)").format(_COLUMN_LIST)
         with cursor.copy(into) as copy:
-            copy.set_types(list(_BID_COLUMNS.values()))
+            copy.set_types(list(bid_rows.COLUMNS.values()))
             for entry in entries:
                 copy.write_row(_row(entry.record))
         cursor.execute("INSERT INTO bids SELECT * FROM incoming ON CONFLICT DO NOTHING")

@@ -1,7 +1,7 @@
 """The end of an account: settled first, then everything personal is overwritten.
 
 The row stays, because bids, orders and the ledger refer to it; nothing in it tells who it was. The e-mail address may
-register anew. A table that gets something personal gets a line in `delete`.
+register anew. What a noun knows of somebody it forgets by its `forget_user`.
 
 What the user wrote to the other sides of orders is evidence for them for a time, and `forget_messages` empties it then.
 """
@@ -11,43 +11,51 @@ from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import and_, exists, func, literal, or_, select, union_all, update
-from sqlalchemy import delete as delete_from
 from sqlalchemy.orm import Session, aliased
 
-from market.accounts import accounts, sessions
+from market import idempotency
+from market.accounts import accounts, sessions, two_factor
 from market.accounts.refusals import AccountRefusal
 from market.errors import Refusal
-from market.listings import photos, questions, search_index
+from market.listings import listings, photos, questions, search_index, watches
+from market.moderation import fraud_signals
 from market.money import wallet
 from market.notifications import account_emails, notifications
-from market.orders import orders
+from market.orders import chats, orders
+from market.places import neighbourhoods
 from store.models import (
     Auction,
-    AuctionKind,
     AuctionStatus,
     ChatMessage,
-    IdempotencyKey,
-    Language,
-    LogInTrace,
-    Neighbourhood,
     Order,
     Paddle,
     PaddleStatus,
     Report,
     ReportKind,
     Role,
-    SecondFactor,
     User,
-    Watch,
 )
-
-NAME = "Deleted user"
-"""What others see of a deleted account."""
 
 MESSAGES_KEPT = timedelta(days=30)
 """How long after the end of an order its chat stays whole, whoever leaves: as long as it may be reviewed."""
 
 BATCH = 500
+
+_NOUNS = (
+    accounts,
+    two_factor,
+    neighbourhoods,
+    notifications,
+    listings,
+    search_index,
+    questions,
+    photos,
+    watches,
+    chats,
+    idempotency,
+    fraud_signals,
+)
+"""Whatever knows something personal."""
 
 MAX_NAMED = 100
 """How much unsettled business one refusal names."""
@@ -67,49 +75,9 @@ def delete(session: Session, user_id: UUID, password_hash: str) -> None:
         accounts.require_admin_left(rows, user_id)
     email = owner.email
     _require_settled(session, user_id)
-    session.execute(
-        update(User)
-        .where(User.id == user_id)
-        .values(
-            # Nobody can register this, or log in by it.
-            email=f"deleted:{user_id}",
-            password_hash="",
-            display_name=NAME,
-            bio="",
-            language=Language.ENGLISH,
-            email_verified_at=None,
-            role=Role.USER,
-            deleted_at=func.now(),
-        ),
-        execution_options={"synchronize_session": False},
-    )
-    session.execute(
-        update(Auction)
-        .where(Auction.seller_id == user_id, Auction.status == AuctionStatus.DRAFT)
-        .values(
-            title="Deleted", description="", kind=AuctionKind.LIVE, region_code=None, cell=None, radius=None
-        ),
-        execution_options={"synchronize_session": False},
-    )
-    own = select(Order.id).where(or_(Order.buyer_id == user_id, Order.seller_id == user_id))
-    session.execute(
-        update(ChatMessage)
-        .where(ChatMessage.order_id.in_(own), ChatMessage.sender_id == user_id)
-        .values(sender_gone=True),
-        execution_options={"synchronize_session": False},
-    )
-    search_index.forget_drafts(session, user_id)
-    questions.forget_texts(session, user_id)
-    photos.discard_drafts(session, user_id)
-    photos.discard_avatar(session, user_id)
     account_emails.forget_user(session, user_id, email)
-    notifications.forget_user(session, user_id)
-    # The answers that are kept for idempotency repeat what the user has written.
-    for table in (SecondFactor, Neighbourhood, IdempotencyKey, Watch, LogInTrace):
-        session.execute(
-            delete_from(table).where(table.user_id == user_id),
-            execution_options={"synchronize_session": False},
-        )
+    for noun in _NOUNS:
+        noun.forget_user(session, user_id)
     sessions.revoke_all(session, user_id)
 
 

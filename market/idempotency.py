@@ -79,3 +79,11 @@ def _lock(claim: IdempotencyClaim) -> int:
     """The claim as the number of an advisory lock, which ends with its transaction, also when the process dies."""
     digest = sha256(claim.user_id.bytes + claim.key.encode()).digest()
     return int.from_bytes(digest[:8], signed=True)
+
+
+def forget_user(session: Session, user_id: UUID) -> None:
+    """Delete the kept answers of a user, whose account is deleted: they repeat what the user has written."""
+    session.execute(
+        delete(IdempotencyKey).where(IdempotencyKey.user_id == user_id),
+        execution_options={"synchronize_session": False},
+    )

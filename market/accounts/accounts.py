@@ -19,6 +19,9 @@ from store.effects import LogEvent
 from store.ids import new_id
 from store.models import AccountEmailKind, Event, Language, Role, User
 
+DELETED_NAME = "Deleted user"
+"""What others see of a deleted account."""
+
 
 class NewUser(msgspec.Struct, frozen=True, kw_only=True):
     """Who registers. Upper and lower case are the same in an e-mail address."""
@@ -166,6 +169,26 @@ def require_not_suspended(session: Session, user_id: UUID) -> None:
     )
     if until is not None:
         raise Refusal(AccountRefusal.SUSPENDED, until=to_ms(until))
+
+
+def forget_user(session: Session, user_id: UUID) -> None:
+    """Overwrite everything personal in the user's row."""
+    session.execute(
+        update(User)
+        .where(User.id == user_id)
+        .values(
+            # Nobody can register this, or log in by it.
+            email=f"deleted:{user_id}",
+            password_hash="",
+            display_name=DELETED_NAME,
+            bio="",
+            language=Language.ENGLISH,
+            email_verified_at=None,
+            role=Role.USER,
+            deleted_at=func.now(),
+        ),
+        execution_options={"synchronize_session": False},
+    )
 
 
 def _deleted() -> Refusal:

@@ -255,3 +255,11 @@ def _is_fresh(session: Session, factor: SecondFactor) -> bool:
 
 def _place(user_id: UUID) -> bytes:
     return b"second_factors " + user_id.bytes
+
+
+def forget_user(session: Session, user_id: UUID) -> None:
+    """Delete the second factor of a user, whose account is deleted."""
+    session.execute(
+        delete(SecondFactor).where(SecondFactor.user_id == user_id),
+        execution_options={"synchronize_session": False},
+    )

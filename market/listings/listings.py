@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from market import increments
@@ -369,3 +370,15 @@ def publish(session: Session, seller_id: UUID, auction_id: UUID) -> AuctionView:
     auction.fee_basis_points, auction.fee_floor, auction.fee_cap = fee.basis_points, fee.floor, fee.cap
     session.flush()
     return auction_views.get(session, auction_id, seller_id)
+
+
+def forget_user(session: Session, user_id: UUID) -> None:
+    """Empty the drafts of a user, whose account is deleted. What was published stays."""
+    session.execute(
+        update(Auction)
+        .where(Auction.seller_id == user_id, Auction.status == AuctionStatus.DRAFT)
+        .values(
+            title="Deleted", description="", kind=AuctionKind.LIVE, region_code=None, cell=None, radius=None
+        ),
+        execution_options={"synchronize_session": False},
+    )

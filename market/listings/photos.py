@@ -247,7 +247,7 @@ def discard(session: Session, owner_id: UUID, photo_id: UUID) -> None:
 
 
 def discard_avatar(session: Session, owner_id: UUID) -> None:
-    """The user has no avatar any more, and none that is on its way. To be called when an account is deleted, too."""
+    """The user has no avatar any more, and none that is on its way."""
     _lock_owner(session, owner_id)
     _discard_avatars(session, owner_id, *_COUNTED, PhotoStatus.REFUSED)
 
@@ -262,9 +262,10 @@ def discard_of(session: Session, auction_id: UUID) -> None:
     )
 
 
-def discard_drafts(session: Session, owner_id: UUID) -> None:
-    """Take all photos out of a user's drafts, for good: to be called when an account is deleted."""
-    drafts = select(Auction.id).where(Auction.seller_id == owner_id, Auction.status == AuctionStatus.DRAFT)
+def forget_user(session: Session, user_id: UUID) -> None:
+    """Take the avatar of a user, whose account is deleted, and all photos of drafts away, for good."""
+    discard_avatar(session, user_id)
+    drafts = select(Auction.id).where(Auction.seller_id == user_id, Auction.status == AuctionStatus.DRAFT)
     session.execute(
         update(Photo)
         .where(Photo.auction_id.in_(drafts), Photo.status != PhotoStatus.DELETED)

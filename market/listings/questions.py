@@ -142,9 +142,8 @@ def _to_seller(question: Question, asker_name: str, title: str) -> SellerQuestio
     return SellerQuestion(**msgspec.structs.asdict(_view(question, asker_name)), title=title)
 
 
-def forget_texts(session: Session, user_id: UUID) -> None:
-    """Empty what a user has asked and answered, and delete what waits for an answer: to be called when the account is
-    deleted."""
+def forget_user(session: Session, user_id: UUID) -> None:
+    """Empty what a user, whose account is deleted, has asked and answered, and delete what waits for an answer."""
     asked, answered = Question.asker_id == user_id, Question.answer.is_not(None)
     for forget in (
         delete(Question).where(asked, ~answered),

@@ -59,9 +59,9 @@ def remember(session: Session, auction_id: UUID, title: str, description: str) -
     )
 
 
-def forget_drafts(session: Session, seller_id: UUID) -> None:
-    """Forget what a user's drafts say: to be called when an account is deleted."""
-    drafts = select(Auction.id).where(Auction.seller_id == seller_id, Auction.status == AuctionStatus.DRAFT)
+def forget_user(session: Session, user_id: UUID) -> None:
+    """Forget what the drafts of a user say, whose account is deleted."""
+    drafts = select(Auction.id).where(Auction.seller_id == user_id, Auction.status == AuctionStatus.DRAFT)
     session.execute(
         update(SearchWords).where(SearchWords.auction_id.in_(drafts)).values(words=""),
         execution_options={"synchronize_session": False},

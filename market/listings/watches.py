@@ -48,3 +48,10 @@ def interest(auction_id: UUID, viewer_id: UUID | None) -> Select[int, bool]:
     return select(
         select(func.count()).select_from(some).scalar_subquery().label("watchers"), watched.label("watched")
     )
+
+
+def forget_user(session: Session, user_id: UUID) -> None:
+    """Delete the watch list of a user, whose account is deleted."""
+    session.execute(
+        delete(Watch).where(Watch.user_id == user_id), execution_options={"synchronize_session": False}
+    )

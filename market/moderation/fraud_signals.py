@@ -89,6 +89,14 @@ def remember_log_in(session: Session, user_id: UUID, address_hash: bytes, device
         notifications.notify(session, [NewNotification(user_id, Event.LOGIN, str(trace.id), data)])
 
 
+def forget_user(session: Session, user_id: UUID) -> None:
+    """Delete the traces of a user, whose account is deleted."""
+    session.execute(
+        delete(LogInTrace).where(LogInTrace.user_id == user_id),
+        execution_options={"synchronize_session": False},
+    )
+
+
 def forget_traces(session: Session) -> None:
     """Delete the traces that are too old to count."""
     session.execute(delete(LogInTrace).where(LogInTrace.at < func.now() - KEEP_TRACES))

@@ -30,7 +30,7 @@ def view(session: Session, user_id: UUID) -> Wallet:
             LedgerAccount.kind.in_([AccountKind.AVAILABLE, AccountKind.HELD]),
         )
     )
-    balances = dict(rows)
+    balances = dict(rows.all())
     return Wallet(balances.get(AccountKind.AVAILABLE, 0), balances.get(AccountKind.HELD, 0))
 
 

@@ -4,7 +4,7 @@ from functools import partial
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from market.accounts import accounts, blocks
@@ -105,4 +105,15 @@ def _view(order: Order, message: ChatMessage) -> MessageView:
         message.text if message.hidden_at is None else "",
         to_ms(message.created_at),
         message.hidden_at is not None,
+    )
+
+
+def forget_user(session: Session, user_id: UUID) -> None:
+    """Note that what a user has written is to be emptied in time (`account_deletion.forget_messages`)."""
+    own = select(Order.id).where(or_(Order.buyer_id == user_id, Order.seller_id == user_id))
+    session.execute(
+        update(ChatMessage)
+        .where(ChatMessage.order_id.in_(own), ChatMessage.sender_id == user_id)
+        .values(sender_gone=True),
+        execution_options={"synchronize_session": False},
     )

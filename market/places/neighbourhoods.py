@@ -220,3 +220,11 @@ def _views(session: Session, query: Select[Neighbourhood, Region, bool]) -> list
         )
         for neighbourhood, region, expired in session.execute(query)
     ]
+
+
+def forget_user(session: Session, user_id: UUID) -> None:
+    """Delete the neighbourhoods of a user, whose account is deleted."""
+    session.execute(
+        delete(Neighbourhood).where(Neighbourhood.user_id == user_id),
+        execution_options={"synchronize_session": False},
+    )

@@ -228,7 +228,7 @@ async def test_no_token_lies_in_a_table(ann: Ann, sync_database: SyncDatabase) -
         mine = dict(
             session.execute(
                 select(EmailToken.purpose, EmailToken.token_hash).where(EmailToken.user_id == user)
-            )
+            ).all()
         )
     for token in tokens:
         assert token not in str(rows)

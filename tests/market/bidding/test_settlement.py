@@ -95,7 +95,7 @@ def escrow(session: Session, auction_id: UUID) -> int | None:
 
 def statuses(session: Session, auction_id: UUID) -> dict[UUID, PaddleStatus]:
     rows = session.execute(select(Paddle.bidder_id, Paddle.status).where(Paddle.auction_id == auction_id))
-    return dict(rows)
+    return dict(rows.all())
 
 
 def money(session: Session, user: UUID) -> tuple[int, int]:

@@ -33,7 +33,7 @@ def require(programs: list[str], say: Callable[[str], None]) -> dict[str, Path]:
         say(f"Installing {', '.join(packages)}")
         advice = f"Please install {', '.join(packages)} with your system's package manager and try again."
         if shutil.which("apt-get") is None:
-            raise Failure(f"{' and '.join(missing)} not found, and this system has no apt. {advice}")
+            raise Failure(f"Could not find {' and '.join(missing)}, and this system has no apt. {advice}")
         try:
             if os.geteuid() == 0:
                 _install(packages)
@@ -43,7 +43,7 @@ def require(programs: list[str], say: Callable[[str], None]) -> dict[str, Path]:
             raise Failure(f"Could not install {', '.join(packages)}. {advice}", error.stdout) from error
         still_missing = _missing(programs)
         if still_missing:
-            raise Failure(f"{' and '.join(still_missing)} not found after the installation. {advice}")
+            raise Failure(f"Could not find {' and '.join(still_missing)} after the installation. {advice}")
     found = {program: _find(program) for program in programs}
     paths = {program: path for program, path in found.items() if path is not None}
     if "redis-server" in paths:
@@ -75,7 +75,9 @@ def _require_redis_7(path: Path) -> None:
     version = _run([str(path), "--version"])
     match = re.search(r"v=(\d+)", version)
     if match is None or int(match[1]) < 7:
-        raise Failure(f"Redis 7 or newer is needed (sharded pub/sub), but {path} says: {version.strip()}")
+        raise Failure(
+            f"Redis 7 or newer is required (sharded pub/sub), but {path} reports: {version.strip()}"
+        )
 
 
 def nginx_version(path: Path) -> tuple[int, ...]:
@@ -83,7 +85,7 @@ def nginx_version(path: Path) -> tuple[int, ...]:
     answer = _run([str(path), "-v"])
     match = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", answer)
     if match is None:
-        raise Failure(f"{path} does not say which version of Nginx it is: {answer.strip()}")
+        raise Failure(f"Could not find the version of Nginx in what {path} reports: {answer.strip()}")
     return tuple(map(int, match.groups()))
 
 
@@ -118,7 +120,7 @@ def _no_autostart() -> Iterator[None]:
 
 
 def _unpack(packages: list[str]) -> None:
-    """Downloads the packages and whatever they lack on this system, and unpacks them: needs no rights at all."""
+    """Downloads the packages with their missing dependencies and unpacks them: needs no privileges."""
     plan = _run(["apt-get", "install", "--print-uris", "-y", "-qq", "--no-install-recommends", *packages])
     # A line is: 'uri' file_version_arch.deb size hash; only the name is of interest.
     names = sorted({line.split()[1].split("_")[0] for line in plan.splitlines() if line.startswith("'")})

@@ -67,8 +67,8 @@ def _run(words: list[str]) -> int:
             from server import operator_actions
 
             existed = operator_actions.create(loaded, arguments.email)
-            account = "the account that was there, with its password" if existed else "a new account"
-            say(f"{arguments.email} is an administrator now: {account}.")
+            account = "the existing account, with its password unchanged" if existed else "a new account"
+            say(f"{arguments.email} is now an administrator: {account}.")
         case "admin":
             from server import operator_commands
 
@@ -97,24 +97,25 @@ def _parser() -> argparse.ArgumentParser:
     log.add_argument("-f", "--follow", action="store_true", help="keep showing new lines")
     one = commands.add_parser("restart", help="restart a process, or a group one process at a time")
     one.add_argument("name", help="such as realtime or rest:8101")
-    commands.add_parser("migrate", help="bring the database to the newest schema")
-    regions = commands.add_parser("load-regions", help="bring the regions of a file into the database")
+    commands.add_parser("migrate", help="migrate the database to the newest schema")
+    regions = commands.add_parser("load-regions", help="load regions from a file into the database")
     regions.add_argument("file", nargs="?", type=Path, help="CSV; by default the shipped one")
     commands.add_parser("check-config", help="check the settings and show them without secrets")
     admin = commands.add_parser(
-        "createadmin", help="make an administrator; asks a new one for the password or reads stdin"
+        "createadmin",
+        help="make a user an administrator; asks for the password of a new account or reads stdin",
     )
-    admin.add_argument("email", help="what the administrator logs in with")
+    admin.add_argument("email", help="the e-mail address to log in with")
     _add_actions(
-        commands.add_parser("admin", help="act as an administrator; the audit log keeps who, what and why")
+        commands.add_parser("admin", help="act as an administrator; the audit log records who, what and why")
     )
     commands.add_parser(
         "demo",
-        help="run three live auctions, or with --neighbourhood a trade, with bots on the running system",
+        help="let bots play three live auctions, or with --neighbourhood a trade, on the running system",
     )
     commands.add_parser(
         "test",
-        help="run the tests on an instance of their own, all or those that paths name; takes pytest's options, --fast"
+        help="run all tests, or those under the given paths, on a private instance; takes pytest's options, --fast"
         " (leave out gateway, system and faults) and --keep (leave the instance up)",
     )
     return parser
@@ -125,58 +126,62 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, what in {
         "warn": "warn a user",
-        "suspend": "let a user look, but neither bid nor sell, for a time",
+        "suspend": "let a user browse, but not bid or sell, for some hours",
         "ban": "end a user's sessions and refuse new ones",
         "unban": "lift a ban",
         "revoke-sessions": "end a user's sessions",
-        "role": "give a user a role, or take it",
+        "role": "change a user's role",
     }.items():
         action = actions.add_parser(name, help=what)
-        action.add_argument("user", help="the e-mail address, or the id")
+        action.add_argument("user", help="e-mail address or id")
         if name == "suspend":
-            action.add_argument("hours", type=int, help="0 ends it")
+            action.add_argument("hours", type=int, help="how long; 0 ends a suspension")
         elif name == "role":
             action.add_argument("role", choices=["user", "moderator", "admin"])
         _add_reason(action)
     for name, what in {
-        "hide": "hide an auction from all but those who take part; it runs on",
+        "hide": "hide an auction from everyone but its participants; it keeps running",
         "unhide": "show an auction again",
-        "cancel": "cancel an auction whatever was bid; every hold goes back, and everybody reads the reason",
+        "cancel": "cancel an auction despite its bids; every hold is released, and the reason is public",
     }.items():
         action = actions.add_parser(name, help=what)
         action.add_argument("auction", type=UUID, help="its id")
         _add_reason(action)
-    extend = actions.add_parser("extend", help="let all that an outage touched end later")
+    extend = actions.add_parser("extend", help="extend every auction that an outage affected")
     extend.add_argument(
-        "began_at", type=_time, help="when it began, such as 2026-05-31T23:05; UTC unless it says"
+        "began_at",
+        type=_time,
+        help="when the outage began, such as 2026-05-31T23:05; UTC unless an offset is given",
     )
-    extend.add_argument("ended_at", type=_time, help="when it ended")
-    extend.add_argument("minutes", type=int, help="how much later; to 1440")
+    extend.add_argument("ended_at", type=_time, help="when the outage ended")
+    extend.add_argument("minutes", type=int, help="how much later auctions end, up to 1440")
     _add_reason(extend)
     extend.add_argument(
         "--action",
         dest="order",
         type=UUID,
         metavar="ID",
-        help="go on with this one, which extends nothing twice",
+        help="continue this action, which extends no auction twice",
     )
-    actions.add_parser("switches", help="show what is switched on")
+    actions.add_parser("switches", help="show which functions are on")
     switch = actions.add_parser(
         "switch", help="switch a function of the platform on or off, everywhere at once"
     )
-    switch.add_argument("name", help="one of `switches`")
+    switch.add_argument("name", help="a name that `switches` shows")
     switch.add_argument("position", choices=["on", "off"])
     _add_reason(switch)
     for name, what in {
-        "reports": "show what users have reported and nobody has looked at, the longest waiting first",
-        "signals": "show what looks like fraud and nobody has looked at, the last found first",
-        "dead-deliveries": "show the notifications that were given up, the newest first",
-        "audit": "show the latest entries of the audit log",
+        "reports": "show open reports of users, oldest first",
+        "signals": "show open fraud signals, newest first",
+        "dead-deliveries": "show notifications that could not be delivered, newest first",
+        "audit": "show the audit log, newest first",
     }.items():
         action = actions.add_parser(name, help=what)
         if name == "audit":
-            action.add_argument("about", nargs="?", help="only those about this e-mail address, id or name")
-        action.add_argument("-n", dest="limit", type=int, default=20, help="how many at most (20; up to 100)")
+            action.add_argument("about", nargs="?", help="only entries about this e-mail address, id or name")
+        action.add_argument(
+            "-n", dest="limit", type=int, default=20, help="how many at most (default 20, up to 100)"
+        )
 
 
 def _add_reason(action: argparse.ArgumentParser) -> None:
@@ -188,7 +193,7 @@ def _time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 2026-05-31T23:05") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; write it like 2026-05-31T23:05") from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
@@ -212,12 +217,14 @@ def logs(settings: Settings, name: str, follow: bool) -> None:
         file for file in files if name.replace(":", "-") in ("", file.stem, file.stem.partition("-")[0])
     ]
     if not matching:
-        raise Failure(f"There is no log of {name}." if files else f"There are no logs in {settings.log_dir}.")
+        raise Failure(
+            f"There is no log of {name}." if files else f"There are no logs in {settings.log_dir} yet."
+        )
     os.execvp("tail", ["tail", "-n", "50", *(["-F"] if follow else []), *map(str, matching)])
 
 
 def check_config(settings: Settings) -> None:
-    """Prints the settings without secrets. Bad settings never come here: every problem was listed instead."""
+    """Prints the settings without secrets. Bad settings never get here: every problem was listed instead."""
     say(settings.summary())
     say("The settings are valid.")
 

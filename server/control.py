@@ -90,7 +90,7 @@ class Supervisor:
         # init, nobody may ever reap it.
         while self.is_running() or any(process.pid == pid for process in _running()):
             if time.monotonic() > deadline:
-                raise Failure(f"supervisord still runs after {timeout_s:.0f} s.")
+                raise Failure(f"supervisord is still running after {timeout_s:.0f} s.")
             time.sleep(0.1)
 
     def stop_leftovers(self) -> int:

@@ -42,7 +42,7 @@ def up(settings: Settings, say: Say) -> None:
         if supervisor.is_running():
             _refuse_other_settings(settings)
             if first_unready(settings, supervisor) is None:
-                say(f"NeighborBid was up: {settings.gateway.url}")
+                say(f"NeighborBid is already up: {settings.gateway.url}")
                 return
         else:
             _start_supervisord(settings, say)
@@ -62,7 +62,7 @@ def _start_supervisord(settings: Settings, say: Say) -> None:
     programs += ["redis-server"] if settings.redis.embedded else []
     paths = binaries.require(programs, say)
     if found := Supervisor(settings).stop_leftovers():
-        say(f"Ended {found} processes that a killed supervisord had left")
+        say(f"Stopped {found} processes that a killed supervisord had left behind")
     _require_free_ports(settings)
     say("Writing the configuration")
     data = embedded.prepare_postgres(settings, paths["initdb"]) if settings.postgres.embedded else None
@@ -86,7 +86,7 @@ def _start_supervisord(settings: Settings, say: Say) -> None:
     if started.returncode != 0:
         raise Failure("supervisord did not start.", started.stdout)
     supervisor = Supervisor(settings)
-    _wait(supervisor.is_running, "supervisord does not answer.", settings.log_dir / "supervisord.log")
+    _wait(supervisor.is_running, "supervisord does not respond.", settings.log_dir / "supervisord.log")
 
 
 def _start_servers(settings: Settings, supervisor: Supervisor, say: Say) -> None:
@@ -116,7 +116,9 @@ def _require_free_ports(settings: Settings) -> None:
     taken = [port for ports in settings.ports.values() for port in ports if not is_free(port)]
     if taken:
         numbers = ", ".join(map(str, taken))
-        raise Failure(f"Another program uses port {numbers}; stop it or choose others (NEIGHBORBID_…_PORT).")
+        raise Failure(
+            f"Port {numbers} is already in use. Stop the other program or set other ports (NEIGHBORBID_…_PORT)."
+        )
 
 
 def is_free(port: int) -> bool:
@@ -138,7 +140,7 @@ def _fingerprint_path(settings: Settings) -> Path:
 def _refuse_other_settings(settings: Settings) -> None:
     path = _fingerprint_path(settings)
     if path.exists() and path.read_text() != settings.summary():
-        raise Failure("NeighborBid runs with other settings; ./neighborbid down first.")
+        raise Failure("NeighborBid is running with other settings. Run ./neighborbid down first.")
 
 
 def _wait(condition: Callable[[], bool], sentence: str, log: Path) -> None:
@@ -186,7 +188,7 @@ def first_unready(settings: Settings, supervisor: Supervisor) -> tuple[str, Path
     workers = _celery_workers()
     for name in ("writer", "photos", "post", "worker"):
         if name not in workers:
-            return f"{name} does not answer.", settings.log_dir / f"{name}.log"
+            return f"{name} does not respond.", settings.log_dir / f"{name}.log"
     return None
 
 
@@ -261,7 +263,7 @@ def _wait_for_process(supervisor: Supervisor, process: Process) -> None:
     def healthy() -> bool:
         return any(now.name == process.name and _problem(now) is None for now in supervisor.processes())
 
-    _wait(healthy, f"{process.name} does not become healthy.", Path(process.log))
+    _wait(healthy, f"{process.name} did not become healthy in time.", Path(process.log))
 
 
 def restart(settings: Settings, name: str, say: Say) -> None:
@@ -276,7 +278,7 @@ def restart(settings: Settings, name: str, say: Say) -> None:
     matching = [process for process in processes if name in (process.name, process.group)]
     if not matching:
         known = ", ".join(dict.fromkeys(process.group for process in processes))
-        raise Failure(f"There is no process {name}. There are: {known}.")
+        raise Failure(f"There is no process {name}. Choose one of: {known}.")
     for process in matching:
         say(f"Restarting {process.name}")
         supervisor.stop(process.name)

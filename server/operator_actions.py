@@ -1,4 +1,4 @@
-"""What those may do who may run commands on the machine: make the first administrator, and what the Admin API offers.
+"""What an operator on the machine may do: make the first administrator, and everything that the Admin API offers.
 
 All of it is in the audit log, under the name of the operator's account on the machine.
 """
@@ -62,10 +62,10 @@ CREATED = "createadmin"
 def create(settings: Settings, email: str) -> bool:
     """Give the account the role admin; False if there is none yet, and one is made.
 
-    Only then a password is asked for, twice, or without a terminal read from the first line of stdin. Raises Failure
+    Only then is a password asked for, twice, or without a terminal read from the first line of stdin. Raises Failure
     if the address or the password is not allowed.
     """
-    _check(email, Email, "This is not an e-mail address.")
+    _check(email, Email, "This is not a valid e-mail address.")
     if _use(settings, _promote, email):
         return True
     password = _ask_password()
@@ -94,7 +94,7 @@ def _promote(session: Session, email: str) -> bool:
 def _register(session: Session, new: NewUser) -> None:
     made = accounts.register(session, new, verified=True)
     if made is None:
-        raise Failure("Somebody has registered with this address just now. Try again.")
+        raise Failure("Someone has just registered with this address. Please try again.")
     audit.record(session, operator(), "set_role", Subject("user", made), CREATED, None, {"role": Role.ADMIN})
 
 
@@ -104,7 +104,7 @@ def warn(settings: Settings, user: str, reason: str) -> None:
 
 
 def suspend(settings: Settings, user: str, hours: int, reason: str) -> None:
-    """Let a user look, but neither bid nor sell, for so many hours; 0 ends it."""
+    """Let a user browse, but not bid or sell, for so many hours; 0 ends a suspension."""
 
     def use_case(session: Session, actor: Actor, user_id: UUID, reason: str) -> None:
         until = to_ms(clock(session)) + hours * HOUR_MS if hours else None
@@ -129,7 +129,7 @@ def revoke_sessions(settings: Settings, user: str, reason: str) -> None:
 
 
 def set_role(settings: Settings, user: str, role: Role, reason: str) -> None:
-    """Let a user be a `role`."""
+    """Give a user a `role`."""
     _act(
         settings,
         user,
@@ -139,7 +139,7 @@ def set_role(settings: Settings, user: str, role: Role, reason: str) -> None:
 
 
 def hide(settings: Settings, auction_id: UUID, hidden: bool, reason: str) -> None:
-    """Hide an auction from all but those who take part, or show it again."""
+    """Hide an auction from everyone but its participants, or show it again."""
     _check_reason(reason)
     _use(settings, hiding.hide_auction, operator(), auction_id, hidden, reason)
 
@@ -154,21 +154,21 @@ def cancel(settings: Settings, auction_id: UUID, reason: str) -> None:
             await database.decide(auction_actions.cancel_auction, operator(), auction_id, reason)
         except RedisError as error:
             raise Failure(
-                "Redis is away, so the auction is cancelled or not. Do this again when it is back."
+                "Redis is away, so the auction may or may not be cancelled. Run this again when Redis is back."
             ) from error
         except Refusal as refusal:
             if refusal.code != ListingRefusal.CLOSED:
                 raise
             raise Failure(
-                "The hammer fell first. Do this again in a second: until it is settled, a sale is called off."
+                "The auction closed first. Run this again in a second: a sale can be called off until it is settled."
             ) from refusal
 
     _run(settings, command)
 
 
 def extend(settings: Settings, outage: Outage, reason: str) -> Extended:
-    """Extend all that ran at any time of an outage and has not ended: once for each action, also if that is asked
-    again."""
+    """Extend every auction that ran during an outage and has not ended: once for each action, however often it is
+    repeated."""
     _check_reason(reason)
 
     async def command(database: Database) -> Extended:
@@ -180,15 +180,15 @@ def extend(settings: Settings, outage: Outage, reason: str) -> Extended:
 
 
 def read_switches(settings: Settings) -> Switches:
-    """What is switched on."""
+    """Which functions are on."""
     return _use(settings, platform_settings.get, Switches).value
 
 
 def set_switch(settings: Settings, name: str, on: bool, reason: str) -> None:
-    """Switch one function of the platform on or off, in every process. Raises Failure for a name that is none."""
+    """Switch one function of the platform on or off, in every process. Raises Failure for an unknown name."""
     _check_reason(reason)
     if name not in Switches.__struct_fields__:
-        raise Failure(f"There is no switch {name!r}: choose one of {', '.join(Switches.__struct_fields__)}.")
+        raise Failure(f"There is no switch {name!r}. Choose one of {', '.join(Switches.__struct_fields__)}.")
 
     def use_case(session: Session) -> Setting[Switches]:
         before = platform_settings.get(session, Switches)
@@ -199,17 +199,17 @@ def set_switch(settings: Settings, name: str, on: bool, reason: str) -> None:
 
 
 def open_reports(settings: Settings, limit: int) -> list[OpenReports]:
-    """What users have reported and nobody has looked at, the longest waiting first."""
+    """Open reports of users, oldest first."""
     return _use(settings, reports.queue, None, limit).items
 
 
 def open_signals(settings: Settings, limit: int) -> list[SignalView]:
-    """What looks like fraud and nobody has looked at, the last found first."""
+    """Open fraud signals, newest first."""
     return _use(settings, fraud_signals.page, False, None, None, limit).items
 
 
 def dead_deliveries(settings: Settings, limit: int) -> list[DeadDelivery]:
-    """Notifications that could not be sent and are not tried any more, the newest first."""
+    """Notifications that could not be delivered and are not tried again, newest first."""
     return _use(settings, deliveries.dead, None, limit).items
 
 
@@ -236,8 +236,8 @@ def operator() -> Actor:
 def _act(
     settings: Settings, user: str, reason: str, use_case: Callable[[Session, Actor, UUID, str], None]
 ) -> None:
-    """Act on a user, by e-mail address or id, as the operator. Raises Failure for an unknown user, a reason that is
-    none, and what is refused."""
+    """Act on a user, by e-mail address or id, as the operator. Raises Failure for an unknown user, a bad reason,
+    and what is refused."""
     _check_reason(reason)
     _use(settings, lambda session: use_case(session, operator(), _user_id(session, user), reason))
 
@@ -259,7 +259,7 @@ def _run(settings: Settings, command: Callable[[Database], Coroutine[Any, Any, T
             outcome = await command(database)
             if database.left_to_sweeps:
                 raise Failure(
-                    "It is done. Redis is away; sockets, viewers and live auctions follow when it is back."
+                    "It is done, but Redis is away: sockets, viewers and live auctions follow when it is back."
                 )
             return outcome
         finally:
@@ -272,15 +272,15 @@ def _run(settings: Settings, command: Callable[[Database], Coroutine[Any, Any, T
         raise Failure(refusal.detail) from refusal
     except AWAY as error:
         raise Failure(
-            "A server is away: `./neighborbid status` says which. Then look whether it was done, and try again."
+            "A server is away: `./neighborbid status` shows which. Check whether it was done, and try again."
         ) from error
 
 
 def _ask_password() -> str:
     if sys.stdin.isatty():
         password = getpass.getpass()
-        if getpass.getpass("Once more: ") != password:
-            raise Failure("These are two different passwords.")
+        if getpass.getpass("Repeat password: ") != password:
+            raise Failure("The passwords do not match.")
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     _check(password, NewPassword, "The password must have 10 to 128 characters.")
@@ -293,7 +293,7 @@ def _user_id(session: Session, user: str) -> UUID:
         return UUID(user)
     found = accounts.login_data(session, user)
     if found is None:
-        raise Failure("Nobody has this e-mail address.")
+        raise Failure("No user has this e-mail address.")
     return found[0]
 
 

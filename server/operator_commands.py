@@ -1,4 +1,4 @@
-"""What the actions of `./neighborbid admin` say. What they do is in `server.operator_actions`."""
+"""The output of `./neighborbid admin`. What its actions do is in `server.operator_actions`."""
 
 import argparse
 from collections.abc import Iterable
@@ -22,20 +22,22 @@ MINUTE_MS = 60_000
 
 
 def administer(settings: Settings, arguments: argparse.Namespace, say: Say) -> None:
-    """Does what `admin` is asked for. Raises Failure."""
+    """Runs one action of `admin` and prints its outcome. Raises Failure."""
     match arguments.action:
         case "warn":
             operator_actions.warn(settings, arguments.user, arguments.reason)
-            say(f"{arguments.user} is warned.")
+            say(f"{arguments.user} was warned.")
         case "suspend":
             operator_actions.suspend(settings, arguments.user, arguments.hours, arguments.reason)
-            until = (
-                f"for {arguments.hours} hours; all sessions have ended" if arguments.hours else "no longer"
+            state = (
+                f"now suspended for {arguments.hours} hours; all sessions have ended"
+                if arguments.hours
+                else "no longer suspended"
             )
-            say(f"{arguments.user} is suspended {until}.")
+            say(f"{arguments.user} is {state}.")
         case "ban":
             operator_actions.ban(settings, arguments.user, arguments.reason)
-            say(f"{arguments.user} is banned; all sessions have ended.")
+            say(f"{arguments.user} is now banned; all sessions have ended.")
         case "unban":
             operator_actions.lift_ban(settings, arguments.user, arguments.reason)
             say(f"{arguments.user} may log in again.")
@@ -44,16 +46,16 @@ def administer(settings: Settings, arguments: argparse.Namespace, say: Say) -> N
             say(f"All sessions of {arguments.user} have ended.")
         case "role":
             operator_actions.set_role(settings, arguments.user, Role(arguments.role), arguments.reason)
-            say(f"{arguments.user} has the role {arguments.role} now.")
+            say(f"{arguments.user} now has the role {arguments.role}.")
         case "hide":
             operator_actions.hide(settings, arguments.auction, True, arguments.reason)
-            say(f"Only those who take part see auction {arguments.auction}; it runs on.")
+            say(f"Auction {arguments.auction} is now visible only to its participants; it keeps running.")
         case "unhide":
             operator_actions.hide(settings, arguments.auction, False, arguments.reason)
-            say(f"Everybody may see auction {arguments.auction} again.")
+            say(f"Auction {arguments.auction} is visible to everyone again.")
         case "cancel":
             operator_actions.cancel(settings, arguments.auction, arguments.reason)
-            say(f"Auction {arguments.auction} is cancelled; nobody wins, and every hold goes back.")
+            say(f"Auction {arguments.auction} is cancelled; nobody wins, and every hold is released.")
         case "extend":
             _extend(settings, arguments, say)
         case "switches":
@@ -75,23 +77,23 @@ def administer(settings: Settings, arguments: argparse.Namespace, say: Say) -> N
 
 
 def _extend(settings: Settings, arguments: argparse.Namespace, say: Say) -> None:
-    """Says the id of the order before anything can go wrong: under it the rest is asked again."""
+    """Prints the id of the action before anything can go wrong: with it the action is continued."""
     order = arguments.order or new_id()
-    say(f"This is the action {order}.")
+    say(f"Action: {order}")
     began_at, ended_at = to_ms(arguments.began_at), to_ms(arguments.ended_at)
     by_ms = arguments.minutes * MINUTE_MS
     done = operator_actions.extend(settings, Outage(order, began_at, ended_at, by_ms), arguments.reason)
-    say(f"Auctions that end {arguments.minutes} minutes later now: {len(done.extended)}.")
+    say(f"Auctions extended by {arguments.minutes} minutes: {len(done.extended)}.")
     if done.unreached:
         raise Failure(
-            f"{len(done.unreached)} auctions could not be reached. Do it again with --action {order}, which extends "
-            "none twice.",
+            f"{len(done.unreached)} auctions could not be reached. Run this again with --action {order}, which extends "
+            "none of them twice.",
             "\n".join(map(str, done.unreached)),
         )
 
 
 def _show(lines: Iterable[str], say: Say) -> None:
-    """What users and other servers have written cannot make a second line, or move the cursor."""
+    """Text of users and other servers cannot start a second line or move the cursor."""
     for line in lines:
         say("".join(char if char.isprintable() else " " for char in line))
 

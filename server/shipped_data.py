@@ -35,12 +35,12 @@ def load_regions(settings: Settings, file: Path, say: Callable[[str], None]) -> 
 
     Raises Failure for a file that cannot be used.
     """
-    say(f"Loading the regions of {file.name}")
+    say(f"Loading regions from {file.name}")
     try:
         with _database(settings) as database, database.transaction() as session:
             count = regions.load(session, file)
     except (regions.InvalidRegions, OSError) as error:
-        raise Failure(f"The regions cannot be loaded: {error}") from error
+        raise Failure(f"The regions could not be loaded: {error}") from error
     say(f"{count} regions are in the database")
 
 

@@ -1,4 +1,4 @@
-"""`./neighborbid test`: pytest against a fresh instance of its own, beside whatever runs."""
+"""`./neighborbid test`: pytest against a fresh private instance, beside any that is running."""
 
 import fcntl
 import os
@@ -64,7 +64,7 @@ def run(pytest_arguments: list[str], *, keep: bool, fast: bool, say: Say) -> int
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise Failure("Another ./neighborbid test runs in this checkout.") from error
+            raise Failure("Another ./neighborbid test is already running in this checkout.") from error
         if home.exists():
             down(settings.load(os.environ), _quiet)
             shutil.rmtree(home)
@@ -126,4 +126,4 @@ def _free_ports(count: int) -> int:
     for base in range(20000, 32000, 10):
         if all(is_free(base + offset) for offset in range(count)):
             return base
-    raise Failure("No free ports between 20000 and 32000 for the test instance.")
+    raise Failure("There are not enough free ports between 20000 and 32000 for the test instance.")

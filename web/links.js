@@ -1,5 +1,5 @@
-// What the links in e-mails lead to: a confirmed address, a new password, no more e-mails about something.
-// A link alone changes nothing, since programs that look through mails follow it: somebody presses the button.
+// The pages that links in e-mails open: confirm an address, choose a new password, unsubscribe.
+// Opening a link changes nothing, since programs that scan e-mails follow links: the button does it.
 
 const section = document.getElementById("link");
 const [heading, form, outcome] = ["h2", "form", "output"].map((name) => section.querySelector(name));
@@ -9,15 +9,15 @@ const KOREAN = navigator.language.startsWith("ko");
 const words = (korean, english) => (KOREAN ? korean : english);
 
 const REFUSALS = {
-  invalid_token: words("이 링크는 더 이상 쓸 수 없습니다.", "This link cannot be used any more."),
-  password_too_common: words("너무 흔한 비밀번호입니다.", "This password is too common."),
-  invalid_body: words("입력한 내용을 확인해 주세요.", "Please look at what you have entered."),
+  invalid_token: words("더 이상 유효하지 않은 링크입니다. 가장 최근에 받은 메일의 링크를 이용해 주세요.", "This link is no longer valid. Please use the link in your latest e-mail."),
+  password_too_common: words("너무 흔한 비밀번호입니다. 다른 비밀번호를 입력해 주세요.", "This password is too common. Please choose another one."),
+  invalid_body: words("입력한 내용을 확인해 주세요.", "Please check what you have entered."),
 };
 
 const PASSWORD = { type: "password", autocomplete: "new-password", minLength: 10, maxLength: 128, required: true };
 const EMAIL = { type: "email", autocomplete: "email", maxLength: 254, required: true };
 
-// By the name in the link. `field` is what is asked for, `send` what the button does with it, `done` what is said then.
+// By the name in the link. `field` is what is asked for, `send` what the button does with it, `done` what the page says then.
 const PAGES = {
   verify: {
     heading: words("이메일 주소 확인", "Confirm your e-mail address"),
@@ -26,31 +26,31 @@ const PAGES = {
     done: words("이메일 주소가 확인되었습니다.", "Your e-mail address is confirmed."),
   },
   forgot: {
-    heading: words("비밀번호 찾기", "Forgotten password"),
+    heading: words("비밀번호 재설정", "Reset your password"),
     field: { called: words("이메일 주소", "E-mail address"), ...EMAIL },
-    button: words("메일 받기", "Send a mail"),
+    button: words("메일 받기", "Send e-mail"),
     send: (_, email) => post("/api/v1/auth/forgot", { email }),
-    done: words("가입된 주소라면 곧 메일이 도착합니다.", "If this address has an account, a mail is on its way."),
+    done: words("가입된 주소라면 곧 메일이 도착합니다.", "If this address has an account, you will soon receive an e-mail."),
   },
   reset: {
-    heading: words("새 비밀번호", "A new password"),
+    heading: words("새 비밀번호 설정", "Choose a new password"),
     field: { called: words("새 비밀번호 (10자 이상)", "New password (10 characters or more)"), ...PASSWORD },
     button: words("변경", "Change"),
     send: (token, new_password) => post("/api/v1/auth/reset", { token, new_password }),
-    done: words("비밀번호가 변경되었습니다. 모든 기기에서 로그아웃되었습니다.", "Your password is changed, and every session is over."),
+    done: words("비밀번호가 변경되었습니다. 모든 기기에서 로그아웃되었습니다.", "Your password was changed. You were logged out on all devices."),
   },
   unsubscribe: {
-    heading: words("메일 수신 거부", "No more e-mails like this"),
+    heading: words("메일 수신 거부", "Stop e-mails like this"),
     button: words("수신 거부", "Unsubscribe"),
     send: (token) => call(`/api/v1/notifications/unsubscribe?${new URLSearchParams({ token })}`, { method: "POST" }),
-    done: words("더 이상 이런 메일을 보내지 않습니다.", "You will get no more e-mails like this."),
+    done: words("앞으로 이런 메일을 보내지 않습니다.", "You will no longer receive e-mails like this."),
   },
 };
 
 const post = (path, body) =>
   call(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
-// Resolves to null, or to what people are told instead. No network and no answer of ours are the same to them.
+// Resolves to null, or to a message for the reader: the same without a network and with an answer that is not ours.
 async function call(path, options) {
   try {
     const answer = await fetch(path, options);
@@ -58,7 +58,7 @@ async function call(path, options) {
     const { code, detail } = await answer.json();
     return REFUSALS[code] ?? detail;
   } catch {
-    return words("지금은 처리할 수 없습니다. 잠시 후 다시 시도해 주세요.", "This does not work now. Please try again in a while.");
+    return words("지금은 처리할 수 없습니다. 잠시 후 다시 시도해 주세요.", "Something went wrong. Please try again later.");
   }
 }
 
@@ -84,7 +84,7 @@ function show() {
     button.disabled = false;
     form.hidden = refusal === null;
     outcome.textContent = refusal ?? page.done;
-    // A token that was used has no business in the address and the history.
+    // A used token must not stay in the address and the history.
     if (refusal === null) history.replaceState(null, "", location.pathname);
   };
 }

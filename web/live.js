@@ -153,9 +153,9 @@ function show({ card, live }) {
   const closed = live.state === "closed";
   const set = (selector, text) => { card.querySelector(selector).textContent = text; };
   set(".price data", live.price === null ? money.format(live.next_minimum) : money.format(live.price));
-  set(".leader", live.leader === null ? "start price" : `paddle ${live.leader}${closed ? " wins" : " leads"}`);
-  set(".count", `${live.bids} bids`);
-  set(".next", closed ? "" : `next from ${money.format(live.next_minimum)}`);
+  set(".leader", live.leader === null ? "starting price" : `paddle ${live.leader}${closed ? " wins" : " leads"}`);
+  set(".count", live.bids === 1 ? "1 bid" : `${live.bids} bids`);
+  set(".next", closed ? "" : `next bid from ${money.format(live.next_minimum)}`);
   set(".viewers", `${live.viewers} watching`);
   card.querySelector(".bids").replaceChildren(
     ...live.recent.slice(-BIDS_SHOWN).reverse().map((bid) => {

@@ -1,5 +1,5 @@
-"""What mails say, in the language of their reader. Nothing in them was written by a user: whoever registers with a
-stranger's address must not choose what the stranger reads."""
+"""What e-mails about an account say, in the language of their reader. No user writes any of it: to register with a
+stranger's address must not be a way of writing to the stranger."""
 
 from datetime import UTC, datetime
 
@@ -11,11 +11,11 @@ SUBJECTS: dict[AccountEmailKind, dict[Language, str]] = {
         Language.KOREAN: "이메일 주소를 확인해 주세요",
     },
     AccountEmailKind.RESET: {
-        Language.ENGLISH: "A new password for your account",
+        Language.ENGLISH: "Reset your password",
         Language.KOREAN: "비밀번호 재설정 안내",
     },
     AccountEmailKind.ADDRESS_TAKEN: {
-        Language.ENGLISH: "You have an account already",
+        Language.ENGLISH: "You already have an account",
         Language.KOREAN: "이미 가입된 이메일 주소입니다",
     },
     AccountEmailKind.PASSWORD_CHANGED: {
@@ -27,77 +27,77 @@ SUBJECTS: dict[AccountEmailKind, dict[Language, str]] = {
 TEXTS: dict[AccountEmailKind, dict[Language, str]] = {
     AccountEmailKind.VERIFY: {
         Language.ENGLISH: """\
-Welcome to NeighborBid! Please confirm that this is your e-mail address:
+Welcome to NeighborBid! To confirm your e-mail address, open this link:
 
 {url}/#/verify?token={token}
 
-or enter this code within 24 hours:
+Or enter this code within 24 hours:
 
 {token}
 
-If you have not registered, you need not do anything.
+If you did not sign up, you can ignore this e-mail.
 """,
         Language.KOREAN: """\
 NeighborBid에 오신 것을 환영합니다! 아래 링크를 열어 이메일 주소를 확인해 주세요.
 
 {url}/#/verify?token={token}
 
-또는 24시간 안에 다음 코드를 입력해 주세요.
+또는 24시간 이내에 다음 코드를 입력해 주세요.
 
 {token}
 
-가입하신 적이 없다면 아무것도 하지 않으셔도 됩니다.
+가입하신 적이 없다면 이 메일을 무시하셔도 됩니다.
 """,
     },
     AccountEmailKind.RESET: {
         Language.ENGLISH: """\
-Somebody, probably you, has forgotten the password of your NeighborBid account. Choose a new one:
+We received a request to reset the password of your NeighborBid account. To choose a new one, open this link:
 
 {url}/#/reset?token={token}
 
-or enter this code within 30 minutes:
+Or enter this code within 30 minutes:
 
 {token}
 
-If it was not you, you need not do anything: your password stays as it is.
+If it was not you, you can ignore this e-mail: your password stays the same.
 """,
         Language.KOREAN: """\
-NeighborBid 계정의 비밀번호 재설정 요청이 있었습니다. 아래 링크에서 새 비밀번호를 정해 주세요.
+NeighborBid 계정의 비밀번호 재설정 요청을 받았습니다. 아래 링크에서 새 비밀번호를 설정해 주세요.
 
 {url}/#/reset?token={token}
 
-또는 30분 안에 다음 코드를 입력해 주세요.
+또는 30분 이내에 다음 코드를 입력해 주세요.
 
 {token}
 
-요청하신 적이 없다면 아무것도 하지 않으셔도 됩니다. 비밀번호는 그대로입니다.
+요청하신 적이 없다면 이 메일을 무시하셔도 됩니다. 비밀번호는 변경되지 않습니다.
 """,
     },
     AccountEmailKind.ADDRESS_TAKEN: {
         Language.ENGLISH: """\
-Somebody has tried to register at NeighborBid with this e-mail address, which has an account already.
+Someone tried to sign up to NeighborBid with your e-mail address, but you already have an account.
 
-If it was you: log in, or ask for a new password, at
+If it was you, log in or reset your password here:
 
 {url}/
 
-If it was not you, you need not do anything: nobody got into your account.
+If it was not you, you can ignore this e-mail: your account is safe.
 """,
         Language.KOREAN: """\
-이미 가입된 이 이메일 주소로 NeighborBid에 가입하려는 시도가 있었습니다.
+회원님의 이메일 주소로 NeighborBid에 다시 가입하려는 시도가 있었습니다. 이미 가입된 주소입니다.
 
-본인이라면 아래에서 로그인하거나 비밀번호를 재설정해 주세요.
+본인이라면 아래 링크에서 로그인하거나 비밀번호를 재설정해 주세요.
 
 {url}/
 
-본인이 아니라면 아무것도 하지 않으셔도 됩니다. 계정은 안전합니다.
+본인이 아니라면 이 메일을 무시하셔도 됩니다. 계정은 안전합니다.
 """,
     },
     AccountEmailKind.PASSWORD_CHANGED: {
         Language.ENGLISH: """\
 The password of your NeighborBid account was changed on {day} at {time} UTC.
 
-If it was not you, ask for a new password at once:
+If it was not you, reset your password now:
 
 {url}/#/forgot
 """,

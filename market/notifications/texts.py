@@ -25,10 +25,10 @@ LONGEST_TEXT = 1_000
 """Characters of what a user, or one of us, has written: in a subject, and anywhere else."""
 
 LONGEST_PUSH = 400
-"""Characters of the body of a message of Web Push: with the rest it must fit into some 4,000 bytes."""
+"""Characters of the body of a Web Push message: with the rest it must fit into some 4,000 bytes."""
 
 SHOWN = 30
-"""So many notices stand in one e-mail; of the others it says how many there are."""
+"""So many notifications stand in one e-mail, which then says how many more there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Said(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OutgoingNotification:
-    """A notification that is to leave the house."""
+    """A notification to be sent by e-mail or Web Push."""
 
     id: UUID
     event: Event
@@ -66,7 +66,7 @@ class OutgoingNotification:
 
 @dataclass(frozen=True, slots=True)
 class Locale:
-    """In which language, and by which clock, somebody reads."""
+    """The language and the time zone of a reader."""
 
     language: Language
     zone: ZoneInfo
@@ -91,59 +91,63 @@ EN, KO = Language.ENGLISH, Language.KOREAN
 
 TEXTS: dict[Event, dict[Language, Text]] = {
     Event.OUTBID: {
-        EN: Text("You were outbid: {title}", "Somebody bids more than you for {title}."),
+        EN: Text("You were outbid: {title}", "Someone has placed a higher bid on {title}."),
         KO: Text("더 높은 입찰이 있습니다: {title}", "{title}에 더 높은 금액의 입찰이 들어왔습니다."),
     },
     Event.LEADING: {
-        EN: Text("You lead again: {title}", "Your bid for {title} is the highest again."),
-        KO: Text("다시 최고 입찰자입니다: {title}", "{title}에서 다시 최고 입찰자가 되었습니다."),
+        EN: Text("You are leading again: {title}", "Your bid on {title} is the highest again."),
+        KO: Text("다시 최고 입찰자입니다: {title}", "{title} 경매에서 다시 최고 입찰자가 되었습니다."),
     },
     Event.RESERVE_MET: {
-        EN: Text("The reserve is met: {title}", "The bids for {title} have reached your reserve."),
-        KO: Text("최저 낙찰가 도달: {title}", "{title}의 입찰이 최저 낙찰가에 도달했습니다."),
+        EN: Text("Reserve met: {title}", "Bidding on {title} has reached your reserve."),
+        KO: Text("최저 낙찰가 도달: {title}", "{title} 경매의 입찰가가 최저 낙찰가에 도달했습니다."),
     },
     Event.OPENED: {
         EN: Text("Open for bids: {title}", "The auction of {title} has begun."),
         KO: Text("경매 시작: {title}", "{title} 경매가 시작되었습니다."),
     },
     Event.ENDING_SOON: {
-        EN: Text("Ends soon: {title}", "The auction of {title} ends soon."),
-        KO: Text("곧 마감: {title}", "{title} 경매가 곧 마감됩니다."),
+        EN: Text("Ending soon: {title}", "The auction of {title} ends soon."),
+        KO: Text("마감 임박: {title}", "{title} 경매가 곧 마감됩니다."),
     },
     Event.EXTENDED: {
         EN: Text("Extended: {title}", "The auction of {title} ends later than planned."),
-        KO: Text("마감 연장: {title}", "{title} 경매의 마감이 연장되었습니다."),
+        KO: Text("마감 연장: {title}", "{title} 경매의 마감 시간이 연장되었습니다."),
     },
     Event.WON: {
-        EN: Text("You won: {title}", "{title} is yours. Agree with the seller how you get it."),
+        EN: Text("You won: {title}", "{title} is yours. Arrange with the seller how to receive it."),
         KO: Text(
-            "낙찰되었습니다: {title}", "{title}을(를) 낙찰받으셨습니다. 판매자와 수령 방법을 정해 주세요."
+            "낙찰되었습니다: {title}",
+            "{title} 경매의 낙찰을 축하드립니다. 판매자와 수령 방법을 정해 주세요.",
         ),
     },
     Event.LOST: {
         EN: Text(
-            "Sold to somebody else: {title}", "{title} went to somebody else. Your money is free again."
+            "You did not win: {title}",
+            "{title} was sold to another bidder. The money held for your bid is available again.",
         ),
         KO: Text(
-            "낙찰받지 못했습니다: {title}", "{title}은(는) 다른 분이 낙찰받았습니다. 보증금은 반환되었습니다."
+            "낙찰받지 못했습니다: {title}",
+            "{title} 경매에서 다른 분이 낙찰받았습니다. 입찰로 묶여 있던 금액은 다시 사용하실 수 있습니다.",
         ),
     },
     Event.SOLD: {
-        EN: Text("Sold: {title}", "{title} is sold. Agree with the buyer how to hand it over."),
+        EN: Text("Sold: {title}", "{title} is sold. Arrange with the buyer how to hand it over."),
         KO: Text(
-            "판매되었습니다: {title}", "{title}이(가) 판매되었습니다. 구매자와 전달 방법을 정해 주세요."
+            "판매되었습니다: {title}",
+            "{title} 경매가 낙찰되어 판매가 성사되었습니다. 구매자와 전달 방법을 정해 주세요.",
         ),
     },
     Event.UNSOLD: {
         EN: Text("Not sold: {title}", "The auction of {title} has ended without a sale."),
-        KO: Text("유찰되었습니다: {title}", "{title} 경매가 판매 없이 종료되었습니다."),
+        KO: Text("유찰되었습니다: {title}", "{title} 경매가 낙찰자 없이 종료되었습니다."),
     },
     Event.CANCELLED: {
-        EN: Text("Cancelled: {title}", "The auction of {title} was cancelled. No bid counts any more."),
-        KO: Text("경매 취소: {title}", "{title} 경매가 취소되었습니다. 모든 입찰은 무효입니다."),
+        EN: Text("Cancelled: {title}", "The auction of {title} was cancelled, and all bids on it are void."),
+        KO: Text("경매 취소: {title}", "{title} 경매가 취소되어 모든 입찰이 무효가 되었습니다."),
     },
     Event.QUESTION: {
-        EN: Text("A question about {title}", "Somebody asks you something about {title}."),
+        EN: Text("A question about {title}", "Someone has asked you a question about {title}."),
         KO: Text("상품 문의: {title}", "{title}에 대한 문의가 등록되었습니다."),
     },
     Event.ANSWER: {
@@ -151,82 +155,91 @@ TEXTS: dict[Event, dict[Language, Text]] = {
         KO: Text("문의 답변: {title}", "{title}에 대한 문의에 판매자가 답변했습니다."),
     },
     Event.HANDOVER_PROPOSED: {
-        EN: Text("A place and time to meet: {title}", "A place and time to hand {title} over was proposed."),
-        KO: Text("만날 장소와 시간 제안: {title}", "{title}의 직거래 장소와 시간이 제안되었습니다."),
+        EN: Text(
+            "Proposed place and time: {title}", "A place and time to hand over {title} have been proposed."
+        ),
+        KO: Text("직거래 약속 제안: {title}", "{title}의 직거래 장소와 시간이 제안되었습니다."),
     },
     Event.HANDOVER_AGREED: {
-        EN: Text("It is agreed where to meet: {title}", "Place and time to hand {title} over are agreed."),
+        EN: Text("Place and time agreed: {title}", "The place and time to hand over {title} are agreed."),
         KO: Text("직거래 약속 확정: {title}", "{title}의 직거래 장소와 시간이 정해졌습니다."),
     },
     Event.ORDER_HAND_OVER: {
-        EN: Text("Handed over: {title}", "{title} was handed over, and the seller has the money."),
-        KO: Text("전달 완료: {title}", "{title}이(가) 전달되어 판매자에게 대금이 지급되었습니다."),
+        EN: Text("Handed over: {title}", "{title} was handed over, and the seller has been paid."),
+        KO: Text("전달 완료: {title}", "{title} 거래의 전달이 완료되어 판매자에게 대금이 지급되었습니다."),
     },
     Event.ORDER_REPORT_NO_SHOW: {
         EN: Text(
-            "You are said not to have come: {title}",
-            "The other side says that you did not come to hand {title} over. Contest it if you did.",
+            "Reported as a no-show: {title}",
+            "The other party reports that you did not come to the handover of {title}. If you did, contest it.",
         ),
         KO: Text(
             "약속 불참 신고: {title}",
-            "상대방이 {title} 직거래에 나오지 않으셨다고 신고했습니다. 사실이 아니면 이의를 제기해 주세요.",
+            "거래 상대가 회원님이 {title} 직거래 약속에 나오지 않았다고 신고했습니다. 사실이 아니라면 이의를 제기해"
+            " 주세요.",
         ),
     },
     Event.ORDER_CONTEST: {
         EN: Text(
-            "Contested: {title}", "The other side says to have come to hand {title} over. We look at it."
+            "No-show contested: {title}",
+            "The other party says that they did come to the handover of {title}. A moderator will review it.",
         ),
         KO: Text(
-            "이의 제기: {title}", "상대방이 {title} 불참 신고에 이의를 제기했습니다. 저희가 확인합니다."
+            "이의 제기: {title}",
+            "거래 상대가 {title} 거래의 불참 신고에 이의를 제기했습니다. 운영자가 확인할 예정입니다.",
         ),
     },
     Event.ORDER_SHIP: {
-        EN: Text("On its way: {title}", "The seller has sent {title} off."),
-        KO: Text("발송되었습니다: {title}", "판매자가 {title}을(를) 발송했습니다."),
+        EN: Text("On its way: {title}", "The seller has shipped {title}."),
+        KO: Text("발송되었습니다: {title}", "판매자가 {title} 발송을 완료했습니다."),
     },
     Event.ORDER_CONFIRM: {
-        EN: Text("Confirmed: {title}", "The buyer has received {title}, and the money is yours."),
+        EN: Text("Receipt confirmed: {title}", "The buyer has received {title}, and you have been paid."),
         KO: Text("구매 확정: {title}", "구매자가 {title} 수령을 확인하여 대금이 지급되었습니다."),
     },
     Event.ORDER_REPORT_PROBLEM: {
-        EN: Text("A problem with {title}", "The buyer reports a problem with {title}."),
-        KO: Text("문제 신고: {title}", "구매자가 {title}에 문제가 있다고 신고했습니다."),
+        EN: Text("A problem with {title}", "The buyer has reported a problem with {title}."),
+        KO: Text("문제 신고: {title}", "구매자가 {title} 거래에 문제가 있다고 신고했습니다."),
     },
     Event.ORDER_REFUND: {
-        EN: Text("Money back: {title}", "The money for {title} was given back to the buyer."),
+        EN: Text("Refunded: {title}", "The money for {title} was refunded to the buyer."),
         KO: Text("환불되었습니다: {title}", "{title}의 대금이 구매자에게 환불되었습니다."),
     },
     Event.ORDER_TIME_OUT: {
-        EN: Text("The time is over: {title}", "The order of {title} has moved on because its time was over."),
+        EN: Text(
+            "Deadline passed: {title}", "A deadline has passed, so the order of {title} moved on by itself."
+        ),
         KO: Text("기한 만료: {title}", "기한이 지나 {title} 주문이 자동으로 처리되었습니다."),
     },
     Event.ORDER_DECIDE_FOR_SELLER: {
         EN: Text(
-            "Decided for the seller: {title}", "A moderator has given the money for {title} to the seller."
+            "Decided for the seller: {title}",
+            "A moderator has decided that the money for {title} goes to the seller.",
         ),
         KO: Text(
-            "운영자 결정, 판매자에게 지급: {title}",
+            "분쟁 결과, 판매자에게 지급: {title}",
             "운영자가 {title}의 대금을 판매자에게 지급하기로 결정했습니다.",
         ),
     },
     Event.ORDER_DECIDE_FOR_BUYER: {
         EN: Text(
-            "Decided for the buyer: {title}", "A moderator has given the money for {title} back to the buyer."
+            "Decided for the buyer: {title}",
+            "A moderator has decided that the money for {title} goes back to the buyer.",
         ),
         KO: Text(
-            "운영자 결정, 구매자에게 환불: {title}",
+            "분쟁 결과, 구매자에게 환불: {title}",
             "운영자가 {title}의 대금을 구매자에게 환불하기로 결정했습니다.",
         ),
     },
     Event.REVIEW: {
-        EN: Text("You were reviewed: {title}", "The other side has reviewed the sale of {title}."),
-        KO: Text("거래 후기: {title}", "상대방이 {title} 거래의 후기를 남겼습니다."),
+        EN: Text("A review for you: {title}", "The other party has reviewed the sale of {title}."),
+        KO: Text("거래 후기: {title}", "거래 상대가 {title} 거래의 후기를 남겼습니다."),
     },
     Event.LOGIN: {
         EN: Text(
-            "A new log-in to your account",
-            "Somebody has logged in to your account from a place that is new to us. If it was not you, choose a new"
-            " password at once.",
+            "New log-in to your account",
+            "Someone logged in to your account from a new device or place. If it was not you, change your password"
+            " now.",
         ),
         KO: Text(
             "새로운 로그인 알림",
@@ -235,9 +248,9 @@ TEXTS: dict[Event, dict[Language, Text]] = {
     },
     Event.SESSION_STOLEN: {
         EN: Text(
-            "We have ended one of your log-ins",
-            "Somebody showed a key of one of your log-ins that was used before. It may have been copied, so we have"
-            " ended that log-in. Log in again, and if you do not know why, choose a new password.",
+            "We ended one of your sessions",
+            "A log-in key of yours was used a second time and may have been copied, so we ended that session. Log in"
+            " again, and change your password if you do not know why this happened.",
         ),
         KO: Text(
             "로그인 하나를 종료했습니다",
@@ -248,7 +261,7 @@ TEXTS: dict[Event, dict[Language, Text]] = {
     Event.PASSWORD_CHANGED: {
         EN: Text(
             "Your password was changed",
-            "The password of your account was changed. If it was not you, ask for a new one at once.",
+            "The password of your account was changed. If it was not you, reset your password now.",
         ),
         KO: Text(
             "비밀번호가 변경되었습니다",
@@ -257,9 +270,9 @@ TEXTS: dict[Event, dict[Language, Text]] = {
     },
     Event.SECOND_FACTOR_CHANGED: {
         EN: Text(
-            "Your second factor was changed",
-            "The second factor of your account was switched on or off, or has new recovery codes. If it was not you,"
-            " choose a new password at once.",
+            "Your two-factor log-in was changed",
+            "Two-factor log-in was switched on or off for your account, or has new recovery codes. If it was not you,"
+            " change your password now.",
         ),
         KO: Text(
             "2단계 인증이 변경되었습니다",
@@ -268,58 +281,58 @@ TEXTS: dict[Event, dict[Language, Text]] = {
         ),
     },
     Event.ANNOUNCEMENT: {
-        EN: Text("News from NeighborBid: {title}", "We have something to tell you: {title}."),
+        EN: Text("Announcement from NeighborBid: {title}", "NeighborBid has an announcement: {title}."),
         KO: Text("NeighborBid 공지: {title}", "새로운 공지가 있습니다: {title}"),
     },
     Event.WARNING: {
-        EN: Text("A warning from NeighborBid", "A moderator has looked at what you did here, and warns you."),
+        EN: Text("A warning from NeighborBid", "A moderator has reviewed your activity and warns you."),
         KO: Text("NeighborBid 경고", "운영자가 회원님의 활동을 검토하고 경고를 보냈습니다."),
     },
     Event.SUSPENDED: {
         EN: Text(
             "Your account is suspended",
-            "A moderator has suspended your account: you may look, but neither bid nor sell. What you have bid and sold"
-            " still binds.",
+            "A moderator has suspended your account: you can browse, but not bid or sell. Bids and sales that you have"
+            " already made remain binding.",
         ),
         KO: Text(
             "계정 이용이 정지되었습니다",
-            "운영자가 회원님의 계정을 정지했습니다. 둘러볼 수는 있지만 입찰과 판매는 할 수 없으며, 이미 한 입찰과"
+            "운영자가 회원님의 계정을 정지하여 둘러보기만 가능하며 입찰과 판매는 하실 수 없습니다. 이미 하신 입찰과"
             " 판매는 그대로 유효합니다.",
         ),
     },
     Event.MESSAGE: {
-        EN: Text("A message about {title}", "The other side of the order of {title} has written to you."),
+        EN: Text("New message: {title}", "The other party to your order of {title} has sent you a message."),
         KO: Text("새 메시지: {title}", "{title}의 거래 상대가 메시지를 보냈습니다."),
     },
     Event.DISPUTE: {
-        EN: Text("News about your dispute: {title}", "There is something new in the dispute about {title}."),
-        KO: Text("분쟁 처리 소식: {title}", "{title}에 관한 분쟁에 새로운 소식이 있습니다."),
+        EN: Text("Your dispute was updated: {title}", "There is an update in the dispute about {title}."),
+        KO: Text("분쟁 진행 알림: {title}", "{title} 거래의 분쟁에 새로운 내용이 있습니다."),
     },
 }
 
-WITHOUT_TITLE = {EN: "an auction", KO: "경매 상품"}
+WITHOUT_TITLE = {EN: "an item", KO: "해당 상품"}
 SEVERAL = {EN: "{count} notifications: {first}", KO: "알림 {count}건: {first}"}
 
 WORDS: dict[Language, dict[str, str]] = {
     EN: {
         "open": "Open",
         "more": "And {count} more on NeighborBid.",
-        "why": "You get this e-mail because of the settings of your notifications at NeighborBid.",
-        "security": "You get this e-mail because it is about the safety of your account.",
-        "unsubscribe": "No more e-mails like this",
+        "why": "You receive this e-mail because of your notification settings on NeighborBid.",
+        "security": "You receive this e-mail because it concerns the security of your account.",
+        "unsubscribe": "Stop e-mails like this",
     },
     KO: {
         "open": "자세히 보기",
         "more": "그 밖에 {count}건의 알림이 더 있습니다.",
-        "why": "NeighborBid 알림 설정에 따라 발송된 메일입니다.",
-        "security": "계정 보안을 위해 발송된 메일입니다.",
+        "why": "NeighborBid 알림 설정에 따라 보내 드리는 메일입니다.",
+        "security": "계정 보안을 위해 보내 드리는 메일입니다.",
         "unsubscribe": "이런 메일 그만 받기",
     },
 }
 
 
 def _line(value: object, longest: int = LONGEST_LINE) -> str:
-    """What a user wrote, as one line: nothing in it ends its quotation, or turns the direction of what follows."""
+    """What a user wrote, as one line: it cannot end its quotation or turn the direction of the text after it."""
     visible = "".join(
         " " if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp", "Cs", "Co") else char
         for char in str(value)[: 2 * longest]
@@ -345,12 +358,12 @@ FACTS: dict[str, tuple[dict[Language, str], Callable[[object, Locale], str]]] = 
     "ends_at": ({EN: "Ends", KO: "마감"}, _time),
     "place": ({EN: "Place", KO: "장소"}, _words),
     "meet_at": ({EN: "Time", KO: "시간"}, _time),
-    "stars": ({EN: "Stars", KO: "별점"}, _words),
-    "until": ({EN: "Until", KO: "해제 예정"}, _time),
+    "stars": ({EN: "Rating", KO: "별점"}, _words),
+    "until": ({EN: "Until", KO: "정지 기한"}, _time),
     "reason": ({EN: "Reason", KO: "사유"}, _words),
-    "text": ({EN: "Text", KO: "내용"}, _words),
+    "text": ({EN: "Message", KO: "내용"}, _words),
 }
-"""What is told of a notification's data beside its `title`: amounts in minor units, times in ms."""
+"""What is shown of a notification's data besides its `title`: amounts in minor units, times in ms."""
 
 
 def shown(said: Said, locale: Locale) -> Shown:
@@ -385,7 +398,7 @@ def _link(said: Said) -> str:
 
 
 class PushMessage(msgspec.Struct, frozen=True):
-    """What Web Push tells a page about `count` notifications, the newest of which it shows."""
+    """The payload of Web Push about `count` notifications, the newest of which it shows."""
 
     id: UUID
     event: Event
@@ -396,7 +409,7 @@ class PushMessage(msgspec.Struct, frozen=True):
 
 
 def push_message(notices: Sequence[OutgoingNotification], locale: Locale, url: str) -> PushMessage:
-    """A message of Web Push about all of them. `url` as for `body`."""
+    """One Web Push message about all of them. `url` as for `body`."""
     newest = shown(notices[0], locale)
     return PushMessage(
         notices[0].id,

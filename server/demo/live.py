@@ -160,13 +160,13 @@ async def _publish(seller: Api, title: str, start_price: int, seconds: int) -> L
 def _view(lots: Sequence[Lot], replicas: Mapping[str, Replica], tally: Tally) -> Group:
     return Group(
         auction_table(lots, replicas, SOFT_CLOSE_MS),
-        f"accepted {len(tally.acked)} · refused {tally.rejected} · outbid notices {tally.outbid} · "
+        f"accepted {len(tally.acked)} · refused {tally.rejected} · outbid {tally.outbid} · "
         f"resumed {tally.resumed} · sent again {tally.repeated}",
     )
 
 
 async def _play_all(bots: Sequence[Bidder], timeout_s: float) -> None:
-    """Return when every bot is done; after `timeout_s` stop them, and let the claims tell what is missing."""
+    """Return when every bot is done; after `timeout_s` stop them, and let the claims show what is missing."""
     with suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             await asyncio.gather(*(bot.play() for bot in bots))
@@ -186,7 +186,7 @@ def prove(
             len(set(written)) == len(written) and set(tally.acked) <= set(written),
         ),
         (
-            "each is stored under the number and the price that the bidder was told",
+            "each is stored with the number and the price that its bidder received",
             all(
                 (ack["seq"], ack["price"]) == stored
                 for key, ack in tally.acked.items()
@@ -231,7 +231,7 @@ def prove(
     return [
         *claims,
         (
-            f"each of the {len(beaten)} times that somebody was outbid stands in that inbox, once",
+            f"each of the {len(beaten)} outbid bidders was notified exactly once",
             sorted(beaten) == sorted((user_id, key) for user_id, key in told),
         ),
         ("the ledger sums to zero", ledger.trial_balance(session) == 0),

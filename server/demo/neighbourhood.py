@@ -124,13 +124,13 @@ async def _put_up(seller: Neighbour, seconds: int, report: Report) -> tuple[Lot,
 async def _connected(
     base_url: str, auction: str, people: Sequence[Neighbour]
 ) -> AsyncIterator[tuple[Line, list[Message]]]:
-    """Everybody's socket is open. Yields the line of a viewer without an account, and what it hears."""
+    """Everybody's socket is open. Yields the line of a viewer without an account, and what it receives."""
     seen: list[Message] = []
     viewer = Line(base_url, [auction], seen.append)
     own = [(Line(base_url, [auction], person.heard.append), person.api) for person in people]
     tasks = [asyncio.create_task(line.keep(api, bad=False)) for line, api in [*own, (viewer, None)]]
     try:
-        # A copy of a new auction reaches the sockets with a sweep; bids before that would be in the snapshot.
+        # The mirror of a new auction reaches the sockets with a sweep; bids before that would be in the snapshot.
         lines = [viewer, *(line for line, _ in own)]
         await _comes(lambda: all(line.replicas[auction].epoch for line in lines))
         yield viewer, seen
@@ -155,10 +155,10 @@ async def _bid_war(
         return answer
 
     first = await bid(buyer, 35_000)
-    report.claim("below the reserve a bid leads, but the reserve is not met", not first["reserve_met"])
+    report.claim("a bid below the reserve leads, but does not meet it", not first["reserve_met"])
     second = await bid(rival, 60_000)
     report.claim("a bid above the reserve meets it", second["reserve_met"] and second["price"] == RESERVE)
-    report.claim("the buyer hears of being outbid", await buyer.hears("outbid", seq=second["seq"]))
+    report.claim("the buyer is notified of being outbid", await buyer.hears("outbid", seq=second["seq"]))
     third = await bid(buyer, 90_000)
     report.claim("so does the other bidder", await rival.hears("outbid", seq=third["seq"]))
     await _comes(lambda: replica.remaining_ms() < SOFT_CLOSE_MS / 2)
@@ -181,7 +181,9 @@ async def _hand_over(order: str, seller: Neighbour, buyer: Neighbour, report: Re
 
     meeting = {"place": "Yeoksam station, exit 3", "meet_at": time.time_ns() // 1_000_000 + MEET_IN_MS}
     proposal = (await seller.api.post(f"{path}/handover/proposals", meeting))["proposal"]
-    report.claim("the buyer hears of a proposal", await buyer.hears("order", order=order, action="propose"))
+    report.claim(
+        "the buyer is notified of the proposal", await buyer.hears("order", order=order, action="propose")
+    )
     agreed = await buyer.api.post(f"{path}/handover/accept", {"proposal": proposal["number"]})
     heard = await seller.hears("order", order=order, action="agree")
     report.claim(
@@ -200,13 +202,13 @@ async def _review(order: str, seller: Neighbour, buyer: Neighbour, report: Repor
     before = [(await buyer.api.get(f"/users/{person.id}"))["trust"] for person in (seller, buyer)]
     await buyer.api.post(f"/orders/{order}/review", {"stars": 5, "text": "As described."})
     unseen = (await buyer.api.get(f"/users/{seller.id}/reviews"))["items"]
-    report.claim("a review is not seen before the other side has written one", unseen == [])
+    report.claim("a review stays hidden until the other side has written one", unseen == [])
     await seller.api.post(f"/orders/{order}/review", {"stars": 4, "text": "Came on time."})
     for person, stars, trust in zip((seller, buyer), (5, 4), before, strict=True):
         profile = await buyer.api.get(f"/users/{person.id}")
         [review] = (await buyer.api.get(f"/users/{person.id}/reviews"))["items"]
         report.claim(
-            f"{person.name} got {stars} stars, and the trust rises from {trust} to {profile['trust']}",
+            f"{person.name} got {stars} stars, and their trust rises from {trust} to {profile['trust']}",
             review["stars"] == stars and profile["trust"] > trust,
         )
 
@@ -238,7 +240,7 @@ async def _is_picture(address: str) -> bool:
 async def play(settings: Settings, *, seconds: int, console: Console) -> bool:
     """Run the demo with an auction of `seconds` before soft close; whether every claim holds."""
     base_url, report = settings.gateway.url, Report(console)
-    console.print(f"Three neighbours register at {base_url} and show where they are …")
+    console.print(f"Three neighbours register at {base_url} and verify their neighbourhood …")
     seller, buyer, rival = people = [
         await Neighbour.move_in(base_url, name, spot)
         for name, spot in zip(("Seo-yeon", "Min-jun", "Ji-ho"), SPOTS, strict=True)
@@ -287,5 +289,5 @@ async def play(settings: Settings, *, seconds: int, console: Console) -> bool:
     finally:
         database.dispose()
     pictures = [await _is_picture(urljoin(base_url, address)) for address in photos]
-    report.claim("the photo is shown through the gateway, in every size", pictures == [True] * 3)
+    report.claim("the gateway serves the photo in every size", pictures == [True] * 3)
     return report.proven

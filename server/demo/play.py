@@ -15,16 +15,18 @@ def main(settings: Settings, args: Sequence[str]) -> int:
     """Run a demo against the running system. Returns the exit status: 1 if a claim does not hold."""
     parser = argparse.ArgumentParser(prog="neighborbid demo", description=__doc__)
     parser.add_argument("--neighbourhood", action="store_true", help="two neighbours trade a desk")
-    parser.add_argument("--bidders", type=int, default=20, help="how many bid in the live auctions")
+    parser.add_argument("--bidders", type=int, default=20, help="number of bidders in the live auctions")
     parser.add_argument(
-        "--seconds", type=int, help="length of the auctions before soft close: 60, among neighbours 20"
+        "--seconds",
+        type=int,
+        help="length of the auctions before soft close (default 60, with --neighbourhood 20)",
     )
     options = parser.parse_args(args)
     console = Console()
     if settings.accounts.verify_email or not settings.development:
         console.print(
-            "The demo's people have neither mailboxes nor money:"
-            " it needs development and NEIGHBORBID_VERIFY_EMAIL=off."
+            "The demo's users have no mailboxes and no real money."
+            " Run it with NEIGHBORBID_ENVIRONMENT=development and NEIGHBORBID_VERIFY_EMAIL=off."
         )
         return 1
     if options.neighbourhood:
@@ -34,5 +36,7 @@ def main(settings: Settings, args: Sequence[str]) -> int:
     try:
         return 0 if asyncio.run(demo) else 1
     except (Disconnected, Problem) as error:
-        console.print(f"The demo could not go on: {error}\nIs the system up? `./neighborbid status` tells.")
+        console.print(
+            f"The demo stopped: {error}\nCheck with `./neighborbid status` whether the system is up."
+        )
         return 1

@@ -62,7 +62,7 @@ class Settings:
 
     @property
     def mail_dir(self) -> Path:
-        """Where mails are found in development."""
+        """Where e-mails are written in development."""
         return self.var / "mail"
 
     @property
@@ -75,7 +75,7 @@ class Settings:
 
     @property
     def media_dir(self) -> Path:
-        """Where media lie when they are on local disk."""
+        """Where media are stored when they are on local disk."""
         return self.state_dir / "media"
 
     @property
@@ -93,7 +93,7 @@ class Settings:
         return ports
 
     def summary(self) -> str:
-        """Every setting on a line of its own, without secrets."""
+        """Every setting on its own line, without secrets."""
         return "\n".join(f"{name:<32} {value}" for name, value in _lines(self))
 
     @classmethod
@@ -123,7 +123,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     under HOME/var/secrets.
     Raises BadSettings with every problem at once; nothing is written then.
     """
-    # With secrets that are thrown away: those in files are only made once all is right.
+    # With throw-away secrets: those in files are only made once all settings are valid.
     trial = Reader(environ, lambda _name, size: secrets.token_urlsafe(size))
     tried = Settings.read(trial)
     trial.refuse_unknown()
@@ -144,10 +144,10 @@ def _home(read: Reader) -> Path:
     home = Path(read.text("NEIGHBORBID_HOME", str(REPO))).expanduser().resolve()
     if any(char.isspace() or char in "\"'%;{}" for char in str(home)):
         read.problems.append(
-            f"NEIGHBORBID_HOME must be a path without blanks, quotes, %, ; and braces, not {str(home)!r}."
+            f"NEIGHBORBID_HOME must be a path without spaces, quotes, %, ; or braces, not {str(home)!r}."
         )
     elif len(os.fsencode(home / "var/run/supervisor.sock")) > LONGEST_SOCKET_PATH:
-        read.problems.append(f"NEIGHBORBID_HOME is too long for the Unix socket in it: {home}.")
+        read.problems.append(f"NEIGHBORBID_HOME is too long a path for the Unix socket in it: {home}.")
     return home
 
 
@@ -155,11 +155,11 @@ def _port_problems(ports: list[tuple[str, range]]) -> list[str]:
     problems = []
     for index, (name, taken) in enumerate(ports):
         if taken[-1] > 65535:
-            problems.append(f"{name} is too high for {len(taken)} processes of one port each.")
+            problems.append(f"{name} is too high: {len(taken)} processes need a port each, up to 65535.")
         for other_name, other in ports[index + 1 :]:
             clash = sorted(set(taken) & set(other))
             if clash:
-                problems.append(f"{name} and {other_name} both claim port {clash[0]}.")
+                problems.append(f"{name} and {other_name} both use port {clash[0]}.")
     return problems
 
 

@@ -1,4 +1,4 @@
-"""Where Nginx listens, whom it lets in, and how much it takes of one client."""
+"""Where Nginx listens, whom it lets in, and how much it accepts from one client."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +14,12 @@ class Gateway:
     http_host: str
     http_port: int
     https_port: int
-    """Without meaning as long as there is no certificate."""
+    """Unused without a certificate."""
     tls_certificate: Path | None
     tls_key: Path | None
     tls_chain: Path | None
     public_url: str
-    """Where people find the gateway: mails link to it."""
+    """The address of the gateway for people: e-mails link to it."""
     allowed_origins: tuple[str, ...]
     """Whose pages may call the API in a browser, besides our own."""
 
@@ -42,7 +42,7 @@ class Gateway:
         key = read.file("NEIGHBORBID_TLS_KEY")
         chain = read.file("NEIGHBORBID_TLS_CHAIN")
         if (certificate is None) != (key is None):
-            read.problems.append("NEIGHBORBID_TLS_CERTIFICATE and NEIGHBORBID_TLS_KEY need each other.")
+            read.problems.append("NEIGHBORBID_TLS_CERTIFICATE and NEIGHBORBID_TLS_KEY must be set together.")
         if chain is not None and certificate is None:
             read.problems.append("NEIGHBORBID_TLS_CHAIN needs NEIGHBORBID_TLS_CERTIFICATE.")
         read.require_in_production("NEIGHBORBID_PUBLIC_URL")
@@ -68,7 +68,7 @@ class Limits:
     handshakes_per_s: int
     connections: int
     quota_factor: int
-    """By this the quotas of the REST door are multiplied."""
+    """Multiplies the quotas of the REST door."""
 
     @classmethod
     def read(cls, read: Reader) -> Self:

@@ -1,4 +1,4 @@
-"""Which way mails go."""
+"""How e-mails are sent."""
 
 import re
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ ADDRESS = r"[!-?A-~]{1,64}@[A-Za-z0-9.-]+"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
-    """The server that takes mails, and their sender."""
+    """The server that accepts e-mails, and their sender."""
 
     smtp_url: str | None = field(repr=False)
-    """None: mails become files in `Settings.mail_dir`."""
+    """None: e-mails become files in `Settings.mail_dir`."""
     sender: str
 
     @classmethod

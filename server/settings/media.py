@@ -1,4 +1,4 @@
-"""Where photos lie, and where the public reads them."""
+"""Where photos are stored, and where the public reads them."""
 
 import re
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Media:
     """The backend of media."""
 
     s3: S3 | None
-    """None: media lie in `Settings.media_dir`."""
+    """None: media are stored in `Settings.media_dir`."""
     base: str
     """Where the public reads media: a path of the gateway, or an address elsewhere."""
 

@@ -1,4 +1,4 @@
-"""Takes variables out of an environment by name and collects what is wrong with them."""
+"""Reads variables of an environment by name and collects what is wrong with them."""
 
 import base64
 import binascii
@@ -134,7 +134,7 @@ class Reader:
                     f"{name} must list kid:key pairs, each key {KEY_BYTES} bytes in base64url."
                 )
         if len(dict(pairs)) < len(pairs):
-            self.problems.append(f"{name} must name every kid once.")
+            self.problems.append(f"{name} must use each kid only once.")
         return dict(pairs) or {"generated": self._generated_key(file)}
 
     def key(self, name: str, file: str) -> bytes:

@@ -1,4 +1,4 @@
-"""PostgreSQL, Redis and Celery's broker: somebody else's, or embedded ones that `up` starts."""
+"""PostgreSQL, Redis and Celery's broker: external ones, or embedded ones that `up` starts."""
 
 from dataclasses import dataclass, field
 from typing import Self
@@ -30,7 +30,7 @@ class Postgres:
         embedded = url is None
         if owner_url is not None and embedded:
             read.problems.append(
-                "NEIGHBORBID_OWNER_DATABASE_URL needs DATABASE_URL: the embedded server has its own owner."
+                "NEIGHBORBID_OWNER_DATABASE_URL needs DATABASE_URL: the embedded server has an owner already."
             )
         if url is None:
             url = f"postgresql://neighborbid:{read.secret('postgres')}@127.0.0.1:{port}/neighborbid"

@@ -64,7 +64,7 @@ def test_a_switch_holds_in_postgresql_and_in_redis_when_the_command_is_back(
 @pytest.mark.usefixtures("default_settings")
 def test_without_redis_a_switch_is_changed_and_brought_later(night: Night, sync_hot: SyncHot) -> None:
     away = at(night.settings, redis="redis://127.0.0.1:1")
-    with pytest.raises(Failure, match=r"It is done\. Redis is away; .*live auctions follow"):
+    with pytest.raises(Failure, match=r"It is done, but Redis is away: .*live auctions follow"):
         operator_actions.set_switch(away, "live_bidding", False, WHY)
     assert not operator_actions.read_switches(night.settings).live_bidding
     assert told(sync_hot) is None
@@ -72,7 +72,7 @@ def test_without_redis_a_switch_is_changed_and_brought_later(night: Night, sync_
 
 def test_a_switch_that_is_none_is_named(night: Night) -> None:
     failed = night.failed("switch", "everything", "off", WHY)
-    assert "'everything': choose one of registrations, publishing, live_bidding" in failed
+    assert "'everything'. Choose one of registrations, publishing, live_bidding" in failed
 
 
 def test_reports_that_wait_are_shown_on_one_line_each(night: Night) -> None:

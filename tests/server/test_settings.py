@@ -95,12 +95,12 @@ def test_two_settings_cannot_claim_one_port(home: Path) -> None:
             "NEIGHBORBID_REALTIME_PORT": "8103",
         }
     )
-    assert problems == ["NEIGHBORBID_REST_PORT and NEIGHBORBID_REALTIME_PORT both claim port 8103."]
+    assert problems == ["NEIGHBORBID_REST_PORT and NEIGHBORBID_REALTIME_PORT both use port 8103."]
 
 
 def test_ports_end_at_65535(home: Path) -> None:
     problems = problems_of({"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_REST_PORT": "65535"})
-    assert problems == ["NEIGHBORBID_REST_PORT is too high for 2 processes of one port each."]
+    assert problems == ["NEIGHBORBID_REST_PORT is too high: 2 processes need a port each, up to 65535."]
 
 
 def test_a_home_too_deep_for_its_socket_is_a_problem(home: Path) -> None:
@@ -157,7 +157,7 @@ def test_tls_needs_both_files_and_they_must_be_readable(home: Path) -> None:
     (home / "cert.pem").touch()
     certificate = {"NEIGHBORBID_HOME": str(home), "NEIGHBORBID_TLS_CERTIFICATE": str(home / "cert.pem")}
     assert problems_of(certificate) == [
-        "NEIGHBORBID_TLS_CERTIFICATE and NEIGHBORBID_TLS_KEY need each other."
+        "NEIGHBORBID_TLS_CERTIFICATE and NEIGHBORBID_TLS_KEY must be set together."
     ]
     for key in (str(home / "nothing.pem"), "cert.pem", f"{home}/cert.pem; include /etc/passwd"):
         (problem,) = problems_of({**certificate, "NEIGHBORBID_TLS_KEY": key})
@@ -261,7 +261,7 @@ def test_a_key_that_is_too_short_or_malformed_is_a_problem_and_is_not_shown(
 @pytest.mark.parametrize("name", KEYS)
 def test_two_keys_of_one_name_are_a_problem(home: Path, name: str) -> None:
     (problem,) = problems_of({"NEIGHBORBID_HOME": str(home), name: f"one:{KEY},one:{KEY}"})
-    assert problem == f"{name} must name every kid once."
+    assert problem == f"{name} must use each kid only once."
 
 
 @pytest.mark.parametrize("name", MAIL)

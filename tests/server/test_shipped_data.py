@@ -41,7 +41,7 @@ def names(settings: Settings) -> list[str]:
 def test_a_new_database_gets_the_shipped_regions_once(empty: Settings) -> None:
     said: list[str] = []
     shipped_data.prepare(empty, said.append)
-    assert said == ["Loading the regions of regions.csv", "5335 regions are in the database"]
+    assert said == ["Loading regions from regions.csv", "5335 regions are in the database"]
     assert len(names(empty)) == 17
     shipped_data.prepare(empty, said.append)
     assert len(said) == 2
@@ -64,7 +64,7 @@ def test_a_file_is_loaded_by_the_command_again_and_again(
 def test_a_file_that_cannot_be_used_is_refused_as_a_whole(empty: Settings, tmp_path: Path, text: str) -> None:
     file = tmp_path / "bad.csv"
     file.write_text(text)
-    with pytest.raises(Failure, match="cannot be loaded"):
+    with pytest.raises(Failure, match="could not be loaded"):
         shipped_data.load_regions(empty, file, lambda _line: None)
     assert names(empty) == []
 

@@ -49,7 +49,7 @@ function schemaBox(name, schema) {
   if (schema.properties) {
     const required = schema.required ?? [];
     box.append(table(["Field", "Type", ""], Object.entries(schema.properties).map(([field, type]) =>
-      [make("code", field), typeOf(type), required.includes(field) ? "" : "may be left out"])));
+      [make("code", field), typeOf(type), required.includes(field) ? "" : "optional"])));
   } else {
     box.append(make("p", "", typeOf(schema)));
   }
@@ -96,8 +96,8 @@ function operationBox(method, path, operation) {
     make("summary", "", name, make("code", path), " ", make("small", operation.summary)));
   const open = operation.security.length === 0 || operation.security.some((way) => Object.keys(way).length === 0);
   const role = operation.security[0]?.bearer?.[0];
-  const wanted = role ? `Wants a bearer token of somebody with the role ${role}.` : "Wants a bearer token.";
-  box.append(make("p", open ? "For everybody." : wanted));
+  const wanted = role ? `Requires a bearer token of a user with the role ${role}.` : "Requires a bearer token.";
+  box.append(make("p", open ? "No token required." : wanted));
   if (operation.parameters.length) {
     box.append(table(["Parameter", "In", "Type"], operation.parameters.map((parameter) =>
       [make("code", parameter.name), parameter.in, typeOf(parameter.schema)])));
@@ -151,5 +151,5 @@ try {
   openTarget();
   addEventListener("hashchange", openTarget);
 } catch (error) {
-  get("state").textContent = `The documents cannot be read: ${error.message}`;
+  get("state").textContent = `The documents could not be loaded: ${error.message}`;
 }

@@ -85,8 +85,8 @@ async def test_a_user_sees_what_the_user_was_told_newest_first(
     assert first == {
         "id": ids[-1],
         "event": "review",
-        "title": "You were reviewed: “A bicycle”",
-        "body": "The other side has reviewed the sale of “A bicycle”.",
+        "title": "A review for you: “A bicycle”",
+        "body": "The other party has reviewed the sale of “A bicycle”.",
         "path": "/#/notifications",
         "auction_id": None,
         "order_id": None,
@@ -105,14 +105,14 @@ async def test_a_text_is_in_the_language_and_time_of_who_reads_it(
     with sync_database.transaction() as session:
         notify(session, [news])
     [item] = await ann.items("/notifications", 10)
-    assert item["title"] == "Ends soon: “자전거”"
+    assert item["title"] == "Ending soon: “자전거”"
     assert item["body"] == "The auction of “자전거” ends soon.\nEnds: 2026-11-21 18:30 KST"
 
     profile = await ann.get("/me")
     await ann.done("PATCH", "/me", {"language": "ko"}, version=profile["version"])
     await ann.done("PUT", "/notifications/preferences", PREFERENCES, version=0)
     [item] = await ann.items("/notifications", 10)
-    assert item["title"] == "곧 마감: “자전거”"
+    assert item["title"] == "마감 임박: “자전거”"
     assert item["body"] == "“자전거” 경매가 곧 마감됩니다.\n마감: 2026-11-21 10:30 CET"
 
 

@@ -130,7 +130,7 @@ def test_a_title_stays_on_its_line(title: str) -> None:
 
 def test_a_title_cannot_end_its_quotation() -> None:
     words = shown(a_notice(title='x”. NeighborBid asks: “y" z'), ENGLISH)
-    assert words.line == "Somebody bids more than you for “x'. NeighborBid asks: 'y' z”."
+    assert words.line == "Someone has placed a higher bid on “x'. NeighborBid asks: 'y' z”."
 
 
 def test_what_users_wrote_is_limited() -> None:
@@ -146,7 +146,7 @@ def test_many_are_one_mail_with_one_subject() -> None:
     assert subject(many, ENGLISH) == "50 notifications: You were outbid: “Lot 0”"
     assert subject(many, KOREAN).startswith("알림 50건: ")
     text = body("notices.txt", many, ENGLISH, URL, END)
-    assert text.count("Somebody bids more") == SHOWN
+    assert text.count("Someone has placed a higher bid") == SHOWN
     assert "And 20 more on NeighborBid." in text
 
 
@@ -154,13 +154,13 @@ def test_a_text_is_plain() -> None:
     notice = a_notice(title="Bicycle & <chain>", price=1_000)
     text = body("notices.txt", [notice], ENGLISH, URL, END)
     assert text == (
-        "Somebody bids more than you for “Bicycle & <chain>”.\n"
+        "Someone has placed a higher bid on “Bicycle & <chain>”.\n"
         "Price: ₩1,000\n"
         f"{URL}/#/auctions/{notice.auction_id}\n"
         "\n"
         "-- \n"
         f"{texts.WORDS[Language.ENGLISH]['why']}\n"
-        f"No more e-mails like this: {END}\n"
+        f"Stop e-mails like this: {END}\n"
     )
 
 

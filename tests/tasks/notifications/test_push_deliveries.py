@@ -212,7 +212,7 @@ def test_fifty_outbids_in_a_minute_are_one_e_mail(by_smtp: Resources, mailbox: M
     plain, html = parts(message)
     assert "₩49,000" in plain
     assert "And 20 more on NeighborBid." in plain
-    assert html.count("Somebody bids more") == 30
+    assert html.count("Someone has placed a higher bid") == 30
     assert all(row.sent_at for row in stored(by_smtp, ann))
     send(by_smtp)
     assert len(mailbox.received) == 1
@@ -355,7 +355,7 @@ def test_a_browser_shows_what_happened(resources: Resources, push_service: PushS
             "id": str(id),
             "event": "outbid",
             "title": "You were outbid: “A bicycle”",
-            "body": "Somebody bids more than you for “A bicycle”.\nPrice: ₩52,000",
+            "body": "Someone has placed a higher bid on “A bicycle”.\nPrice: ₩52,000",
             "url": f"{URL}/#/auctions/{auction}",
             "count": 1,
         }

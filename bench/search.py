@@ -99,7 +99,7 @@ async def _load(hot: Hot, database: SyncDatabase) -> list[UUID]:
         ids = []
         for auction in rows:
             keys = keys_of(auction.id)
-            fields: dict[Any, Any] = dict(state_of(hot_state.hot_copy(auction, [])))
+            fields: dict[Any, Any] = dict(state_of(hot_state.hot_auction(auction, [])))
             pipe.hset(keys.auction, mapping=fields)
             pipe.hset(keys.viewers, "bench", "3:0")
             ids.append(auction.id)

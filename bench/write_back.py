@@ -1,5 +1,5 @@
-"""How many records a second write-back brings to PostgreSQL, and what the indexes of search and sweeps, and telling
-who was outbid, cost it.
+"""How many records a second write-back brings to PostgreSQL, and what the indexes of search and sweeps, and notifying
+outbid bidders, cost it.
 
     ./neighborbid exec python -m bench.write_back
 

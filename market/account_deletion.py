@@ -37,7 +37,7 @@ from store.models import (
 )
 
 MESSAGES_KEPT = timedelta(days=30)
-"""How long after the end of an order its chat stays whole, whoever leaves: as long as it may be reviewed."""
+"""How long after the end of an order its chat stays whole, no matter who leaves: as long as it may be reviewed."""
 
 BATCH = 500
 
@@ -62,7 +62,7 @@ MAX_NAMED = 100
 
 
 def delete(session: Session, user_id: UUID, password_hash: str) -> None:
-    """Delete the account of whoever has proven to know the password behind `password_hash`.
+    """Delete the account of a user who has proven to know the password behind `password_hash`.
 
     Refuses with `last_admin`, `unsettled_business` (naming it), `balance_not_zero`, or `invalid_credentials` if the
     password was changed meanwhile.

@@ -45,7 +45,7 @@ class AuditView(msgspec.Struct, frozen=True):
 
 
 def require_impartial(actor: Actor, *involved: UUID | None) -> None:
-    """Refuses with `forbidden` whoever would act in an own matter."""
+    """Refuses with `forbidden` if the actor is involved."""
     if actor.user_id is not None and actor.user_id in involved:
         raise Refusal(GeneralRefusal.FORBIDDEN, "You are involved in this. Somebody else must do it.")
 
@@ -62,7 +62,7 @@ def record(
     """Note an action in the transaction that does it. `before` and `after` hold what changed, as JSON, and no secret;
     times in ms.
 
-    Refuses with `forbidden` whoever has lost the role, or was banned, since the request was let in.
+    Refuses with `forbidden` if the actor has lost the role, or was banned, since the request was let in.
     """
     if actor.user_id is not None:
         role, banned_at = session.execute(

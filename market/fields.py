@@ -15,7 +15,7 @@ Amount = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
 EMAIL = r"\A[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+\Z"
 Email = Annotated[str, Meta(max_length=254, pattern=EMAIL)]
 """ASCII only: no two addresses that look the same are different. Nor quotes, commas and the like, as in the forms of
-browsers: a mail to `x,ann@example.org` would go to Ann."""
+browsers: an e-mail to `x,ann@example.org` would go to Ann."""
 
 Password = Annotated[str, Meta(max_length=128)]
 NewPassword = Annotated[str, Meta(min_length=10, max_length=128)]

@@ -1,7 +1,7 @@
 """Doing once what a client asks for repeatedly, because the answer did not reach it.
 
 The client names its request by a key. The answer is stored in the transaction of the effect, so there is never one
-without the other, and whoever asks again under the same key is told the same.
+without the other, and a repeated request under the same key gets the same answer.
 """
 
 from collections.abc import Callable

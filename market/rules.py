@@ -1,10 +1,10 @@
 """The rules of an English auction with proxy bidding, reserve and buy-now: the specification, pure and small.
 
 `decide` says what an offer does to an auction, `apply` makes it so, `extend` moves the end for an outage, `seal` ends
-the auction, and `cancel` ends it with no winner. A purchase moves the end to its moment, so whoever applies one seals
-in the same step. Nothing here reads a clock or does I/O.
-`place_bid.lua`, `seal_auction.lua` and `extend_auction.lua` of `store/lua/` decide in production and must agree with
-this module on every sequence of bids; `tests/store/redis/test_scripts_agree.py` drives both side by side.
+the auction, and `cancel` ends it with no winner. A purchase moves the end to its moment, so the caller that applies one
+seals in the same step. Nothing here reads a clock or does I/O. `place_bid.lua`, `seal_auction.lua` and
+`extend_auction.lua` of `store/lua/` decide in production and must agree with this module on every sequence of bids;
+`tests/store/redis/test_scripts_agree.py` drives both side by side.
 
 Amounts are integers in minor units of the currency, 1 to `MAX_AMOUNT`. Times are integers, ms since the epoch.
 """

@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 _READ_AGAIN_S = 0.5
 _OUTBID_FRESH_MS = 5_000
-"""Who sends the `ref` of an older bid again gets its answer again; the one who was outbid hears of it once."""
+"""Who sends the `ref` of an older bid again gets its answer again; the outbid bidder is notified once."""
 _INTERRUPTED = Notice(code=NoticeCode.INTERRUPTED, detail="Live updates are interrupted.")
 _RESTORED = Notice(code=NoticeCode.RESTORED, detail="Live updates are back.")
 
@@ -257,7 +257,7 @@ class Hub:
         if outbid is not None and self._clock.now() - outbid.at > _OUTBID_FRESH_MS:
             return
         for viewer in tuple(account.viewers):
-            # Who follows the auction hears of it from the room, in order with the bid.
+            # A viewer of the auction gets it from the room, in order with the bid.
             if outbid is None or outbid.auction not in viewer.watching:
                 viewer.write(frames)
 

@@ -101,8 +101,8 @@ class Replica:
         if tick["epoch"] != self.epoch or tick["first"] > self.seq + 1:
             return False
         if tick["last"] > self.seq:
-            news = [bid for bid in tick["bids"] if bid["seq"] > self.seq]
-            self.recent = [*self.recent, *news][-RECENT_BIDS:]
+            new = [bid for bid in tick["bids"] if bid["seq"] > self.seq]
+            self.recent = [*self.recent, *new][-RECENT_BIDS:]
             self.seq = tick["last"]
             self.price = tick["price"]
             self.leader = tick["leader"]

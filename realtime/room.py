@@ -128,7 +128,7 @@ class Room:
         )
 
     def receive(self, record: Record) -> None:
-        """Take the next record and see to it that the viewers hear of it."""
+        """Take the next record and see to it that the viewers get it."""
         if isinstance(record, BidRecord) and record.outbid:
             self._outbids.append((UUID(record.outbid), self._outbid(record)))
         self.apply(record)
@@ -280,7 +280,7 @@ class Room:
 
 
 def events(records: Sequence[Record], now: int) -> Iterator[Event]:
-    """What a viewer is told about consecutive records of one epoch: live and when it resumes, the same.
+    """The events that a viewer gets of consecutive records of one epoch, the same live as when it resumes.
 
     One tick for all bids and the numbers between them, every extension, the close.
     """

@@ -122,7 +122,7 @@ class Realtime:
     async def _share_figures(self) -> None:
         live, late = self._live, self._live.late_rejections
         await live.hot.run(measurements.share(self._process_name, live.hub.watching, late, live.clock.now()))
-        # What could not be told is told the next time; meanwhile others may have come.
+        # What could not be shared is shared the next time; meanwhile others may have come.
         live.late_rejections -= late
 
     async def _watch_write_back(self) -> None:

@@ -89,7 +89,7 @@ class Subscriber:
                 self._wire.drop()
 
     async def _heartbeat(self) -> None:
-        """A connection may look open and carry nothing any more: whoever does not answer a ping is replaced."""
+        """A connection may look open and carry nothing any more: one that does not answer a ping is replaced."""
         while True:
             await asyncio.sleep(self._limits.heartbeat_s)
             if not self._wire.connected:

@@ -94,7 +94,7 @@ class Api:
         return await self.request("POST", path, {} if body is None else body)
 
     async def send_photo(self, path: str, content: bytes, content_type: str) -> Message:
-        """Announce a photo at `path`, send it, say that it is complete: the own photo, which is made within seconds."""
+        """Announce a photo at `path`, send it, say that it is complete: your photo, which is ready within seconds."""
         announced = await self.post(path, {"size": len(content), "content_type": content_type})
         await send_upload(self.base_url, announced["upload"], content, content_type)
         return await self.post(f"/photos/{announced['id']}/complete")

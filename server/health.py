@@ -52,7 +52,7 @@ async def _ask(check: Check) -> str:
 
 
 class HealthHandler(RequestHandler):
-    """Always 200: whoever gets an answer knows that the loop turns."""
+    """Always 200: an answer proves that the loop turns."""
 
     def get(self) -> None:
         self.finish("ok")

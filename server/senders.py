@@ -1,4 +1,4 @@
-"""Which ways mails and Web Push take, by the settings."""
+"""Which ways e-mails and Web Push take, by the settings."""
 
 from ipaddress import ip_address
 from typing import Literal

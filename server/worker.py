@@ -13,7 +13,7 @@ from tasks.app import app, configure
 
 __all__ = ["app"]
 
-# Whether to be root is the decision of whoever runs `up` (docs/operations.md); tasks are JSON, never code.
+# Whether to be root is up to the operator who runs `up` (docs/operations.md); tasks are JSON, never code.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 _settings = settings.load_or_exit()
 configure(

@@ -182,9 +182,9 @@ Step = Call[Any] | Batch[Any] | Confirmation | StartTask
 
 
 def steps(effects: Sequence[Effect], *, redis: bool) -> Generator[Step, Any, int]:
-    """How effects are carried out: whoever has the connections does each step, and sends its answer back or throws its
-    error in. Returns how many effects were left to the sweeps: all, without `redis`. Nothing here fails what is
-    committed already."""
+    """How effects are carried out: the caller, who has the connections, does each step and sends its answer back or
+    throws its error in. Returns how many effects were left to the sweeps: all, without `redis`. Nothing here fails what
+    is committed already."""
     for each in effects:
         if isinstance(each, LogEvent):
             getattr(log, each.level)(each.event, **each.fields)
@@ -206,7 +206,7 @@ def steps(effects: Sequence[Effect], *, redis: bool) -> Generator[Step, Any, int
 
 
 def _carry_out(effect: InRedis[Any]) -> Generator[Step, Any, int]:
-    """1 if it was done. Raises `redis.RedisError` if Redis is away, so that nobody waits for it once more."""
+    """1 if it was done. Raises `redis.RedisError` if Redis is away, so that no other effect waits for it."""
     try:
         answer = yield effect.call()
     except ResponseError as error:

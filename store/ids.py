@@ -16,6 +16,6 @@ def new_id() -> UUID:
 def shard_of(auction_id: UUID) -> int:
     """The shard (0..SHARDS-1) that an auction lives in for its whole life.
 
-    It is taken from the last, random bits of the id, so that whoever has the id finds the keys without a look-up.
+    It is taken from the last, random bits of the id, so that the id alone leads to the keys, without a look-up.
     """
     return auction_id.int % SHARDS

@@ -1,7 +1,7 @@
 """Rows that wait to be sent by a task: claimed for a while, tried again later and later, and given up at last.
 
-A claim moves `due_at` behind its lease, so that nobody else claims the row while it is being sent. After a crash it is
-claimed, and sent, again.
+A claim moves `due_at` behind its lease, so that no other task claims the row while it is being sent. After a crash it
+is claimed, and sent, again.
 """
 
 from collections.abc import Collection

@@ -1,6 +1,6 @@
 """Secrets that must be readable again, encrypted before they reach a table (AES-256-GCM).
 
-Whoever reads the database alone, or a backup of it, cannot use them.
+The database alone, or a backup of it, is not enough to read them.
 """
 
 import os

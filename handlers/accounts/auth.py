@@ -61,7 +61,7 @@ class LoggedIn(msgspec.Struct, frozen=True):
 
 class RegisterHandler(ApiHandler):
     """POST: register. Logging in is a second step. The answer does not tell, not even by the work it takes, whether the
-    address has an account already; its owner is told by mail."""
+    address already has an account; its owner is notified by e-mail."""
 
     public = True
 

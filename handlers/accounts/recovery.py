@@ -1,4 +1,4 @@
-"""What is done by mail: confirming the address, and a new password for whoever has forgotten it."""
+"""What is done by e-mail: confirming an address, and resetting a forgotten password."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -17,11 +17,11 @@ from market.errors import GeneralRefusal
 from market.fields import Email, NewPassword
 
 Token = Annotated[str, msgspec.Meta(max_length=128, pattern=r"\A[A-Za-z0-9_-]+\Z")]
-"""Out of a mail."""
+"""From an e-mail."""
 
 
 class Verification(Body, frozen=True, kw_only=True):
-    """The token of the mail that verifies an address."""
+    """The token of the e-mail that verifies an address."""
 
     token: Token
 
@@ -33,7 +33,7 @@ class Forgotten(Body, frozen=True, kw_only=True):
 
 
 class PasswordReset(Body, frozen=True, kw_only=True):
-    """The token of the mail, and the password from now on."""
+    """The token of the e-mail, and the password from now on."""
 
     token: Token
     new_password: NewPassword
@@ -50,7 +50,7 @@ class VerifyHandler(ApiHandler):
 
 
 class VerificationHandler(ApiHandler):
-    """POST: send the mail that verifies your address again. The one before is void then."""
+    """POST: send the e-mail that verifies your address again. The one before is void then."""
 
     @operation(AccountRefusal.EMAIL_VERIFIED, statuses=(HTTPStatus.ACCEPTED,))
     async def post(self) -> Addressed:
@@ -58,7 +58,7 @@ class VerificationHandler(ApiHandler):
 
 
 class ForgotHandler(ApiHandler):
-    """POST: send the mail for a new password. The answer does not tell whether the address has an account."""
+    """POST: send the e-mail for a new password. The answer does not tell whether the address has an account."""
 
     public = True
 
@@ -69,7 +69,7 @@ class ForgotHandler(ApiHandler):
 
 
 class ResetHandler(ApiHandler):
-    """POST: choose a new password by the token of the mail. All sessions end."""
+    """POST: choose a new password with the token of the e-mail. All sessions end."""
 
     public = True
 

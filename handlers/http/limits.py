@@ -84,7 +84,7 @@ def policy_of(method: str, path: str, factor: int) -> Policy:
 
 
 def who(account: UUID | None, address: str) -> str:
-    """Whom a request counts for. An IPv6 address stands for its /64: whoever has one has all of them."""
+    """Whom a request counts for. An IPv6 address stands for its /64: a client that has one has all of them."""
     if account is not None:
         return f"account:{account}"
     try:

@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 THREADS = 4
 MAX_PENDING = 64
-"""Calls of S3 take tens of ms: whoever comes later would wait for a second."""
+"""Calls of S3 take tens of ms: a later caller would wait for a second."""
 
 
 class MediaThreads:

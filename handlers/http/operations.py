@@ -162,8 +162,8 @@ def operation(
     `body` and `query` are parsed as their types; `version`, the last parameter of what `edits`, is the one that
     `If-Match` names; every other parameter is an id in the path. The status is the first of `statuses`, unless the
     function sets another of them. An answer with a `version` has it as its `ETag`, too, and `Location` says where that
-    with the answer's `id` is `found_at` (before the id). Whoever has not the `role`, at this moment and not when the
-    token was made, is refused with `forbidden` before anything is parsed.
+    with the answer's `id` is `found_at` (before the id). A user without the `role`, at this moment and not when
+    the token was made, is refused with `forbidden` before anything is parsed.
     """
 
     def decorate(method: Callable[Concatenate[H, P], Awaitable[R]]) -> Callable[..., Awaitable[None]]:

@@ -53,7 +53,7 @@ class Edit(Body, frozen=True, kw_only=True):
 
 
 class Addressed(msgspec.Struct, frozen=True):
-    """A mail goes to this address, if it is to get one."""
+    """An e-mail goes to this address, if it is to get one."""
 
     email: str
 

@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 THREADS = 2
 MAX_PENDING = 32
-"""At about 30 ms of work each, whoever comes later would wait longer than half a second: better to say so at once."""
+"""At about 30 ms of work each, a later caller would wait longer than half a second: better to refuse at once."""
 
 
 class Passwords:
@@ -46,7 +46,7 @@ class Passwords:
     async def verify(self, password_hash: str | None, password: str) -> bool:
         """Whether the password belongs to the hash. None, for an unknown user, costs the same work and is False.
 
-        Only within a `slot`, taken before the attempt is counted: whoever is told `busy` has not guessed.
+        Only within a `slot`, taken before the attempt is counted: one that was refused with `busy` was no guess.
         """
         right = await self._beside(matches, password_hash or self._decoy, password)
         return right and password_hash is not None

@@ -54,7 +54,7 @@ class PhotoUpload(msgspec.Struct, frozen=True):
 
 
 class OwnPhotos(msgspec.Struct, frozen=True):
-    """The photos of an own auction in their order."""
+    """The photos of your own auction in their order."""
 
     items: list[OwnPhoto]
 
@@ -78,8 +78,8 @@ class AnnouncingHandler(ApiHandler):
 
 
 class PhotosHandler(AnnouncingHandler):
-    """POST: announce a photo of an own auction, and learn how to send it. GET: the photos of an own auction, with those
-    that are not ready or were refused. PUT: give the photos of an own auction another order."""
+    """POST: announce a photo of your own auction, and learn how to send it. GET: the photos of your own auction, with
+    those that are not ready or were refused. PUT: reorder the photos of your own auction."""
 
     @operation(
         GeneralRefusal.FORBIDDEN,
@@ -140,7 +140,7 @@ class AvatarHandler(AnnouncingHandler):
 
 
 class PhotoHandler(ApiHandler):
-    """GET: an own photo or avatar and what has become of it. DELETE: take it out of the auction, or the avatar away."""
+    """GET: your own photo or avatar and what has become of it. DELETE: remove it from the auction, or your avatar."""
 
     @operation()
     async def get(self, photo_id: UUID) -> OwnPhoto:

@@ -56,7 +56,7 @@ class QuestionsHandler(ApiHandler):
 
 
 class QuestionHandler(ApiHandler):
-    """DELETE: take an own question back."""
+    """DELETE: take your own question back."""
 
     @operation(GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE, statuses=(HTTPStatus.NO_CONTENT,))
     async def delete(self, question_id: UUID) -> None:

@@ -134,7 +134,7 @@ class SellerAuctionsHandler(ApiHandler):
 
 
 class SellerAuctionHandler(ApiHandler):
-    """PATCH: edit an own auction, as far as it may change. DELETE: delete a draft and its photos, for good."""
+    """PATCH: edit your own auction, as far as it may change. DELETE: delete a draft and its photos, for good."""
 
     @operation(
         GeneralRefusal.FORBIDDEN,
@@ -152,7 +152,7 @@ class SellerAuctionHandler(ApiHandler):
 
 
 class DuplicateHandler(ApiHandler):
-    """POST: make a draft of what an own auction says. Photos are not copied."""
+    """POST: make a draft from your own auction. Photos are not copied."""
 
     @operation(
         GeneralRefusal.FORBIDDEN,
@@ -168,7 +168,7 @@ class DuplicateHandler(ApiHandler):
 
 
 class RelistHandler(ApiHandler):
-    """POST: make a draft of what an own auction says that was not sold, and link the two. Photos are not copied."""
+    """POST: make a draft from your own auction that was not sold, and link the two. Photos are not copied."""
 
     @operation(
         GeneralRefusal.FORBIDDEN,

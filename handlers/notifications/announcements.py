@@ -1,4 +1,4 @@
-"""What everybody is told."""
+"""Announcements to all users."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -22,7 +22,7 @@ Time = Annotated[int, Meta(ge=0, le=10**13)]
 
 
 class NewAnnouncement(Body, frozen=True, kw_only=True):
-    """What everybody is to be told, in Korean and English, from when until when (ms)."""
+    """An announcement to all users, in Korean and English, and from when until when it shows (ms)."""
 
     text_ko: Text
     text_en: Text

@@ -1,4 +1,4 @@
-"""What a user was told, and how the user wants to be told."""
+"""A user's notifications, and the preferences about them."""
 
 from typing import Annotated
 from uuid import UUID
@@ -47,7 +47,7 @@ class NewPreferences(Body, frozen=True, kw_only=True):
 
 
 class NotificationsHandler(ApiHandler):
-    """GET: what the user was told, newest first."""
+    """GET: your notifications, newest first."""
 
     @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, query: ListQuery) -> Page[NotificationView]:
@@ -57,7 +57,7 @@ class NotificationsHandler(ApiHandler):
 
 
 class UnreadHandler(ApiHandler):
-    """GET: how many the user has not read."""
+    """GET: how many of your notifications are unread."""
 
     @operation()
     async def get(self) -> Unread:
@@ -65,7 +65,7 @@ class UnreadHandler(ApiHandler):
 
 
 class ReadNotificationHandler(ApiHandler):
-    """POST: note that the user has read one."""
+    """POST: mark one notification as read."""
 
     @operation()
     async def post(self, notification_id: UUID) -> Unread:
@@ -73,7 +73,7 @@ class ReadNotificationHandler(ApiHandler):
 
 
 class ReadNotificationsHandler(ApiHandler):
-    """POST: note that the user has read all up to one."""
+    """POST: mark all notifications up to one as read."""
 
     @operation()
     async def post(self, body: ReadUpTo) -> Unread:
@@ -81,7 +81,7 @@ class ReadNotificationsHandler(ApiHandler):
 
 
 class PreferencesHandler(ApiHandler):
-    """GET: how the user wants to be told. PUT: have it otherwise."""
+    """GET: how you want to be notified. PUT: change it."""
 
     @operation()
     async def get(self) -> Preferences:

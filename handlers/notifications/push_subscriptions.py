@@ -1,4 +1,4 @@
-"""How notifications reach people who are not here: browsers that take Web Push, and the end of e-mails."""
+"""How notifications reach people who are away: browsers subscribed to Web Push, and unsubscribing from e-mails."""
 
 from base64 import urlsafe_b64decode
 from http import HTTPStatus
@@ -53,7 +53,7 @@ class PushKeyHandler(ApiHandler):
 
 
 class PushSubscriptionsHandler(ApiHandler):
-    """POST: have a browser told by Web Push while the log-in lasts; again renews its keys."""
+    """POST: subscribe a browser to Web Push while the log-in lasts; again renews its keys."""
 
     @operation(NotificationRefusal.INVALID_SUBSCRIPTION, statuses=(HTTPStatus.CREATED,))
     async def post(self, body: NewPushSubscription) -> PushSubscriptionView:
@@ -69,7 +69,7 @@ class PushSubscriptionsHandler(ApiHandler):
 
 
 class PushSubscriptionHandler(ApiHandler):
-    """DELETE: tell a browser nothing any more."""
+    """DELETE: unsubscribe a browser."""
 
     @operation(statuses=(HTTPStatus.NO_CONTENT,))
     async def delete(self, subscription_id: UUID) -> None:
@@ -78,7 +78,7 @@ class PushSubscriptionHandler(ApiHandler):
 
 class UnsubscribeHandler(ApiHandler):
     """GET: what a link in an e-mail would end; nothing changes. POST: end it. The token is the proof, so nobody needs
-    to be logged in, and programs for mail may do it by themselves."""
+    to be logged in, and e-mail programs may do it by themselves."""
 
     public = True
 

@@ -156,14 +156,14 @@ def password_was_changed(session: Session, user_id: UUID, email: str) -> None:
 
 
 def require_may_trade(session: Session, user_id: UUID) -> None:
-    """Refuses with `email_not_verified` whoever has not confirmed the e-mail address, and with `suspended`."""
+    """Refuses with `email_not_verified` until the user has confirmed the e-mail address, and with `suspended`."""
     if session.scalar(select(User.email_verified_at).where(User.id == user_id)) is None:
         raise Refusal(AccountRefusal.EMAIL_NOT_VERIFIED)
     require_not_suspended(session, user_id)
 
 
 def require_not_suspended(session: Session, user_id: UUID) -> None:
-    """Refuses with `suspended` whoever may look but neither bid nor sell, telling `until` when (ms)."""
+    """Refuses with `suspended` a user who may look but neither bid nor sell; `until` says how long (ms)."""
     until = session.scalar(
         select(User.suspended_until).where(User.id == user_id, User.suspended_until > func.clock_timestamp())
     )

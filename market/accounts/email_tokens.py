@@ -1,4 +1,4 @@
-"""What the tokens in mails are good for: confirming an address, and choosing a new password for one that is forgotten.
+"""What the tokens in e-mails are good for: confirming an address, and choosing a new password for a forgotten one.
 
 An address may be anybody's. So nothing here tells whether it has an account, not even by the work it takes.
 """
@@ -27,8 +27,8 @@ class Person:
 
 
 def sign_up(session: Session, new: NewUser, *, verify: bool) -> None:
-    """Make a user, who is sent a mail to `verify` the address or else needs none. If the address has an account, its
-    owner is told by mail. Refuses with `switched_off`."""
+    """Make a user, who is sent an e-mail to `verify` the address or else needs none. If the address has an account, its
+    owner is notified by e-mail. Refuses with `switched_off`."""
     settings.require(session, "registrations")
     made = accounts.register(session, new, verified=not verify)
     if made is None:
@@ -38,7 +38,7 @@ def sign_up(session: Session, new: NewUser, *, verify: bool) -> None:
 
 
 def send_verification(session: Session, user_id: UUID) -> str:
-    """Send the mail that verifies the user's address, which is answered. Refuses with `email_verified`."""
+    """Send the e-mail that verifies the user's address, which is answered. Refuses with `email_verified`."""
     user = session.get_one(User, user_id)
     if user.email_verified_at is not None:
         raise Refusal(AccountRefusal.EMAIL_VERIFIED)
@@ -52,7 +52,7 @@ def verify(session: Session, token: str) -> None:
 
 
 def forgot(session: Session, email: str) -> None:
-    """Send the mail that lets the owner of the address choose a new password, if there is one."""
+    """Send the e-mail that lets the owner of the address choose a new password, if there is one."""
     account_emails.write(session, AccountEmailKind.RESET, email)
 
 
@@ -67,7 +67,7 @@ def may_reset(session: Session, token: str) -> Person:
 
 def reset(session: Session, token: str, password_hash: str) -> UUID:
     """Give the owner of the token a new password, and end all sessions. The owner's id. The address is verified, too:
-    the mail has arrived. Refuses with `invalid_token`."""
+    the e-mail has arrived. Refuses with `invalid_token`."""
     user = _redeem(session, EmailTokenPurpose.RESET, token)
     user.password_hash = password_hash
     if user.email_verified_at is None:

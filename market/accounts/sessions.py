@@ -114,12 +114,12 @@ def log_in(
     token: RefreshToken,
     lifetime: Lifetime,
 ) -> LogIn | WrongCode:
-    """Open a session for whoever has proven to know the password behind `password_hash`, and knows the `code` of the
+    """Open a session for a user who has proven to know the password behind `password_hash`, and knows the `code` of the
     second factor if it is on. `WrongCode` must be committed.
 
     Refuses with `banned`, and with `invalid_credentials` if the password was changed meanwhile: a ban and a change
     revoke all sessions, and one opened before must not slip in after it. Further refusals are those of
-    `factors.admits`.
+    `two_factor.admits`.
     """
     user = session.execute(
         select(User.banned_at)
@@ -189,9 +189,9 @@ def authenticate(session: Session, session_id: UUID, user_id: UUID) -> Principal
 def refresh(session: Session, shown: RefreshToken, idle_s: int) -> Refreshed | Reused:
     """Exchange the refresh token `shown` for the next one, and let the session live on for `idle_s`.
 
-    The next part follows from the one shown and the session's key. So whoever shows the previous one again within
-    `REPEAT_S` of its exchange gets the same answer, and nothing changes. Answers `Reused`, to be committed, for any
-    other part: thief and owner cannot be told apart, so both are out, and the user is told. Refuses with
+    The next part follows from the one shown and the session's key. So the previous one, shown again within
+    `REPEAT_S` of its exchange, gets the same answer, and nothing changes. Answers `Reused`, to be committed, for any
+    other part: thief and owner cannot be told apart, so both are out, and the user is notified. Refuses with
     `invalid_refresh_token`.
     """
     found = session.execute(
@@ -235,8 +235,8 @@ def refresh(session: Session, shown: RefreshToken, idle_s: int) -> Refreshed | R
 
 
 def _revoke(session: Session, which: ColumnElement[bool]) -> int:
-    """End sessions; how many. The browsers that they have subscribed to Web Push hear nothing any more: whoever had
-    stolen a session, or uses the same machine, would go on reading."""
+    """End sessions; how many. The browsers that they have subscribed to Web Push get nothing any more: a thief of
+    the session, or another user of the machine, would go on reading."""
     unsynchronized = {"synchronize_session": False}
     revoked = session.scalars(
         update(models.Session)

@@ -1,4 +1,4 @@
-"""The second factor: codes from an app on the user's phone (TOTP, RFC 6238), and recovery codes for whoever loses it.
+"""The second factor: codes from an app on the user's phone (TOTP, RFC 6238), and recovery codes for users who lose it.
 
 Time is PostgreSQL's clock. Everything that uses or changes a factor holds the lock of its user's row, as log-ins and
 changes of the password do: of many at once each sees what the one before has done. So a code is accepted once.

@@ -59,7 +59,7 @@ class Name(StrEnum):
     LATE_REJECTIONS = "late_rejections"
     """Bids on live sockets that came after the end."""
     NOTIFICATION_BACKLOG = "notification_backlog"
-    """Mails and notifications that are due and not sent, at the most."""
+    """E-mails and notifications that are due and not sent, at the most."""
     LEDGER_SUM = "ledger_sum"
     """The sum over all accounts, at the farthest from zero. It is zero."""
 

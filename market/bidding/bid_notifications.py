@@ -1,5 +1,5 @@
-"""What an accepted bid means for whom, for both kinds of auction. One is told in the transaction of the bid, the other
-when it is written back."""
+"""The notifications of an accepted bid, for both kinds of auction: of one kind they are made in the transaction of the
+bid, of the other when it is written back."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,19 +31,19 @@ class BidInContext:
 
 
 def of_bid(accepted: BidInContext) -> Iterator[NewNotification]:
-    """What to tell whoever led until then, and the seller. That an auction was extended is told once to each."""
+    """The notifications of the previous leader and the seller. Each is notified only once that an auction was
+    extended."""
     bid, leader, beaten = accepted.bid, accepted.leader_id, accepted.beaten
     if beaten is not None:
-        yield _news(accepted, beaten, Event.OUTBID, _position(bid))
+        yield _notification(accepted, beaten, Event.OUTBID, _position(bid))
     if bid.extended and leader is not None and leader != bid.bidder:
-        yield _news(accepted, leader, Event.EXTENDED, str(bid.auction))
+        yield _notification(accepted, leader, Event.EXTENDED, str(bid.auction))
     if accepted.below_reserve and bid.reserve_met:
-        yield _news(accepted, accepted.seller_id, Event.RESERVE_MET, str(bid.auction))
+        yield _notification(accepted, accepted.seller_id, Event.RESERVE_MET, str(bid.auction))
 
 
 def leading_again(session: Session, taken: Sequence[BidInContext]) -> list[NewNotification]:
-    """What to tell bidders who have taken the lead from somebody else, one of each auction: those who have bid before.
-    The bids are stored."""
+    """The notifications of bidders who have regained the lead, one for each auction. The bids are stored."""
     firsts = (
         func.unnest(
             cast([accepted.bid.auction for accepted in taken], ARRAY(Uuid)),
@@ -59,7 +59,7 @@ def leading_again(session: Session, taken: Sequence[BidInContext]) -> list[NewNo
     )
     first_of = dict(session.execute(select(firsts.c.auction_id, first)).all()) if taken else {}
     return [
-        _news(accepted, accepted.bid.bidder, Event.LEADING, _position(accepted.bid))
+        _notification(accepted, accepted.bid.bidder, Event.LEADING, _position(accepted.bid))
         for accepted in taken
         if first_of[accepted.bid.auction] < accepted.bid.seq
     ]
@@ -69,7 +69,7 @@ def _position(bid: BidRecord) -> str:
     return f"{bid.auction}:{bid.epoch}:{bid.seq}"
 
 
-def _news(accepted: BidInContext, user_id: UUID, event: Event, cause: str) -> NewNotification:
+def _notification(accepted: BidInContext, user_id: UUID, event: Event, cause: str) -> NewNotification:
     bid = accepted.bid
     return NewNotification(
         user_id,

@@ -37,7 +37,7 @@ def place(
 
 
 def _conclude(session: Session, answer: BidRecord | Rejection) -> BidRecord:
-    """Notify whoever was outbid on all sockets: only those that follow the auction hear of it otherwise."""
+    """Notify the outbid bidder on all sockets: otherwise only those that follow the auction would see it."""
     if isinstance(answer, Rejection):
         raise Refusal(
             OFFER_REFUSALS[Code(answer.code)],

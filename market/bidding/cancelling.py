@@ -34,7 +34,7 @@ class Cancelled(msgspec.Struct, frozen=True):
 def by_seller(
     session: Session, seller_id: UUID, auction_id: UUID, reason: str | None
 ) -> Cancelled | Decision[Cancelled]:
-    """Cancel an own auction that nobody has bid on. `reason` is for everybody to read.
+    """Cancel the seller's own auction that nobody has bid on. `reason` is public.
 
     What is cancelled already is answered as it was. Refuses with `not_found`, `forbidden` (somebody else's),
     `wrong_state` (a draft), `closed` or `has_bids`.

@@ -59,7 +59,7 @@ def hot_states(session: Session, auction_ids: Collection[UUID]) -> list[HotAucti
         actions[auction_id].append(action_id)
     positions = write_back.positions(session)
     return [
-        hot_copy(auction, paddles[auction.id], positions[auction.shard], actions[auction.id])
+        hot_auction(auction, paddles[auction.id], positions[auction.shard], actions[auction.id])
         for auction in found
     ]
 
@@ -76,7 +76,7 @@ def load(session: Session, auction_id: UUID) -> None:
         effects.after_commit(session, LoadAuction(state))
 
 
-def hot_copy(
+def hot_auction(
     auction: Auction,
     paddles: Sequence[HotPaddle],
     log_position: str = "0-0",

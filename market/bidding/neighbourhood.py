@@ -218,11 +218,14 @@ def note_mirrors(session: Session, found: Mapping[UUID, tuple[int, int] | None])
             any_id(found) == Auction.id
         )
     )
-    news = [
+    stale = [
         row.id for row in rows if _noted(row.epoch, row.seq, found[row.id]) != (row.epoch, row.mirrored_seq)
     ]
     locked_rows = session.scalars(
-        select(Auction).where(any_id(news) == Auction.id).order_by(Auction.id).with_for_update(key_share=True)
+        select(Auction)
+        .where(any_id(stale) == Auction.id)
+        .order_by(Auction.id)
+        .with_for_update(key_share=True)
     )
     again = []
     for auction in locked_rows:
@@ -313,7 +316,7 @@ def _accepted(auction: Auction, bid: Bid, before: Bid | None) -> rules.AcceptedO
 
 
 def _hold(session: Session, auction: Auction, accepted: rules.AcceptedOffer) -> None:
-    """Hold the new leader's maximum and release the hold of whoever led before. A bid that does not take the lead
+    """Hold the new leader's maximum and release the previous leader's. A bid that does not take the lead
     proves that its money is there, and leaves nothing held."""
     bidder_id = UUID(accepted.bidder)
     paddles = {
@@ -430,7 +433,7 @@ def _unconfirmed(session: Session, found: Sequence[Auction]) -> Iterator[MirrorA
         # A sweep locks nothing: what came since it read the auction is for the next one.
         unconfirmed = [record for record in records if first <= record.seq <= auction.seq]
         unconfirmed.sort(key=lambda record: record.seq)
-        yield MirrorAuction(hot_state.hot_copy(auction, []), unconfirmed, seal)
+        yield MirrorAuction(hot_state.hot_auction(auction, []), unconfirmed, seal)
 
 
 def _extension_record(extension: Extension) -> ExtensionRecord:

@@ -1,8 +1,8 @@
 """Giving back the time that an outage took: every auction that it touched ends later, once for each action.
 
-An action is a UUID that whoever orders it has made. What fails half-way is asked again under the same one: what it has
-extended is not extended twice. A neighbourhood auction is extended by `bidding.extend`, a live one by the script of
-`store.redis.auctions.extend_auction`; its record is the truth, and write-back follows it. A task then tells whoever
+An action is a UUID made by its caller. What fails half-way is asked again under the same one: what it has extended is
+not extended twice. A neighbourhood auction is extended by `neighbourhood.extend`, a live one by the script of
+`store.redis.auctions.extend_auction`; its record is the truth, and write-back follows it. A task then notifies all who
 had bid.
 """
 
@@ -111,7 +111,7 @@ def report(outage: Outage, outcomes: Mapping[UUID, bool | None]) -> Extended:
 
 
 def unfinished(session: Session) -> list[Moved]:
-    """The extensions of which not all who had bid were told."""
+    """The extensions of which not all bidders were notified yet."""
     waiting = select(Extension.auction_id, Extension.action_id).where(Extension.told_at.is_(None))
     return [Moved(*row) for row in session.execute(waiting.order_by(Extension.at).limit(BATCH))]
 

@@ -1,5 +1,5 @@
-"""Telling those who are interested that an auction has opened, or ends soon: who watches it, and who has a paddle; and
-that a late bid has moved its end: who was outbid.
+"""Notifies watchers and paddle holders that an auction has opened or ends soon, and outbid bidders that a late bid has
+moved its end.
 
 None of it locks the auction before its last transaction.
 """
@@ -21,7 +21,7 @@ from store.models import Auction, AuctionStatus, Bid, Event, Paddle, PaddleStatu
 BEFORE_END = timedelta(minutes=10)
 
 AGAIN_AFTER = timedelta(hours=1)
-"""An end that was told is told again if it has moved by more, as after an outage; late bids move it by minutes."""
+"""Users are notified again of an end that has moved by more, as after an outage; late bids move it by minutes."""
 
 BATCH = 1_000
 """Auctions in a run."""
@@ -32,7 +32,7 @@ Reminder = Literal[Event.OPENED, Event.ENDING_SOON, Event.EXTENDED]
 
 
 def auctions_to_remind(session: Session, event: Reminder) -> Sequence[UUID]:
-    """The auctions of which this is to be told now, by PostgreSQL's clock."""
+    """The auctions whose users are to be notified of the event now, by PostgreSQL's clock."""
     time = Auction.opens_at if event == Event.OPENED else Auction.ends_at
     return session.scalars(select(Auction.id).where(_is_due(event)).order_by(time).limit(BATCH)).all()
 
@@ -56,12 +56,11 @@ _TOLD: dict[Reminder, dict[InstrumentedAttribute[Any], Any]] = {
     Event.ENDING_SOON: {Auction.ending_told_for: Auction.ends_at},
     Event.EXTENDED: {Auction.extended_told: True},
 }
-"""How it is noted that all were told."""
+"""How it is noted that all were notified."""
 
 
 def remind(session: Session, auction_id: UUID, event: Reminder) -> bool:
-    """Tell the next who are interested, if it still is to be told. Whether there are more; when not, the auction is
-    noted as told."""
+    """Notify the next users, if it is still due. Whether there are more; when not, this is noted in the auction."""
     auction = session.scalar(select(Auction).where(Auction.id == auction_id, _is_due(event)))
     if auction is None:
         return False
@@ -89,13 +88,13 @@ def remind(session: Session, auction_id: UUID, event: Reminder) -> bool:
 
 def _interested(auction: Auction, event: Reminder) -> Select[UUID] | CompoundSelect[UUID]:
     if event == Event.EXTENDED:
-        # Who leads knows: by an own bid, or told with the bid that moved the end.
+        # The leader knows: it was the leader's bid, or the notification about it, that moved the end.
         outbid = Bid.bidder_id != auction.leader_id
         return select(Bid.bidder_id).where(Bid.auction_id == auction.id, outbid)
     bidding = select(Paddle.bidder_id).where(
         Paddle.auction_id == auction.id, Paddle.status != PaddleStatus.RETURNED
     )
-    # Of what is hidden only those hear who take part.
+    # Of a hidden auction only its participants are notified.
     if auction.hidden_at is not None:
         return bidding
     return select(Watch.user_id).where(Watch.auction_id == auction.id).union(bidding)

@@ -107,7 +107,7 @@ def settle(session: Session, auction_id: UUID) -> Settled | Alarm | None:
 def call_off(session: Session, auction: Auction) -> None:
     """Make a cancelled auction of a sealed one, locked by the caller, whatever alarms it has: somebody has looked.
 
-    Every hold goes back. Refuses as the ledger does. What viewers were told of the hammer stays as it was.
+    Every hold goes back. Refuses as the ledger does. What viewers have seen of the hammer stays as it was.
     """
     assert auction.status == AuctionStatus.SEALED
     auction.cancelled, auction.hammer_price = True, None
@@ -190,7 +190,7 @@ def _move_money(session: Session, auction: Auction) -> Settled:
 
 
 def _tell(session: Session, auction: Auction, order_id: UUID | None) -> None:
-    """Tell the seller and everybody who has bid how it ended; that it was cancelled, whoever had a paddle, too."""
+    """Notify the seller and all bidders how it ended; if it was cancelled, also those who only had a paddle."""
     data: dict[str, Value] = {"title": auction.title}
     if auction.cancelled:
         told = select(Paddle.bidder_id).where(

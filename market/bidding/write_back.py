@@ -1,7 +1,7 @@
 """Write-back: brings what the scripts logged in Redis into PostgreSQL, every record exactly once.
 
 The last stream id read of each shard is committed in the transaction that stores the records, so a crash anywhere
-leaves either both or neither. Whoever drains the logs does, until they are empty:
+leaves either both or neither. To drain the logs, repeat until they are empty:
 
     positions = begin(session)          # in a transaction of its own
     logs = hot.run(read_logs(positions, n))  # no transaction is open while Redis is asked
@@ -175,19 +175,19 @@ def write(session: Session, start: list[str], logs: Sequence[Log]) -> Written | 
 
 
 def _tell(session: Session, accepted: Sequence[BidInContext]) -> None:
-    """Tell users what the bids mean for them. The list has everything; but who was outbid many times in an auction
-    since the last run hears of the last time only, and not even of that when leading again."""
+    """Notify users of what the bids mean for them. The list has everything; but a user who was outbid many times in an
+    auction since the last run is pushed the last time only, and not even that when leading again."""
     taken = {one.bid.auction: one for one in accepted if one.beaten is not None}
     heard: set[tuple[UUID, UUID | None, Event]] = {
         (one.bid.leader, auction_id, Event.OUTBID) for auction_id, one in taken.items()
     }
-    news: list[NewNotification] = []
+    new: list[NewNotification] = []
     for one in reversed(accepted):
         for item in bid_notifications.of_bid(one):
             subject = item.user_id, item.auction_id, item.event
-            news.append(msgspec.structs.replace(item, leaves=False) if subject in heard else item)
+            new.append(msgspec.structs.replace(item, leaves=False) if subject in heard else item)
             heard.add(subject)
-    notifications.notify(session, news + bid_notifications.leading_again(session, list(taken.values())))
+    notifications.notify(session, new + bid_notifications.leading_again(session, list(taken.values())))
 
 
 def behind(session: Session, reached: Sequence[str], ends: Sequence[str | None]) -> list[Alarm]:

@@ -32,7 +32,7 @@ from store.models import (
 
 
 class AuctionState(StrEnum):
-    """What a visitor is told about an auction."""
+    """The state of an auction that a visitor sees."""
 
     DRAFT = "draft"
     SCHEDULED = "scheduled"
@@ -268,7 +268,7 @@ def _view(
 
 
 def state_of(auction: Auction, now: datetime) -> AuctionState:
-    """What a visitor is told at `now` about an auction, as it stands in its row."""
+    """The state that a visitor sees at `now`, of an auction as it is in its row."""
     match auction.status:
         case AuctionStatus.PUBLISHED if now < auction.opens_at:
             return AuctionState.SCHEDULED

@@ -1,6 +1,6 @@
 """What auctions are about: a tree of two levels, with names in Korean and English. store/data has it.
 
-Auctions stand in the leaves; whoever looks into a branch sees all of its leaves. A retired category is offered to
+Auctions are in the leaves; a branch shows those of all its leaves. A retired category is offered to
 nobody any more, nor are those in it; what stands there already stays and is found.
 """
 

@@ -166,7 +166,7 @@ def delete(session: Session, seller_id: UUID, auction_id: UUID) -> None:
 def duplicate(
     session: Session, seller_id: UUID, auction_id: UUID, opens_at: int | None, ends_at: int | None
 ) -> AuctionView:
-    """Make a draft of what an own auction says, but for its photos and addenda. It opens at `opens_at` (ms; None: now)
+    """Make a draft from the seller's auction, without its photos and addenda. It opens at `opens_at` (ms; None: now)
     and runs, without `ends_at`, as long as the other one was planned to.
 
     Refuses with `not_found`, `forbidden` (somebody else's) or `invalid_auction`, naming the `field`.

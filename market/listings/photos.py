@@ -211,7 +211,8 @@ def _first_look(photo: Photo, size: int, head: bytes) -> PhotoProblem | None:
 
 
 def own_of(session: Session, owner_id: UUID, auction_id: UUID, address: Address) -> list[OwnPhoto]:
-    """The photos of an own auction in their order, also those that are not ready, and then those that were refused.
+    """The photos of the owner's auction in their order, also those that are not ready, and then those that were
+    refused.
 
     Refuses with `not_found` or `forbidden`.
     """
@@ -338,7 +339,7 @@ def detail(session: Session, auction_id: UUID, viewer_id: UUID | None, address: 
 def claim(session: Session) -> Job | None:
     """The photo that waits longest, for the caller alone; None when none waits.
 
-    One that was claimed often and never finished is refused: its file kills whoever opens it.
+    One that was claimed often and never finished is refused: its file kills the process that opens it.
     """
     session.execute(
         update(Photo)

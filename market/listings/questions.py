@@ -77,7 +77,7 @@ def ask(session: Session, user_id: UUID, auction_id: UUID, text: str) -> Questio
 
 
 def answer(session: Session, user_id: UUID, question_id: UUID, text: str) -> QuestionView:
-    """Answer a question about an own auction that is not over, or correct the answer.
+    """Answer a question about the user's own auction that is not over, or correct the answer.
 
     Refuses with `not_found`, `forbidden` (somebody else's auction) or `closed`.
     """
@@ -95,7 +95,8 @@ def answer(session: Session, user_id: UUID, question_id: UUID, text: str) -> Que
 
 
 def take_back(session: Session, user_id: UUID, question_id: UUID) -> None:
-    """Delete an own question. Refuses with `not_found`, `forbidden` (somebody else's) or `wrong_state` (answered)."""
+    """Delete the user's own question. Refuses with `not_found`, `forbidden` (somebody else's) or `wrong_state`
+    (answered)."""
     question = _locked(session, question_id)
     if question.asker_id != user_id:
         raise Refusal(GeneralRefusal.FORBIDDEN, "Only the person who asked can take a question back.")

@@ -2,7 +2,7 @@
 shows.
 
 Every page takes two statements, one more with facets. Prices of running live auctions are PostgreSQL's here, about a
-second old; whoever has asked Redis gives `cards` what it said.
+second old; a caller that has asked Redis passes its answer to `cards`.
 """
 
 import hashlib
@@ -83,8 +83,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What is searched; what is None does not matter.
 
     `category` and `region` stand for all that lies in them. `delivery` is one of the ways in which the goods may change
-    hands. `neighbourhood_id`, one of whoever asks, and `radius` go together. Prices are the current ones, or the start
-    price before the first bid, in minor units.
+    hands. `neighbourhood_id`, one of the searcher's, and `radius` go together. Prices are the current ones, or the
+    start price before the first bid, in minor units.
     """
 
     q: str | None = None

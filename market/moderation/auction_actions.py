@@ -34,7 +34,7 @@ def cancel_auction(
 
 
 def require_outsider(session: Session, actor: Actor, auction: Auction) -> None:
-    """Refuses with `forbidden` whoever sells it or has ever had a paddle in it."""
+    """Refuses with `forbidden` if the actor sells it or has ever had a paddle in it."""
     own = select(Paddle.bidder_id).where(Paddle.auction_id == auction.id, Paddle.bidder_id == actor.user_id)
     audit.require_impartial(actor, auction.seller_id, *session.scalars(own))
 

@@ -73,8 +73,8 @@ class SignalView(msgspec.Struct, frozen=True):
 
 
 def remember_log_in(session: Session, user_id: UUID, address_hash: bytes, device_hash: bytes) -> None:
-    """Note from where, and with what, somebody has logged in: keyed hashes only. Is one of them new, and not the first
-    of all, the user is told."""
+    """Note from where, and with what, somebody has logged in: keyed hashes only. If one of them is new, and not the
+    first of all, the user is notified."""
     before = select(
         func.count(),
         func.count().filter(LogInTrace.address_hash == address_hash),
@@ -120,8 +120,8 @@ def page(
 
 
 def review(session: Session, actor: Actor, signal_id: UUID, reason: str) -> SignalView:
-    """Note that somebody has looked at it, and what came of it. Refuses with `not_found`, with `forbidden` whoever it
-    is about, or with `wrong_state` if somebody has before."""
+    """Note that somebody has looked at it, and what came of it. Refuses with `not_found`, with `forbidden` a moderator
+    whom it is about, or with `wrong_state` if somebody has before."""
     signal = session.get(FraudSignal, signal_id, populate_existing=True, with_for_update={"key_share": True})
     if signal is None:
         raise Refusal(GeneralRefusal.NOT_FOUND)

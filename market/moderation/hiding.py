@@ -1,6 +1,6 @@
 """What moderators hide and show again: auctions, reviews, messages, questions. Nothing is deleted.
 
-Whoever is involved is refused with `forbidden`.
+A moderator who is involved is refused with `forbidden`.
 """
 
 from uuid import UUID

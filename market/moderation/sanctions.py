@@ -116,7 +116,7 @@ def _locked(session: Session, actor: Actor, user_id: UUID) -> User:
 
 
 def _lock(session: Session, actor: Actor, which: ColumnElement[bool]) -> Sequence[User]:
-    """The rows, and that of the actor: whoever waits here for somebody who takes the role away is refused by
+    """The rows, and that of the actor: an actor who waits here for somebody who takes the role away is refused by
     `audit.record`."""
     return session.scalars(
         select(User)

@@ -54,8 +54,8 @@ class Member(msgspec.Struct, frozen=True):
     """All that those with a role may know of a user. Times in ms.
 
     `auctions` are those published, `running` the ones of them that are not over, `bid_in` those with a paddle of the
-    user. `money` is what is available and held together, in minor units: what is held alone would tell the maximum of
-    whoever leads an auction. `reports` are about the user, and the user's auctions, messages, questions and reviews;
+    user. `money` is what is available and held together, in minor units: what is held alone would reveal the maximum of
+    an auction's leader. `reports` are about the user, and the user's auctions, messages, questions and reviews;
     `actions` are what was done to the user. Of both only the latest are here; `reported` counts all.
     """
 

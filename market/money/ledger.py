@@ -29,7 +29,7 @@ from store.models import AccountKind, LedgerAccount, Transfer, TransferKind
 
 
 class Posting(NamedTuple):
-    """A transfer to be made. `amount` in minor units. `id` is made by whoever asks: asking again with it is harmless.
+    """A transfer to be made. `amount` in minor units. `id` is made by the caller: asking again with it is harmless.
 
     `resolves` is the hold that a capture or release ends; `subject_id` says what it is for, such as the auction.
     """

@@ -1,7 +1,7 @@
-"""The mails that wait to be sent, and the tokens in them. Time is PostgreSQL's clock.
+"""The e-mails that wait to be sent, and the tokens in them. Time is PostgreSQL's clock.
 
-A mail is written by the transaction that causes it, and claimed and sent by a task. Whom it is for is found when it is
-claimed, so that writing one takes the same work whether or not anybody has the address.
+An e-mail is written by the transaction that causes it, and claimed and sent by a task. Whom it is for is found when it
+is claimed, so that writing one takes the same work whether or not anybody has the address.
 """
 
 import secrets
@@ -19,13 +19,13 @@ from store import outbox
 from store.models import AccountEmail, AccountEmailKind, EmailToken, EmailTokenPurpose, Language, User
 
 HOURLY = 5
-"""So many mails an hour that anybody can cause go to one address; those above are dropped, unless they report what
+"""So many e-mails an hour that anybody can cause go to one address; those above are dropped, unless they report what
 has happened to the account."""
 
 KEEP_DAYS = 30
 
 LIFETIME = {EmailTokenPurpose.VERIFY: timedelta(hours=24), EmailTokenPurpose.RESET: timedelta(minutes=30)}
-"""How long a token counts from when its mail is sent."""
+"""How long a token counts from when its e-mail is sent."""
 
 _PURPOSES = {
     AccountEmailKind.VERIFY: EmailTokenPurpose.VERIFY,
@@ -35,7 +35,7 @@ _PURPOSES = {
 
 @dataclass(frozen=True, slots=True)
 class EmailClaim:
-    """A mail to be sent now. `token` stands nowhere else."""
+    """An e-mail to be sent now. `token` stands nowhere else."""
 
     id: UUID
     address: str
@@ -47,16 +47,16 @@ class EmailClaim:
 
 
 class Dropped:
-    """A mail that need not be sent, or could not be, and waits no more."""
+    """An e-mail that need not be sent, or could not be, and waits no more."""
 
 
 def write(session: Session, kind: AccountEmailKind, address: str) -> None:
-    """Have a mail sent, once this transaction is committed, if the address is a user's."""
+    """Have an e-mail sent, once this transaction is committed, if the address is a user's."""
     session.execute(insert(AccountEmail).values(kind=kind, address=address.lower()))
 
 
 def claim(session: Session) -> EmailClaim | Dropped | None:
-    """The next mail to be sent, or None. Commit, send, then say `sent` or `failed`.
+    """The next e-mail to be sent, or None. Commit, send, then say `sent` or `failed`.
 
     One that is for nobody, not needed any more or too much for its address is deleted, and one that processes died of
     too often is given up: `Dropped`, to be committed before the next is asked for. So no transaction has to go through
@@ -75,7 +75,7 @@ def claim(session: Session) -> EmailClaim | Dropped | None:
     mail = session.scalar(first)
     if mail is None:
         return None
-    # A user who is locked is being deleted, together with this mail: to wait would be a deadlock.
+    # A user who is locked is being deleted, together with this e-mail: to wait would be a deadlock.
     user = session.execute(
         select(User.id, User.language, User.email_verified_at)
         .where(User.email == mail.address)
@@ -122,19 +122,19 @@ def hash_of(token: str) -> bytes:
 
 
 def sent(session: Session, claim: EmailClaim) -> None:
-    """Note that the mail was sent."""
+    """Note that the e-mail was sent."""
     outbox.note_sent(session, AccountEmail, [claim.id], clock(session))
 
 
 def failed(session: Session, claim: EmailClaim, error: str, final: bool = False) -> bool:
-    """Note that the mail could not be sent, and try again later unless that is `final`. Whether it is given up
+    """Note that the e-mail could not be sent, and try again later unless that is `final`. Whether it is given up
     instead."""
     now = clock(session)
     return outbox.note_failed(session, AccountEmail, [claim.id], claim.attempt, error, now, final=final) > 0
 
 
 def void_resets(session: Session, user_id: UUID, address: str) -> None:
-    """Make every reset that was asked for until now worthless, also those whose mail is not sent yet. The caller has
+    """Make every reset that was asked for until now worthless, also those whose e-mail is not sent yet. The caller has
     locked the user's row."""
     waiting = (AccountEmail.kind == AccountEmailKind.RESET) & AccountEmail.sent_at.is_(None)
     session.execute(delete(AccountEmail).where(AccountEmail.address == address, waiting))
@@ -143,13 +143,13 @@ def void_resets(session: Session, user_id: UUID, address: str) -> None:
 
 
 def forget_user(session: Session, user_id: UUID, address: str) -> None:
-    """Delete every mail to a user, and every token."""
+    """Delete every e-mail to a user, and every token."""
     session.execute(delete(AccountEmail).where(AccountEmail.address == address))
     session.execute(delete(EmailToken).where(EmailToken.user_id == user_id))
 
 
 def forget_old(session: Session) -> None:
-    """Delete mails and tokens that have served their time. Dead mails are kept as long as the others."""
+    """Delete e-mails and tokens that have served their time. Dead e-mails are kept as long as the others."""
     session.execute(
         delete(AccountEmail).where(AccountEmail.created_at < func.now() - timedelta(days=KEEP_DAYS))
     )

@@ -1,4 +1,4 @@
-"""Telling everybody what admins announce, in their lists and by the channels that they want, once."""
+"""Notifies all users once of what admins announce, in their lists and by the channels that they want."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -12,7 +12,7 @@ from store.models import Announcement, Event, Language, User
 
 
 def unfinished(session: Session) -> Sequence[UUID]:
-    """The announcements of this moment, by PostgreSQL's clock, of which not everybody was told."""
+    """The current announcements, by PostgreSQL's clock, of which not all users were notified yet."""
     return session.scalars(select(Announcement.id).where(_is_due()).order_by(Announcement.starts_at)).all()
 
 
@@ -22,8 +22,8 @@ def _is_due() -> ColumnElement[bool]:
 
 
 def notify_everybody(session: Session, announcement_id: UUID) -> bool:
-    """Tell the next users, each in their own language, unless the announcement was ended. Whether there are more; when
-    not, it is noted as told."""
+    """Notify the next users, each in their own language, unless the announcement was ended. Whether there are more;
+    when not, this is noted."""
     announcement = session.scalar(select(Announcement).where(Announcement.id == announcement_id, _is_due()))
     if announcement is None:
         return False

@@ -1,5 +1,5 @@
-"""Telling many something, some in each transaction. How far it has come is stored, so that what goes on later, after a
-crash or in the next run, begins behind who was told last. Nobody is told twice in any case: `notify` sees to that."""
+"""Notifies many users, a batch in each transaction. How far a broadcast has come is stored, so that it goes on behind
+the last one after a crash or in the next run. No user is notified twice in any case: `notify` sees to that."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,20 +20,20 @@ BATCH = 1_000
 
 
 def reachable() -> ColumnElement[bool]:
-    """Users who can log in: nobody else need know what is going on."""
+    """Users who can log in: nobody else needs notifications."""
     return User.deleted_at.is_(None) & User.banned_at.is_(None)
 
 
 def notify_next(
-    session: Session, key: str, users: Select[*Anything], news: Callable[[Row[*Anything]], NewNotification]
+    session: Session, key: str, users: Select[*Anything], new: Callable[[Row[*Anything]], NewNotification]
 ) -> bool:
-    """Tell the next of those whom `users` finds, with `User.id` as the first column, the `news` made of their rows.
-    Whether there are more. `key` names what is told."""
+    """Notify the next of those whom `users` finds, with `User.id` as the first column, of what `new` makes of their
+    rows. Whether there are more. `key` names the broadcast."""
     last = select(Broadcast.last).where(Broadcast.key == key)
     query = users.order_by(User.id).limit(BATCH)
     after: UUID | None = session.scalar(last)
     rows = session.execute(query if after is None else query.where(User.id > after)).all()
-    notifications.notify(session, [news(row) for row in rows])
+    notifications.notify(session, [new(row) for row in rows])
     if len(rows) < BATCH:
         session.execute(delete(Broadcast).where(Broadcast.key == key))
         return False

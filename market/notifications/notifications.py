@@ -1,8 +1,8 @@
-"""What users are told: written by the transaction that causes it, once, and pushed after its commit.
+"""Notifications: written once, by the transaction that causes them, and pushed after its commit.
 
-`notify` is the one way to tell somebody something. It writes the row for the user's list, and a delivery for each
-channel by which the user wants to hear of such an event; `market.notifications.deliveries` sends these. What the clock
-of a user's day has to say about it is `delivery_time`, which is pure.
+`notify` is the one way to notify a user. It writes the row for the user's list, and a delivery for each channel that
+the user wants for such an event; `market.notifications.deliveries` sends these. When, by the clock of the user's day,
+is the matter of `delivery_time`, which is pure.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -78,11 +78,11 @@ MAX_UNREAD = 1_000
 KEEP_DAYS = 90
 
 FORGOTTEN = 5_000
-"""So many notifications are deleted in a transaction: a million, that were told at once, would take too long."""
+"""So many notifications are deleted in a transaction: a million, written at once, would take too long."""
 
 
 class NewNotification(msgspec.Struct, frozen=True, gc=False):
-    """Something to tell a user. `cause` names, for this event, what it came from: the same cause is told once.
+    """A notification to be written. `cause` names what the event came from: the same cause notifies only once.
 
     `data` are values for texts; the user may know them all, so no one else's maximum is among them. `leaves` is False
     for what is only to stand in the list, because something newer says more.
@@ -126,7 +126,7 @@ class Unread(msgspec.Struct, frozen=True):
 
 
 class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """By which channels a user wants to hear of an event. In the list it stands in any case."""
+    """By which channels a user wants to be notified of an event. The list has it in any case."""
 
     event: Event
     email: bool
@@ -134,8 +134,9 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Preferences(msgspec.Struct, frozen=True, kw_only=True):
-    """How a user wants to be told. Between `quiet_from` and `quiet_until`, minutes of the day in `time_zone`, only what
-    is about the account's security is sent; both are null, or equal, without quiet hours. `channels` has every event.
+    """How a user wants to be notified. Between `quiet_from` and `quiet_until`, minutes of the day in `time_zone`, only
+    what is about the account's security is sent; both are null, or equal, without quiet hours. `channels` has every
+    event.
     """
 
     quiet_from: int | None = None
@@ -156,7 +157,7 @@ _DEFAULTS = {
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A user as far as telling is concerned: the row of preferences, and by what the user can be reached."""
+    """A user as far as notifications are concerned: the row of preferences, and how the user can be reached."""
 
     quiet_from: int | None
     quiet_until: int | None
@@ -172,7 +173,7 @@ class Reader:
         return Locale(self.language, zone_of(self.time_zone))
 
     def wants(self, event: Event, channel: Channel) -> bool:
-        """Whether the user wants to hear of the event by this channel."""
+        """Whether the user wants to be notified of the event by this channel."""
         default = event not in _NOT_BY_DEFAULT[channel]
         return self.deviations.get(event, {}).get(channel, default)
 
@@ -227,16 +228,16 @@ def _next(minute: int, after: datetime, time_zone: str) -> datetime:
     return moment.astimezone(after.tzinfo)
 
 
-def notify(session: Session, news: Sequence[NewNotification]) -> None:
-    """Tell users something, in the transaction that causes it. What was told before is left out, and so are users whose
+def notify(session: Session, new: Sequence[NewNotification]) -> None:
+    """Notify users, in the transaction that causes it. What was written before is left out, and so are users whose
     account is deleted."""
-    if not news:
+    if not new:
         return
-    now, found = readers(session, {item.user_id for item in news})
+    now, found = readers(session, {item.user_id for item in new})
     # In one order everywhere: who writes the same keys in another one would be waited for in a circle.
     rows = [
         (new_id(), item)
-        for item in sorted(news, key=lambda item: (item.user_id.int, item.key))
+        for item in sorted(new, key=lambda item: (item.user_id.int, item.key))
         if item.user_id in found
     ]
     written = _write(session, rows)
@@ -375,7 +376,7 @@ def _count_unread(session: Session, user_ids: Collection[UUID]) -> dict[UUID, in
 def page(
     session: Session, user_id: UUID, unread: bool, cursor: str | None, limit: int
 ) -> Page[NotificationView]:
-    """What the user was told, or what of it is `unread`, newest first. Refuses with `invalid_cursor`."""
+    """The user's notifications, or only those that are `unread`, newest first. Refuses with `invalid_cursor`."""
     query = select(Notification).where(Notification.user_id == user_id)
     if unread:
         query = query.where(Notification.read_at.is_(None))
@@ -441,14 +442,14 @@ def read_about(session: Session, user_id: UUID, event: Event, order_id: UUID) ->
 
 
 def _tell_unread(session: Session, user_id: UUID) -> Unread:
-    """How many the user has not read, told to the user's sockets, too: those of other devices do not know."""
+    """How many the user has not read, pushed to the user's sockets, too: those of other devices do not know."""
     left = count_unread(session, user_id)
     effects.after_commit(session, ToUser(user_id, UnreadPush(unread=left.unread)))
     return left
 
 
 def preferences(session: Session, user_id: UUID) -> Preferences:
-    """How the user wants to be told."""
+    """How the user wants to be notified."""
     row = session.get(NotificationPreferences, user_id, populate_existing=True)
     if row is None:
         return Preferences(channels=list(_DEFAULTS.values()))
@@ -466,8 +467,8 @@ def preferences(session: Session, user_id: UUID) -> Preferences:
 
 
 def prefer(session: Session, user_id: UUID, new: Preferences) -> Preferences:
-    """Have the user told so from now on. Events that `channels` does not name are as by default; `version` is the one
-    that is edited.
+    """Set how the user wants to be notified. Events that `channels` does not name are as by default; `version` is the
+    one that is edited.
 
     Refuses with `invalid_preferences` (naming the field), or with `precondition_failed` if they are not in this version
     any more.
@@ -512,7 +513,7 @@ def _zones() -> frozenset[str]:
 
 
 def forget_user(session: Session, user_id: UUID) -> None:
-    """Delete everything that a user was told, and how."""
+    """Delete a user's notifications, preferences and subscriptions."""
     for table in (Notification, NotificationPreferences, PushSubscription):
         session.execute(
             delete(table).where(table.user_id == user_id), execution_options={"synchronize_session": False}
@@ -520,7 +521,7 @@ def forget_user(session: Session, user_id: UUID) -> None:
 
 
 def forget_old(session: Session) -> bool:
-    """Delete what was told long ago, read or not, `FORGOTTEN` at a time. Whether there may be more."""
+    """Delete old notifications, read or not, `FORGOTTEN` at a time. Whether there may be more."""
     old = Notification.created_at < func.now() - timedelta(days=KEEP_DAYS)
     oldest = select(Notification.id).where(old).order_by(Notification.created_at).limit(FORGOTTEN)
     deleted = session.execute(

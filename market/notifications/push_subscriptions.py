@@ -27,7 +27,7 @@ NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class PushSubscriptionView(msgspec.Struct, frozen=True):
-    """A browser that is told, since `created_at` (ms)."""
+    """A browser subscribed to Web Push since `created_at` (ms)."""
 
     id: UUID
     created_at: int

@@ -1,4 +1,4 @@
-"""The end of e-mails about something, by a link in one of them: whoever has the link needs no log-in (RFC 8058).
+"""Unsubscribing from e-mails by a link in one of them, which needs no log-in (RFC 8058).
 
 A link is good for ever and can do nothing else: it names a user and events, under a signature (HMAC-SHA256).
 """

@@ -67,10 +67,10 @@ def send(session: Session, user_id: UUID, order_id: UUID, text: str) -> MessageV
     effects.after_commit(session, *(ToUser(party, push) for party in (order.buyer_id, order.seller_id)))
     read = order.buyer_read if other == order.buyer_id else order.seller_read
     title = session.get_one(Auction, order.auction_id).title
-    news = NewNotification(
+    new = NewNotification(
         other, Event.MESSAGE, f"{order_id}:{read}", {"title": title}, order.auction_id, order_id
     )
-    notifications.notify(session, [news])
+    notifications.notify(session, [new])
     return view
 
 
@@ -84,8 +84,8 @@ def page(
 
 
 def read(session: Session, user_id: UUID, order_id: UUID, number: int) -> ReadMarker:
-    """Note that the user has read the messages up to `number`; where that is in the end. Who has read all has read what
-    was told of them, too. Refuses with `not_found`."""
+    """Note that the user has read the messages up to `number`; where that is in the end. Having read all marks
+    their notifications as read, too. Refuses with `not_found`."""
     order = orders.locked(session, user_id, order_id)
     number = min(number, order.messages)
     if user_id == order.buyer_id:

@@ -151,7 +151,7 @@ def report_no_show(session: Session, user_id: UUID, order_id: UUID) -> OrderView
 
 
 def contest(session: Session, user_id: UUID, order_id: UUID) -> OrderView:
-    """Whoever is said not to have come denies it. Refuses with `not_found`, `wrong_state` or `forbidden`."""
+    """The party reported as absent denies it. Refuses with `not_found`, `wrong_state` or `forbidden`."""
     order = orders.locked(session, user_id, order_id)
     orders.require(order, Action.CONTEST)
     if order.absent_id != user_id:

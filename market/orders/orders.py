@@ -205,7 +205,7 @@ def locked(session: Session, user_id: UUID, order_id: UUID) -> Order:
 
 
 def locked_for_moderator(session: Session, order_id: UUID) -> Order:
-    """The same for whoever is no party of the order. Refuses with `not_found`."""
+    """The same for a moderator, who is no party of the order. Refuses with `not_found`."""
     order = _lock(session, order_id)
     if order is None:
         raise Refusal(GeneralRefusal.NOT_FOUND)
@@ -287,8 +287,8 @@ def _actor(order: Order, user_id: UUID | None) -> OrderParty:
 
 
 def notify_parties(session: Session, order: Order, action: str, actor_id: UUID | None, cause: str) -> None:
-    """Push to both sides that this was done by one of them, by a moderator or (None) by the clock, and notify whoever
-    has not done it. `cause` names it among all that has happened."""
+    """Push to both sides that this was done by one of them, by a moderator or (None) by the clock, and notify those
+    who have not done it. `cause` names it among all that has happened."""
     sides = order.buyer_id, order.seller_id
     push = OrderPush(order=order.id, action=action, state=order.state)
     effects.after_commit(session, *(ToUser(user_id, push) for user_id in sides))

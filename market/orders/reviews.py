@@ -173,18 +173,18 @@ def _show(session: Session, review_ids: Sequence[UUID]) -> None:
         .where(Review.id.in_(shown.scalars().all()))
     ).all()
     sums: defaultdict[UUID, dict[str, int]] = defaultdict(lambda: {"reviews": 0, "stars": 0})
-    news = []
+    new = []
     for review, auction_id, title in reviews:
         sums[review.subject_id]["reviews"] += 1
         sums[review.subject_id]["stars"] += review.stars
         data: dict[str, Value] = {"title": title, "stars": review.stars}
-        news.append(
+        new.append(
             NewNotification(
                 review.subject_id, Event.REVIEW, str(review.id), data, auction_id, review.order_id
             )
         )
     trust.add(session, sums)
-    notifications.notify(session, news)
+    notifications.notify(session, new)
 
 
 def _no_user() -> Refusal:

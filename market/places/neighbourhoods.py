@@ -179,7 +179,7 @@ def cells_around(cells: Iterable[str], radius: Radius) -> list[str]:
 
 
 def distance(cells: Iterable[str], cell: str | None) -> Distance | None:
-    """How far `cell`, of an auction, is from the nearest of `cells`, of whoever looks; None if either has none."""
+    """How far `cell`, of an auction, is from the nearest of the viewer's `cells`; None if either has none."""
     own = set(cells)
     if cell is None or not own:
         return None

@@ -30,7 +30,7 @@ COLUMNS = ["code", "name", "name_en", "latitude", "longitude"]
 """Of a file of regions."""
 
 MAX_DISTANCE_KM = 10.0
-"""Whoever is farther from the middle of every 읍/면/동 is outside. Hardly any inhabited place is."""
+"""A position farther from the middle of every 읍/면/동 is outside. Hardly any inhabited place is."""
 
 SEARCH_RESOLUTION = 5
 SEARCH_RINGS = 2

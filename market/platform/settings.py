@@ -1,7 +1,7 @@
 """What admins set while the platform runs: fees, tables of increments, switches, announcements.
 
 A setting stands in PostgreSQL, where each use-case reads it in its own transaction: once it is committed it holds for
-everything that begins, in every process. `store.redis.switches` is how the live socket hears of the switches.
+everything that begins, in every process. `store.redis.switches` is how the live socket learns of the switches.
 """
 
 from datetime import datetime
@@ -63,7 +63,7 @@ class Setting(msgspec.Struct, Generic[T], frozen=True):
 
 
 class AnnouncementView(msgspec.Struct, frozen=True):
-    """What everybody is told from `starts_at` until `ends_at` (ms), in Korean and English."""
+    """An announcement to all users from `starts_at` until `ends_at` (ms), in Korean and English."""
 
     id: UUID
     text_ko: str
@@ -120,7 +120,7 @@ def put(session: Session, actor: Actor, value: T, version: int, reason: str) -> 
 
 
 def bring_switches(session: Session) -> None:
-    """Have Redis know the switches, in case it could not be told or has lost them."""
+    """Write the switches to Redis, in case it was away at their change or has lost them."""
     setting = get(session, Switches)
     effects.after_commit(session, PutSwitches(setting.version, setting.value))
 
@@ -187,7 +187,7 @@ def create_announcement(
 
 
 def end_announcement(session: Session, actor: Actor, announcement_id: UUID, reason: str) -> AnnouncementView:
-    """Stop telling it; one that has not started never does. Refuses with `not_found`, or `wrong_state` when it is
+    """End an announcement; one that has not started never does. Refuses with `not_found`, or `wrong_state` when it is
     over."""
     found = session.get(Announcement, announcement_id, populate_existing=True, with_for_update=True)
     if found is None:

@@ -1,4 +1,4 @@
--- Counts an attempt to log in. Whoever has failed too often waits twice as long after each further one.
+-- Counts an attempt to log in. After too many failures each further one doubles the wait.
 -- It counts before the password is checked: many attempts at the same moment are no way around the delay.
 -- Returns 0 if the attempt may be made, else how many ms it is too early; then it does not count.
 local attempts = KEYS[1]  -- hash: count, until (ms, Redis's clock)

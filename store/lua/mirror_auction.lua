@@ -1,5 +1,5 @@
--- Copies a neighbourhood auction from PostgreSQL, which decides it, for its viewers. Never goes back in time.
--- The records, without gaps, end with number `seq`; of those that Redis has in this epoch, none is told again.
+-- Mirrors a neighbourhood auction of PostgreSQL, which decides it, for its viewers. Never goes back in time.
+-- The records, without gaps, end with number `seq`; of those that Redis has in this epoch, none is published again.
 -- Returns 1 when written, 0 when Redis had this or something newer.
 local auction, history, channel = KEYS[1], KEYS[2], KEYS[3]
 local epoch, seq, history_length, keep_ms, field_count =
@@ -14,7 +14,7 @@ if stored_epoch and (stored_epoch > epoch or stored_epoch == epoch and stored_se
 end
 
 -- What an older epoch says, such as a seal, may never have been. And a history with a gap would be replayed as if it had
--- none; whoever missed something gets a snapshot instead.
+-- none; viewers that missed something get a snapshot instead.
 if stored_epoch ~= epoch then
   redis.call('DEL', auction, history)
   stored_seq = seq_before

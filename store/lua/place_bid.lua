@@ -66,7 +66,7 @@ local function rejected(code)
     code, now, price, next_minimum(), ends_at)
 end
 
--- PostgreSQL decides what is only copied here.
+-- PostgreSQL decides what is only mirrored here.
 if copy then
   return rejected('wrong_kind')
 end

@@ -1,4 +1,4 @@
--- Keeps the copy of the switches, unless a later version is known.
+-- Keeps the switches, unless a later version is known.
 -- ARGV: version, value (JSON). Returns 1, or 0 if there is a later one.
 local switches = KEYS[1]  -- hash: version, value
 local version = tonumber(ARGV[1])

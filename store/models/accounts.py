@@ -1,4 +1,4 @@
-"""People: their accounts, log-ins, second factors, mails, and the answers that are kept for their requests."""
+"""People: their accounts, log-ins, second factors, e-mails, and the answers that are kept for their requests."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -94,7 +94,7 @@ class Session(Base):
     """A log-in. Of its refresh tokens only SHA-256 are stored: of the family, the current part and the one before.
 
     The next part is the HMAC of the current one under `refresh_key`, which alone is worth nothing. `expires_at` moves
-    with each use, at most to `ends_at`. `told_at` is when the sockets were told of a revocation.
+    with each use, at most to `ends_at`. `told_at` is when the sockets were notified of a revocation.
     """
 
     __tablename__ = "sessions"
@@ -141,7 +141,7 @@ class SecondFactor(Base):
 
 
 class RecoveryCode(Base):
-    """The SHA-256 of a code for whoever has lost the second factor. It is deleted by its use."""
+    """The SHA-256 of a code for a user who has lost the second factor. It is deleted by its use."""
 
     __tablename__ = "recovery_codes"
 
@@ -152,14 +152,14 @@ class RecoveryCode(Base):
 
 
 class EmailTokenPurpose(StrEnum):
-    """What the token in a mail is good for."""
+    """What the token in an e-mail is good for."""
 
     VERIFY = "verify"
     RESET = "reset"
 
 
 class EmailToken(Base):
-    """The SHA-256 of the token in the last mail of its purpose: a newer one voids it, and its use deletes it."""
+    """The SHA-256 of the token in the last e-mail of its purpose: a newer one voids it, and its use deletes it."""
 
     __tablename__ = "email_tokens"
     __table_args__ = (one_of("purpose", EmailTokenPurpose),)
@@ -171,7 +171,7 @@ class EmailToken(Base):
 
 
 class AccountEmailKind(StrEnum):
-    """What a mail is about."""
+    """What an e-mail is about."""
 
     VERIFY = "verify"
     RESET = "reset"
@@ -181,7 +181,7 @@ class AccountEmailKind(StrEnum):
 
 
 class AccountEmail(Outgoing, Base):
-    """A mail to be sent at `due_at`, written by the transaction that causes it.
+    """An e-mail to be sent at `due_at`, written by the transaction that causes it.
 
     It has neither text nor secret, and its `address` may be nobody's: whom it is for is found when it is sent.
     """

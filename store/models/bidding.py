@@ -68,7 +68,7 @@ class Paddle(Base):
 
 class Extension(Base):
     """The end of an auction was moved by an action of the service, once. `seq` is its number among the bids. `told_at`
-    is null until all who had bid before were told. Append-only but for that."""
+    is null until all earlier bidders were notified. Append-only but for that."""
 
     __tablename__ = "extensions"
     __table_args__ = (

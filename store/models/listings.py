@@ -66,7 +66,7 @@ class DeliveryMethod(StrEnum):
 class Auction(Base):
     """An auction. While a live one runs, Redis has the truth and write-back brings it here a second later.
 
-    A neighbourhood auction is for buyers within `radius` of `cell`; Redis has a copy of it for those who watch, as it
+    A neighbourhood auction is for buyers within `radius` of `cell`; Redis has a mirror of it for those who watch, as it
     was after the record `mirrored_seq` (-1: none).
 
     `epoch` counts the loads into Redis. `seq` is the number of the last record written back; `sealed_seq` that of the
@@ -77,8 +77,8 @@ class Auction(Base):
     kind of seal it was; `cancel_reason` means nothing unless it was. `fee_*` are the seller's fee as it was when the
     auction was published. Since `hidden_at` only those who take part and moderators find it.
 
-    `opened_told`: who is interested was told that it has opened; `ending_told_for` is the end that they were told is
-    near; `extended_told`: who had been outbid was told that a late bid has moved it.
+    `opened_told`: watchers and paddle holders were notified that it has opened; `ending_told_for` is the end of which
+    they were notified; `extended_told`: outbid bidders were notified that a late bid has moved it.
 
     `version` counts the seller's edits, and nothing else. `addenda` are {"at": ms, "text"}, oldest first. An auction
     that was listed again after this one has its id as `relisted_from`.

@@ -72,7 +72,7 @@ class Transfer(Base):
     """Money moved once from `debit_account` to `credit_account`. Append-only: grants and a trigger forbid changes.
 
     A transfer of kind hold is pending until a capture or release names it in `resolves`, which is unique: a hold is
-    resolved once. The id is made by whoever asks for the transfer, so that asking again is harmless.
+    resolved once. The id is made by the caller that asks for the transfer, so that asking again is harmless.
     """
 
     __tablename__ = "transfers"

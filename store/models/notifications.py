@@ -1,4 +1,4 @@
-"""Notifications: what users are told, by which ways, and how they want it."""
+"""Notifications, their deliveries, and how users want them."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -73,7 +73,7 @@ SECURITY = frozenset({Event.LOGIN, Event.SESSION_STOLEN, Event.PASSWORD_CHANGED,
 
 class Notification(Base):
     """Something that a user should know; the transaction that causes it writes it. `key` names the cause, so that it
-    is told once however often it is found. `data` are the values for the texts, all of which the user may know.
+    notifies once however often it is found. `data` are the values for the texts, all of which the user may know.
 
     Like a bid it names its auction without a foreign key, whose check would slow write-back down.
     """
@@ -98,7 +98,7 @@ class Notification(Base):
 
 
 class Broadcast(Base):
-    """How far telling many something has come: to the user `last`, in the order of ids. It is there only meanwhile."""
+    """How far a broadcast has come: to the user `last`, in the order of ids. The row goes when all are notified."""
 
     __tablename__ = "broadcasts"
 
@@ -151,7 +151,7 @@ class Digest(StrEnum):
 
 
 class NotificationPreferences(Base):
-    """How a user wants to be told; without a row, as the defaults here say.
+    """How a user wants to be notified; without a row, as the defaults here say.
 
     Between `quiet_from` and `quiet_until` (minutes of the day in `time_zone`) only what is about the account's security
     is sent. `channels` holds deviations from the defaults: {event: {channel: wanted}}.
@@ -193,7 +193,7 @@ class PushSubscription(Base):
 
 
 class Announcement(Base):
-    """What everybody is told from `starts_at` until `ends_at`, in Korean and English; at `told_at` it stood in
+    """An announcement to all users from `starts_at` until `ends_at`, in Korean and English; at `told_at` it stood in
     everybody's list."""
 
     __tablename__ = "announcements"

@@ -1,6 +1,6 @@
-"""Counts attempts to log in, per account and address, and makes whoever keeps failing wait longer and longer.
+"""Counts attempts to log in, per account and address, and makes clients that keep failing wait longer and longer.
 
-Another address has a count of its own, so only whoever shares the owner's address can make the owner wait.
+Another address has a count of its own, so only clients that share the owner's address can make the owner wait.
 """
 
 import hashlib

@@ -27,7 +27,7 @@ from store.redis.scripts import SCRIPTS, Scripts
 T = TypeVar("T")
 
 HISTORY_LENGTH = 512
-"""Records kept per auction for viewers that come back; whoever missed more gets a snapshot."""
+"""Records kept per auction for viewers that come back; those that missed more get a snapshot."""
 
 
 ANSWER_TTL_S = 600

@@ -1,4 +1,4 @@
-"""What Redis is asked, as a value: whoever has a connection runs it, on asyncio or not (`store.redis.clients`)."""
+"""What Redis is asked, as a value: the owner of a connection runs it, on asyncio or not (`store.redis.clients`)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

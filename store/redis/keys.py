@@ -52,5 +52,5 @@ def log_key(shard: int) -> str:
 
 
 def mirrored_key(shard: int) -> str:
-    """The marker of a shard that has all copies of its neighbourhood auctions."""
+    """The marker of a shard that has all mirrors of its neighbourhood auctions."""
     return f"{shard_tag(shard)}:mirrored"

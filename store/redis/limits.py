@@ -1,6 +1,6 @@
 """How often somebody may do something, counted in Redis for all processes together.
 
-GCRA: a quota that fills up again at a steady pace, so that nobody gets two quotas around the turn of a window.
+GCRA: a quota that fills up again at a steady pace, so that no client gets two quotas around the turn of a window.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""Copies of neighbourhood auctions in Redis, so that they can be watched like live ones. PostgreSQL decides them.
+"""Mirrors of neighbourhood auctions in Redis, so that they can be watched like live ones. PostgreSQL decides them.
 
-A copy says that it is one, which `place_bid` refuses, and stands in no list of what is due, so no script ends it.
+A mirror says that it is one, which `place_bid` refuses, and stands in no list of what is due, so no script ends it.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _SCRIPT = Script("mirror_auction")
 
 def mirror(auction: HotAuction, records: Sequence[Record], seal: SealRecord | None) -> Call[bool]:
     """Write the auction as it is after the last of `records`; `seal` is how it ended, if it did. The records are all
-    that Redis may lack: those that it has are not told again. False if it had this or something newer."""
+    that Redis may lack: those that it has are not published again. False if it had this or something newer."""
     keys = keys_of(auction.auction_id)
     fields = state_of(auction) | {"copy": 1} | ({} if seal is None else {"seal": _text(seal)})
     flat = [part for pair in fields.items() for part in pair]

@@ -1,6 +1,6 @@
-"""What users are told at once on their open sockets, wherever these are: a channel of Redis for each user.
+"""Pushes to the open sockets of users, wherever these are: a channel of Redis for each user.
 
-A push is a hint and no truth: it may get lost, and whoever looks at the lists of the REST API has missed nothing.
+A push is a hint and no truth: it may get lost, but the lists of the REST API miss nothing.
 The realtime processes pass it on as it is, so a new kind of push needs no change there.
 """
 

@@ -1,4 +1,4 @@
-"""How the open sockets hear of revoked sessions: a message for those who listen, a key for those who come back later.
+"""How the open sockets learn of revoked sessions: a message for those who listen, a key for those who come back later.
 
 The key is set before the message is sent. So a process that first notes whose socket it is and then looks for the key
 misses nothing: either the key is there, or the message is still to come.

@@ -1,7 +1,7 @@
-"""Which functions of the platform are switched on, and how the live socket hears of it.
+"""Which functions of the platform are switched on, and how the live socket learns of it.
 
-PostgreSQL decides. The realtime processes have no PostgreSQL, so Redis has a copy that they read every moment. Whoever
-changes a switch writes the copy after the commit, and a task does every second, in case it could not be written or was
+PostgreSQL decides. The realtime processes have no PostgreSQL, so they read a copy in Redis every moment. A
+change is written there after the commit, and a task repeats that every second, in case it could not be written or was
 lost. A version never replaces a later one.
 """
 

@@ -1,4 +1,4 @@
-"""Neighbourhood auctions: ending them on time, and the copies that their viewers see."""
+"""Neighbourhood auctions: ending them on time, and the mirrors that their viewers see."""
 
 import time
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from tasks.exclusive_runs import RUN_S, alone, do_due
 log = structlog.get_logger()
 
 MIRRORING = "neighbourhood:mirroring"
-"""The key in Redis that a sweep of copies holds: a second one would only write the same."""
+"""The key in Redis that a sweep of mirrors holds: a second one would only write the same."""
 
 
 @periodic("tasks.neighbourhood.end_due", every_s=1)
@@ -28,8 +28,8 @@ def end_due(resources: Resources) -> None:
 def mirror_missing(resources: Resources) -> None:
     """Bring to Redis what a crash or its absence has kept from it, and note what it has.
 
-    A shard that has lost its data is marked when all its copies are there again: until then nobody says that an auction
-    does not exist.
+    A shard that has lost its data is marked when all its mirrors are there again: until then nobody says that an
+    auction does not exist.
     """
     with alone(resources.hot, MIRRORING) as is_alone:
         if not is_alone:
@@ -42,8 +42,8 @@ def mirror_missing(resources: Resources) -> None:
 
 
 @periodic("tasks.neighbourhood.check_copies", every_s=60)
-def check_copies(resources: Resources) -> None:
-    """Find the copies that Redis has lost, in part or whole, and those ahead of a PostgreSQL that was restored.
+def check_mirrors(resources: Resources) -> None:
+    """Find the mirrors that Redis has lost, in part or whole, and those ahead of a PostgreSQL that was restored.
 
     The next sweep writes them again.
     """

@@ -1,5 +1,4 @@
-"""Telling those who are interested that an auction has opened, ends soon, or was extended, and everybody what is
-announced."""
+"""Notifies users that an auction has opened, ends soon, or was extended, and of announcements."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -23,27 +22,27 @@ log = structlog.get_logger()
 
 @periodic("tasks.reminders.tell_opened", every_s=10)
 def tell_opened(resources: Resources) -> None:
-    """Tell of the auctions that have opened."""
+    """Notify users of auctions that have opened."""
     _remind(resources, Event.OPENED)
 
 
 @periodic("tasks.reminders.tell_ending", every_s=10)
 def tell_ending(resources: Resources) -> None:
-    """Tell of the auctions that end soon."""
+    """Notify users of auctions that end soon."""
     _remind(resources, Event.ENDING_SOON)
 
 
 @periodic("tasks.reminders.tell_extended", every_s=2)
 def tell_extended(resources: Resources) -> None:
-    """Tell whoever had bid in the auctions that were extended after an outage, and whoever had been outbid in those
-    that a late bid has extended."""
+    """Notify all bidders in auctions that were extended after an outage, and outbid bidders in those that a late bid
+    has extended."""
     _tell(resources, Event.EXTENDED, outage_extensions.unfinished, outage_extensions.notify_bidders)
     _remind(resources, Event.EXTENDED)
 
 
 @periodic("tasks.reminders.tell_announced", every_s=10)
 def tell_announced(resources: Resources) -> None:
-    """Tell everybody of the announcements of this moment."""
+    """Notify all users of the current announcements."""
     _tell(resources, Event.ANNOUNCEMENT, announcements.unfinished, announcements.notify_everybody)
 
 

@@ -1,4 +1,4 @@
-"""Sending the mails that transactions have left to be sent: those of accounts and those of notifications."""
+"""Sending the e-mails that transactions have left to be sent: those of accounts and those of notifications."""
 
 import smtplib
 import time
@@ -23,7 +23,7 @@ PERMANENT = 500
 
 @periodic("tasks.mail.send_due", every_s=1, queue=POST)
 def send_due(resources: Resources) -> None:
-    """Send every mail that is due. What cannot be sent is tried again, or given up, and keeps no other waiting."""
+    """Send every e-mail that is due. What cannot be sent is tried again, or given up, and keeps no other waiting."""
     with alone(resources.hot, RUNNING) as is_alone:
         end = time.monotonic() + RUN_S
         waiting = is_alone
@@ -33,14 +33,14 @@ def send_due(resources: Resources) -> None:
 
 
 def send_next(resources: Resources) -> bool:
-    """Send the next mail that is due; whether there was one. Its token is committed before it leaves."""
+    """Send the next e-mail that is due; whether there was one. Its token is committed before it leaves."""
     with resources.database.transaction() as session:
         claim = account_emails.claim(session)
     if not isinstance(claim, EmailClaim):
         return claim is not None
     try:
         resources.post.send(claim)
-    # Whatever is wrong with this mail, the next must get its turn.
+    # Whatever is wrong with this e-mail, the next must get its turn.
     except Exception as error:
         _note_failure(resources, claim, error)
         return True
@@ -79,8 +79,8 @@ def _codes(error: Exception) -> set[int]:
 
 
 def _is_final(error: Exception) -> bool:
-    """Whether the server wants neither this recipient nor this mail, however often it is asked. Any other refusal, such
-    as of our password, is about us."""
+    """Whether the server wants neither this recipient nor this e-mail, however often it is asked. Any other refusal,
+    such as of our password, is about us."""
     about_this = isinstance(error, (smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError))
     return about_this and min(_codes(error), default=0) >= PERMANENT
 

@@ -17,14 +17,14 @@ def forget_idempotency_keys(resources: Resources) -> None:
 
 @periodic("tasks.upkeep.forget_mails", every_s=600)
 def forget_mails(resources: Resources) -> None:
-    """Delete old mails, and tokens that are good for nothing any more."""
+    """Delete old e-mails, and tokens that are good for nothing any more."""
     with resources.database.transaction() as session:
         account_emails.forget_old(session)
 
 
 @periodic("tasks.upkeep.forget_notifications", every_s=600)
 def forget_notifications(resources: Resources) -> None:
-    """Delete what users were told long ago."""
+    """Delete old notifications."""
     end, more = time.monotonic() + RUN_S, True
     while more and time.monotonic() < end:
         with resources.database.transaction() as session:

@@ -1,4 +1,4 @@
-"""How a mail leaves the house: by SMTP, or in development as a file that anybody can open."""
+"""How an e-mail is sent: by SMTP, or in development as a file that anybody can open."""
 
 import os
 import smtplib
@@ -41,7 +41,7 @@ POLICY = _Policy(linesep="\r\n")
 
 
 class Transport(Protocol):
-    """Takes a mail away, or raises OSError (smtplib's errors are)."""
+    """Takes an e-mail away, or raises OSError (smtplib's errors are)."""
 
     def send(self, message: EmailMessage) -> None: ...
 
@@ -59,10 +59,10 @@ class Smtp:
     """A file of certificates to trust instead of those of the system."""
 
     def send(self, message: EmailMessage) -> None:
-        """One connection, one mail: what goes wrong with one is no other's matter."""
+        """One connection, one e-mail: what goes wrong with one is no other's matter."""
         tls = ssl.create_default_context(cafile=self.trusted)
         connect = partial(smtplib.SMTP_SSL, context=tls) if self.security == "tls" else smtplib.SMTP
-        # Left without QUIT: the server has taken the mail, and what it answers then must not have it sent again.
+        # Left without QUIT: the server has taken the e-mail, and what it answers then must not have it sent again.
         with closing(connect(self.host, self.port, timeout=TIMEOUT_S)) as server:
             if self.security == "starttls":
                 server.starttls(context=tls)
@@ -75,7 +75,7 @@ class Smtp:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Each mail becomes an `.eml` file that only its owner can read."""
+    """Each e-mail becomes an `.eml` file that only its owner can read."""
 
     path: Path
 
@@ -94,7 +94,7 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class PostOffice:
-    """Writes mails from the address `sender`, with links to `url`, and hands them to `transport`."""
+    """Writes e-mails from the address `sender`, with links to `url`, and hands them to `transport`."""
 
     transport: Transport
     sender: str

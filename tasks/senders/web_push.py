@@ -54,7 +54,7 @@ AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one browser is to be told. If that is away, the service keeps it for `ttl_s`, and of several of the same
+    """A message for one browser. If that is away, the service keeps it for `ttl_s`, and of several of the same
     `topic` only the last."""
 
     endpoint: str

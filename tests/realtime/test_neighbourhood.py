@@ -1,4 +1,4 @@
-"""Neighbourhood auctions are watched like live ones: the same messages from a copy that PostgreSQL's doors write."""
+"""Neighbourhood auctions are watched like live ones: the same messages, from a mirror that PostgreSQL's doors write."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ async def test_viewers_on_every_process_see_bids_and_the_end(
     await hot.run(mirror(first, [bid_1], None))
     await until(lambda: all(client.replicas[name].price == 1_000 for client in clients))
 
-    # The second copy never came: the third says so by its number, and the rooms read what they missed.
+    # The second mirror never came: the third says so by its number, and the rooms read what they missed.
     third, bid_3 = after_bid(auction, 3)
     await hot.run(mirror(third, [bid_3], None))
     await until(lambda: all(client.replicas[name].bids == 3 for client in clients))

@@ -101,7 +101,7 @@ def refusals(auction: SideBySide) -> None:
     auction.bid(BEN, 15_000, "closed", epoch=99)
 
 
-def copies(auction: SideBySide) -> None:
+def mirrors(auction: SideBySide) -> None:
     auction.load(STATE)
     auction.set_clock(OPENS_AT)
     auction.bid(ANN, 5_000, "one")
@@ -498,7 +498,7 @@ SCENARIOS: tuple[Callable[[SideBySide], None], ...] = (
     proxy_bidding,
     answers,
     refusals,
-    copies,
+    mirrors,
     soft_close,
     short_extension,
     no_soft_close,

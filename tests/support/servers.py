@@ -1,4 +1,4 @@
-"""Servers that our tasks talk to: one that takes mails, one that takes Web Push, and a certificate for both."""
+"""Servers that our tasks talk to: one that takes e-mails, one that takes Web Push, and a certificate for both."""
 
 import email
 import email.policy

@@ -137,7 +137,7 @@ class SideBySide:
         self.is_ready = True
 
     def mark_mirrored(self) -> None:
-        """Say that the copies of the shard are there."""
+        """Say that the mirrors of the shard are there."""
         self.redis.set(self.keys.mirrored, 1)
         self.is_mirrored = True
 
@@ -277,7 +277,7 @@ class SideBySide:
         self.state = replace(self.state, ends_at=ends_at)
 
     def make_a_copy(self) -> None:
-        """What another script does: say that the auction is only a copy, which the rules know nothing of."""
+        """What another script does: say that the auction is only a mirror, which the rules know nothing of."""
         self.redis.hset(self.keys.auction, "copy", 1)
         self.is_copy = True
 

@@ -42,7 +42,7 @@ class Listener:
             assert (await self.socket.request("authenticate", ticket=ticket))["type"] == "authenticated"
 
         async def subscribed() -> bool:
-            # The copy that viewers read comes a moment after the auction was published.
+            # The mirror that viewers read comes a moment after the auction was published.
             reply = await self.socket.request("subscribe", auction=auction)
             return bool(reply["type"] == "snapshot")
 

@@ -43,7 +43,7 @@ def redis_url(redis_urls: tuple[str, str]) -> str:
 
 @pytest.fixture
 def mail_dir(tmp_path: Path) -> Path:
-    """Where mails come to lie."""
+    """Where e-mails come to lie."""
     return tmp_path / "mail"
 
 

@@ -36,18 +36,18 @@ class Ann:
         self.guest.token = (await self.guest.post("/auth/login", credentials))["access_token"]
 
     async def forgets(self) -> str:
-        """The token of the mail for a new password."""
+        """The token of the e-mail for a new password."""
         await self.guest.post("/auth/forgot", {"email": self.email})
         return self.token()
 
     def token(self) -> str:
-        """The token in the mail that she gets next."""
+        """The token in the e-mail that she gets next."""
         token = self.receive().token
         assert token is not None
         return token
 
     def receive(self) -> EmailClaim:
-        """The next mail to her, as it is sent."""
+        """The next e-mail to her, as it is sent."""
         with self.database.transaction() as session:
             # To the front of what other tests have left.
             session.execute(
@@ -63,7 +63,7 @@ class Ann:
         return claim
 
     def waiting(self) -> list[AccountEmailKind]:
-        """What the mails to her are about that are not sent yet."""
+        """What the e-mails to her are about that are not sent yet."""
         with self.database.transaction() as session:
             mine = select(AccountEmail.kind).where(
                 AccountEmail.address == self.email, AccountEmail.sent_at.is_(None)
@@ -163,7 +163,7 @@ async def test_a_reset_changes_the_password_ends_all_sessions_and_says_so(ann: A
     assert await ann.guest.refused("POST", "/auth/login", credentials) == "invalid_credentials"
     assert await reset(ann, token) == "invalid_token"
     await ann.log_in(NEW_PASSWORD)
-    # The mail has arrived, so the address is hers.
+    # The e-mail has arrived, so the address is hers.
     assert (await ann.guest.get("/me"))["email_verified"] is True
     assert ann.receive().kind is AccountEmailKind.PASSWORD_CHANGED
 

@@ -99,11 +99,11 @@ async def test_a_text_is_in_the_language_and_time_of_who_reads_it(
     person: People, sync_database: SyncDatabase
 ) -> None:
     ann = person()
-    news = NewNotification(
+    new = NewNotification(
         ann.user_id, Event.ENDING_SOON, "x", {"title": "자전거", "ends_at": 1_795_253_400_000}
     )
     with sync_database.transaction() as session:
-        notify(session, [news])
+        notify(session, [new])
     [item] = await ann.items("/notifications", 10)
     assert item["title"] == "Ending soon: “자전거”"
     assert item["body"] == "The auction of “자전거” ends soon.\nEnds: 2026-11-21 18:30 KST"

@@ -1,4 +1,4 @@
-"""Tokens out of mails, when many people use them at once."""
+"""Tokens out of e-mails, when many people use them at once."""
 
 from functools import partial
 from uuid import UUID
@@ -14,7 +14,7 @@ from tests.support.races import at_once
 
 
 def a_mail(database: SyncDatabase) -> str:
-    """Write a mail for a new password, due before all others; its address."""
+    """Write an e-mail for a new password, due before all others; its address."""
     with database.transaction() as session:
         address = session.get_one(User, make_user(session)).email
         account_emails.write(session, AccountEmailKind.RESET, address)

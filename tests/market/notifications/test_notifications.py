@@ -235,9 +235,9 @@ def test_many_are_told_in_few_statements(db_session: Session) -> None:
 
 def test_a_user_is_told_once_for_each_cause(db_session: Session) -> None:
     ann, bob = make_user(db_session), make_user(db_session)
-    news = [NewNotification(user, Event.WON, "x", {"title": "A desk"}) for user in (ann, bob)]
+    new = [NewNotification(user, Event.WON, "x", {"title": "A desk"}) for user in (ann, bob)]
     for _ in range(3):
-        notify(db_session, [*news, *news])
+        notify(db_session, [*new, *new])
     notify(db_session, [NewNotification(ann, Event.WON, "y", {}), NewNotification(ann, Event.SOLD, "x", {})])
 
     assert [(row.event, row.key) for row in stored(db_session, ann)] == [
@@ -330,14 +330,14 @@ def test_users_that_do_not_exist_are_left_out(db_session: Session) -> None:
 def test_the_same_told_by_many_at_once_stands_there_once(sync_database: SyncDatabase) -> None:
     with sync_database.transaction() as session:
         people = [make_user(session) for _ in range(10)]
-    news = [NewNotification(user, Event.ENDING_SOON, "x", {}) for user in people]
+    new = [NewNotification(user, Event.ENDING_SOON, "x", {}) for user in people]
 
     def tell(items: list[NewNotification]) -> list[UUID]:
         with sync_database.transaction() as session:
             notify(session, items)
             return [user for user, _ in pushes_to_users(session)]
 
-    outcomes = at_once([partial(tell, items) for items in [news, news[::-1]] * 4])
+    outcomes = at_once([partial(tell, items) for items in [new, new[::-1]] * 4])
     assert sorted(user for outcome in outcomes for user in outcome) == sorted(people)
     with sync_database.transaction() as session:
         assert [len(stored(session, user)) for user in people] == [1] * 10

@@ -1,4 +1,4 @@
-"""The copies of neighbourhood auctions in Redis."""
+"""The mirrors of neighbourhood auctions in Redis."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -48,7 +48,7 @@ def heard(sync_hot: SyncHot, auction: HotAuction, *calls: Call[bool]) -> list[in
     return numbers
 
 
-def test_a_copy_has_the_auction_and_what_has_led_there(sync_hot: SyncHot, auction: HotAuction) -> None:
+def test_a_mirror_has_the_auction_and_what_has_led_there(sync_hot: SyncHot, auction: HotAuction) -> None:
     assert sync_hot.run(mirrors.mirror(auction, [], None))
     first, bid_1 = after_bid(auction, 1)
     second, bid_2 = after_bid(auction, 2)
@@ -63,7 +63,7 @@ def test_a_copy_has_the_auction_and_what_has_led_there(sync_hot: SyncHot, auctio
     assert sync_hot.client.ttl(keys_of(auction.auction_id).auction) == -1
 
 
-def test_a_copy_never_goes_back_in_time(sync_hot: SyncHot, auction: HotAuction) -> None:
+def test_a_mirror_never_goes_back_in_time(sync_hot: SyncHot, auction: HotAuction) -> None:
     first, bid_1 = after_bid(auction, 1)
     second, bid_2 = after_bid(auction, 2)
     sync_hot.run(mirrors.mirror(auction, [], None))
@@ -77,7 +77,7 @@ def test_a_copy_never_goes_back_in_time(sync_hot: SyncHot, auction: HotAuction) 
     assert history(sync_hot, auction.auction_id, 1) == [2, 3]
 
 
-def test_copies_in_the_wrong_order_tell_each_record_once_and_in_order(
+def test_mirrors_in_the_wrong_order_publish_each_record_once_and_in_order(
     sync_hot: SyncHot, auction: HotAuction
 ) -> None:
     (first, bid_1), (second, bid_2), (third, bid_3) = (after_bid(auction, seq) for seq in (1, 2, 3))
@@ -113,7 +113,7 @@ def test_what_redis_has_of_mirrors_can_be_asked(sync_hot: SyncHot, auction: HotA
     assert sync_hot.run(auctions.positions([auction.auction_id, new_id()])) == [(1, 1), None]
 
 
-def test_no_script_can_bid_in_a_copy_or_end_it(sync_hot: SyncHot, auction: HotAuction) -> None:
+def test_no_script_can_bid_in_a_mirror_or_end_it(sync_hot: SyncHot, auction: HotAuction) -> None:
     over = replace(auction, ends_at=sync_hot.now_ms() - 1)
     sync_hot.run(mirrors.mirror(auction, [], None))
     answer = sync_hot.run(auctions.place_bid(auction.auction_id, ANN, "one", 5_000))
@@ -123,7 +123,7 @@ def test_no_script_can_bid_in_a_copy_or_end_it(sync_hot: SyncHot, auction: HotAu
     assert auction.auction_id not in dict(sync_hot.run(auctions.due(sync_hot.now_ms() + 1_000_000)))
 
 
-def test_an_ended_copy_stays_for_a_day(sync_hot: SyncHot, auction: HotAuction) -> None:
+def test_an_ended_mirror_stays_for_a_day(sync_hot: SyncHot, auction: HotAuction) -> None:
     first, bid_1 = after_bid(auction, 1)
     sync_hot.run(mirrors.mirror(auction, [], None))
     seal = SealRecord(auction.auction_id, 1, 2, auction.ends_at, auction.ends_at, 1_000, str(ANN), 1, 1)

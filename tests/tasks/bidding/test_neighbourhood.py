@@ -1,4 +1,4 @@
-"""Ending neighbourhood auctions on time, and bringing their copies to Redis."""
+"""Ending neighbourhood auctions on time, and bringing their mirrors to Redis."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -22,7 +22,7 @@ from tasks.app import Resources
 from tasks.bidding import neighbourhood as neighbourhood_tasks
 from tasks.bidding.neighbourhood import (
     MIRRORING,
-    check_copies,
+    check_mirrors,
     end_due,
     mirror_missing,
 )
@@ -107,7 +107,7 @@ def test_when_redis_has_lost_everything_running_auctions_come_back(resources: Re
     assert read(resources, auction_id).state is not None
 
 
-def test_until_lost_copies_are_back_nobody_says_that_there_is_no_auction(
+def test_until_lost_mirrors_are_back_nobody_says_that_there_is_no_auction(
     resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     auction_id, nowhere = make(resources), new_id()
@@ -125,19 +125,19 @@ def test_until_lost_copies_are_back_nobody_says_that_there_is_no_auction(
     assert read(resources, nowhere).code == "unknown_auction"
 
 
-def test_a_copy_that_redis_has_lost_alone_comes_back(resources: Resources) -> None:
+def test_a_mirror_that_redis_has_lost_alone_comes_back(resources: Resources) -> None:
     auction_id = make(resources)
     mirror_missing(resources)
     resources.hot.client.delete(keys_of(auction_id).auction)
     mirror_missing(resources)
     assert seen(resources, auction_id) is None
-    check_copies(resources)
+    check_mirrors(resources)
     mirror_missing(resources)
     assert seen(resources, auction_id) == ("1", "1", "1000")
     assert [decode_record(text).seq for text in read(resources, auction_id).records] == [1]
 
 
-def test_a_copy_of_what_a_restored_postgresql_never_had_gets_a_fresh_epoch(resources: Resources) -> None:
+def test_a_mirror_of_what_a_restored_postgresql_never_had_gets_a_fresh_epoch(resources: Resources) -> None:
     auction_id = make(resources)
     with resources.database.transaction() as session:
         neighbourhood.mirror(session, [session.get_one(Auction, auction_id)])
@@ -145,7 +145,7 @@ def test_a_copy_of_what_a_restored_postgresql_never_had_gets_a_fresh_epoch(resou
         die_after_commit(session)
     ahead = replace(later.auction, seq=7, price=9_000)
     resources.hot.run(mirrors.mirror(ahead, [], None))
-    check_copies(resources)
+    check_mirrors(resources)
     mirror_missing(resources)
     assert seen(resources, auction_id) == ("2", "1", "1000")
 

@@ -1,4 +1,4 @@
-"""Mails leave the house: by SMTP or into files, whatever goes wrong with one of them."""
+"""E-mails are sent: by SMTP or into files, whatever goes wrong with one of them."""
 
 import email
 import email.policy
@@ -252,7 +252,7 @@ def test_no_transaction_goes_through_all_mails_for_nobody(resources: Resources) 
 
 @dataclass(frozen=True)
 class Dying(PostOffice):
-    """The process dies when the token is committed and the mail has not left."""
+    """The process dies when the token is committed and the e-mail has not left."""
 
     def send(self, claim: account_emails.EmailClaim) -> None:
         raise Crash(claim.token)

@@ -181,7 +181,7 @@ def test_only_who_has_bid_before_leads_again(stage: Stage) -> None:
     drain(stage.resources)
     stage.bid(auction, ann, 7_000)
     drain(stage.resources)
-    stage.bid(auction, ann, 8_000)  # the own maximum, raised
+    stage.bid(auction, ann, 8_000)  # her own maximum, raised
     stage.bid(auction, eve, 7_500)  # does not take the lead
     drain(stage.resources)
     assert told(stage, ann) == [("outbid", 2), ("leading", 3)]

@@ -1,4 +1,4 @@
-"""Notifications leave the house: as e-mails by a real SMTP server, and as Web Push to browsers that can read it."""
+"""Notifications are sent: as e-mails by a real SMTP server, and as Web Push to browsers that can read it."""
 
 import email
 import email.policy
@@ -92,9 +92,9 @@ def subscribe(resources: Resources, service: PushService, user_id: UUID) -> Brow
 
 def tell(resources: Resources, user_id: UUID, *events: Event, **data: Any) -> None:
     """Notify the user of events, each of another cause."""
-    news = [NewNotification(user_id, event, str(new_id()), {"title": "A bicycle"} | data) for event in events]
+    new = [NewNotification(user_id, event, str(new_id()), {"title": "A bicycle"} | data) for event in events]
     with resources.database.transaction() as session:
-        notifications.notify(session, news)
+        notifications.notify(session, new)
 
 
 def pass_time(resources: Resources) -> None:
@@ -134,7 +134,7 @@ def parts(message: EmailMessage) -> tuple[str, str]:
 def test_every_event_arrives_by_e_mail_in_the_language_of_its_reader(
     by_smtp: Resources, mailbox: Mailbox, language: Language
 ) -> None:
-    # `market.notifications.account_emails` writes the mail about a changed password.
+    # `market.notifications.account_emails` writes the e-mail about a changed password.
     events = [event for event in Event if event != Event.PASSWORD_CHANGED]
     for event in events:
         tell(by_smtp, a_reader(by_smtp, language), event)

@@ -3,7 +3,8 @@
 The row stays, because bids, orders and the ledger refer to it; nothing in it tells who it was. The e-mail address may
 register anew. What a noun knows of somebody it forgets by its `forget_user`.
 
-What the user wrote to the other sides of orders is evidence for them for a time, and `forget_messages` empties it then.
+What the user wrote to the other parties of orders is evidence for them for a time, and `forget_messages` empties it
+then.
 """
 
 from collections.abc import Sequence

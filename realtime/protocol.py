@@ -98,7 +98,7 @@ class Unsubscribe(Request):
 
 
 class Bid(Request):
-    """Bid `amount`, or have the system bid up to `maximum`: the same offer, said in two ways. `epoch` 0 takes any."""
+    """Bid `amount`, or let the system bid up to `maximum`: the same offer, in two words. `epoch` 0 takes any."""
 
     auction: UUID
     amount: Amount | UnsetType = UNSET
@@ -141,7 +141,7 @@ class Authenticated(Reply):
 
 
 class Resumed(Reply):
-    """What the client knew is still good: exactly the missed events follow, up to `seq`."""
+    """The position of the client is good: exactly the missed events follow, up to `seq`."""
 
     auction: UUID
     epoch: int
@@ -285,7 +285,7 @@ class Viewers(Message):
 
 
 class Notice(Message):
-    """A word about the service."""
+    """A notice about the service."""
 
     code: NoticeCode
     detail: str

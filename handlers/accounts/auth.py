@@ -36,8 +36,8 @@ class Registration(Body, frozen=True, kw_only=True):
 
 
 class Credentials(Body, frozen=True, kw_only=True):
-    """What a user logs in with, and where the refresh token is to be kept: browsers want the cookie. The code is for
-    users with a second factor."""
+    """What a user logs in with, and where the refresh token is kept: for browsers, in a cookie. The code is for users
+    with a second factor."""
 
     email: Email
     password: Password
@@ -60,8 +60,8 @@ class LoggedIn(msgspec.Struct, frozen=True):
 
 
 class RegisterHandler(ApiHandler):
-    """POST: register. Logging in is a second step. The answer does not tell, not even by the work it takes, whether the
-    address already has an account; its owner is notified by e-mail."""
+    """POST: register. Logging in is a second step. The answer does not reveal, not even by the work it takes, whether
+    the address already has an account; its owner is notified by e-mail."""
 
     public = True
 
@@ -98,7 +98,7 @@ class _TokensHandler(CookieHandler):
 
 
 class LoginHandler(_TokensHandler):
-    """POST: log in. The answer does not tell, not even by the work it takes, whether the user exists."""
+    """POST: log in. The answer does not reveal, not even by the work it takes, whether the user exists."""
 
     @operation(
         AccountRefusal.INVALID_CREDENTIALS,
@@ -137,7 +137,8 @@ class LoginHandler(_TokensHandler):
 
 
 class RefreshHandler(_TokensHandler):
-    """POST: exchange a refresh token for the next one and a new access token. Asked again at once, the same one."""
+    """POST: exchange a refresh token for the next one and a new access token. Repeated at once, it answers the same
+    one."""
 
     @operation(AccountRefusal.INVALID_REFRESH_TOKEN, HttpRefusal.FOREIGN_PAGE, statuses=(HTTPStatus.CREATED,))
     async def post(self, body: Refresh) -> LoggedIn:
@@ -159,7 +160,7 @@ class RefreshHandler(_TokensHandler):
 
 
 class LogoutHandler(CookieHandler):
-    """POST: end this session. Its tokens are worth nothing from then on."""
+    """POST: end this session. Its tokens are void from then on."""
 
     @operation(statuses=(HTTPStatus.NO_CONTENT,))
     async def post(self) -> None:
@@ -168,7 +169,7 @@ class LogoutHandler(CookieHandler):
 
 
 class LogoutAllHandler(CookieHandler):
-    """POST: end all sessions of the user, this one too."""
+    """POST: end all your sessions, including this one."""
 
     @operation(statuses=(HTTPStatus.NO_CONTENT,))
     async def post(self) -> None:

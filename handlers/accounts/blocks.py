@@ -13,7 +13,7 @@ from market.pages import Page
 
 
 class BlocksHandler(ApiHandler):
-    """GET: whom the user has blocked."""
+    """GET: the users you have blocked."""
 
     @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, query: PageQuery) -> Page[BlockView]:
@@ -21,8 +21,8 @@ class BlocksHandler(ApiHandler):
 
 
 class BlockHandler(ApiHandler):
-    """PUT: block a user, who then can neither write to one, nor ask about or begin to bid on one's auctions. DELETE: no
-    longer."""
+    """PUT: block a user, who then cannot write to you, ask about your auctions or begin to bid on them. DELETE:
+    unblock."""
 
     @classmethod
     def methods(cls) -> list[str]:

@@ -24,7 +24,7 @@ from market.fields import PROSE, DisplayName, NewPassword, Password
 
 
 class PasswordChange(Body, frozen=True, kw_only=True):
-    """The password until now, and from now on."""
+    """The current password and the new one."""
 
     old_password: Password
     new_password: NewPassword
@@ -39,13 +39,13 @@ class ProfileEdit(Edit, frozen=True, kw_only=True):
 
 
 class Deletion(Body, frozen=True, kw_only=True):
-    """Proof that it is the owner who asks."""
+    """The password, as proof that the owner asks."""
 
     password: Password
 
 
 class MeHandler(ApiHandler):
-    """GET: your own profile. PATCH: change some of it."""
+    """GET: your profile. PATCH: edit it."""
 
     @operation(GeneralRefusal.NOT_FOUND)
     async def get(self) -> Profile:
@@ -57,7 +57,7 @@ class MeHandler(ApiHandler):
 
 
 class SessionsHandler(ApiHandler):
-    """GET: where the user is logged in."""
+    """GET: the sessions in which you are logged in."""
 
     @operation()
     async def get(self) -> SessionList:
@@ -73,7 +73,7 @@ class SessionHandler(ApiHandler):
 
 
 class PasswordHandler(ApiHandler):
-    """POST: change the password. A stolen access token does not suffice; all other sessions end."""
+    """POST: change your password. An access token alone does not suffice; all other sessions end."""
 
     @operation(
         AccountRefusal.INVALID_CREDENTIALS,
@@ -94,7 +94,7 @@ class PasswordHandler(ApiHandler):
 
 
 class DeletionHandler(CookieHandler):
-    """POST: delete the account, for good. Business and money must be settled first."""
+    """POST: delete your account, for good. Business and money must be settled first."""
 
     @operation(
         AccountRefusal.INVALID_CREDENTIALS,

@@ -27,13 +27,13 @@ class Verification(Body, frozen=True, kw_only=True):
 
 
 class Forgotten(Body, frozen=True, kw_only=True):
-    """Whose password is forgotten."""
+    """The address of the account whose password is forgotten."""
 
     email: Email
 
 
 class PasswordReset(Body, frozen=True, kw_only=True):
-    """The token of the e-mail, and the password from now on."""
+    """The token of the e-mail, and the new password."""
 
     token: Token
     new_password: NewPassword
@@ -50,7 +50,7 @@ class VerifyHandler(ApiHandler):
 
 
 class VerificationHandler(ApiHandler):
-    """POST: send the e-mail that verifies your address again. The one before is void then."""
+    """POST: send the e-mail that verifies your address again. The one before becomes void."""
 
     @operation(AccountRefusal.EMAIL_VERIFIED, statuses=(HTTPStatus.ACCEPTED,))
     async def post(self) -> Addressed:
@@ -58,7 +58,7 @@ class VerificationHandler(ApiHandler):
 
 
 class ForgotHandler(ApiHandler):
-    """POST: send the e-mail for a new password. The answer does not tell whether the address has an account."""
+    """POST: send the e-mail to reset a password. The answer does not reveal whether the address has an account."""
 
     public = True
 

@@ -15,7 +15,7 @@ from market.fields import Password
 
 
 class PasswordProof(Body, frozen=True, kw_only=True):
-    """The password again: a stolen access token does not suffice."""
+    """The password again: an access token alone does not suffice."""
 
     password: Password
 
@@ -46,7 +46,8 @@ class _ProofHandler(ApiHandler):
 
 
 class SecondFactorHandler(_ProofHandler):
-    """GET: whether log-ins take a second factor. POST: begin to set it up, with a secret for the app on the phone."""
+    """GET: whether log-ins require a second factor. POST: begin to set it up, with a secret for the app on the
+    phone."""
 
     @operation()
     async def get(self) -> Status:
@@ -65,7 +66,7 @@ class SecondFactorHandler(_ProofHandler):
 
 
 class SecondFactorConfirmHandler(ApiHandler):
-    """POST: switch the second factor on by the first code. All other sessions end."""
+    """POST: switch the second factor on with the first code. All other sessions end."""
 
     @operation(
         AccountRefusal.INVALID_CODE,
@@ -80,7 +81,7 @@ class SecondFactorConfirmHandler(ApiHandler):
 
 
 class RecoveryCodesHandler(_ProofHandler):
-    """POST: make new recovery codes. Those before are void."""
+    """POST: make new recovery codes. The previous ones become void."""
 
     @operation(
         AccountRefusal.INVALID_CREDENTIALS,

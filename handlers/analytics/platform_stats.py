@@ -20,7 +20,7 @@ Time = Annotated[int, Meta(ge=0, le=10**13)]
 
 
 class SeriesQuery(Body, frozen=True, kw_only=True):
-    """Which figure, from when to before when (ms), and how much time a point stands for."""
+    """Which figure, from when until before when (ms), and the time that a point covers."""
 
     name: Name
     since: Time

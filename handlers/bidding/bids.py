@@ -46,14 +46,14 @@ REFUSALS = (
 
 
 class NewBid(Body, frozen=True, kw_only=True):
-    """Up to how much to bid. The price only rises as far as others make it."""
+    """The most that the bidder would pay. The price only rises as far as other bids push it."""
 
     maximum: Amount
 
 
 class Placed(msgspec.Struct, frozen=True):
     """An accepted bid or purchase as its bidder sees it, and the auction after it. Amounts in minor units, times in ms.
-    `buy_now` is what it costs to buy at once; null when that is not on offer, or not any more."""
+    `buy_now` is the buy-now price; null when it is not on offer, or no longer."""
 
     auction_id: UUID
     seq: int
@@ -119,7 +119,7 @@ class PurchaseHandler(_PlacingHandler):
 
 
 class OwnBidsHandler(ApiHandler):
-    """GET: the auctions that the user has bid in, the last made first, and how the user stands there."""
+    """GET: the auctions in which you have bid, newest first, and how you stand there."""
 
     @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, query: PageQuery) -> Page[OwnBid]:

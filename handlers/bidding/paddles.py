@@ -24,20 +24,20 @@ MONEY = (MoneyRefusal.INSUFFICIENT_FUNDS, MoneyRefusal.BALANCE_TOO_LARGE, MoneyR
 
 
 class PaddleLimit(Body, frozen=True, kw_only=True):
-    """Up to where the paddle may bid."""
+    """The limit up to which the paddle may bid."""
 
     limit: Amount
 
 
 class LiveTicket(msgspec.Struct, frozen=True):
-    """A ticket for one live socket, and for how many ms it is good."""
+    """A ticket for one live socket, and how long it is valid (ms)."""
 
     ticket: str
     expires_in_ms: int
 
 
 class PaddleHandler(ApiHandler):
-    """POST: take a paddle of an auction. GET: your own paddle. PATCH: raise its limit. DELETE: give it back."""
+    """POST: take a paddle in an auction. GET: your paddle. PATCH: raise its limit. DELETE: give it back."""
 
     @operation(
         AccountRefusal.EMAIL_NOT_VERIFIED,

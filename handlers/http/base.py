@@ -244,7 +244,7 @@ class ApiHandler(RequestHandler):
 
 
 class NotFoundHandler(ApiHandler):
-    """Every address that is none."""
+    """Any address that does not exist."""
 
     async def prepare(self) -> None:
         raise Refusal(GeneralRefusal.NOT_FOUND)

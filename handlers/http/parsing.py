@@ -32,7 +32,7 @@ Cursor = Annotated[str, msgspec.Meta(max_length=512, pattern=r"\A[!-~]+\Z")]
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a client sends: a field that is not declared is an error."""
+    """What a client sends. A field that is not declared is an error."""
 
 
 class Edit(Body, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ class Edit(Body, frozen=True, kw_only=True):
 
 
 class Addressed(msgspec.Struct, frozen=True):
-    """An e-mail goes to this address, if it is to get one."""
+    """An e-mail is sent to this address, if one is due to it."""
 
     email: str
 

@@ -45,7 +45,7 @@ class AuctionsQuery(PageQuery, frozen=True, kw_only=True):
 
 
 class AuctionsHandler(CardsHandler):
-    """GET: the published auctions, searched."""
+    """GET: search the published auctions."""
 
     public = True
 

@@ -43,7 +43,7 @@ class CategoriesHandler(ApiHandler):
 
 
 class AdminCategoriesHandler(AdminHandler):
-    """GET: every category, the retired ones too."""
+    """GET: every category, including retired ones."""
 
     @operation(role=Role.ADMIN)
     async def get(self) -> CategoryRows:
@@ -51,7 +51,7 @@ class AdminCategoriesHandler(AdminHandler):
 
 
 class AdminCategoryHandler(AdminHandler):
-    """PUT: make a category, or rename, move, retire and bring back one that is there."""
+    """PUT: make a category, or rename, move, retire or restore an existing one."""
 
     @operation(ListingRefusal.INVALID_CATEGORY, role=Role.ADMIN)
     async def put(self, code: Code, body: NewCategory) -> CategoryRow:

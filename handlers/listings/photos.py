@@ -33,7 +33,7 @@ class NewPhoto(Body, frozen=True, kw_only=True):
 
 
 class PhotoOrder(Body, frozen=True, kw_only=True):
-    """The ids of all photos of the auction, in the order that they shall have."""
+    """The ids of all photos of the auction, in their new order."""
 
     photos: Annotated[list[UUID], msgspec.Meta(max_length=photos.MAX_PHOTOS)]
 
@@ -113,8 +113,8 @@ class PhotosHandler(AnnouncingHandler):
 
 
 class AvatarHandler(AnnouncingHandler):
-    """POST: announce a new avatar, and learn how to send it; another one that is not made yet is given up. It replaces
-    the former one once it is complete and made. GET: your own avatar. DELETE: have none any more."""
+    """POST: announce a new avatar, and learn how to send it; another one that is not ready yet is given up. It replaces
+    the former one once it is ready. GET: your avatar. DELETE: remove it."""
 
     @operation(
         ListingRefusal.UNSUPPORTED_IMAGE,
@@ -153,7 +153,7 @@ class PhotoHandler(ApiHandler):
 
 class CompleteHandler(ApiHandler):
     """POST: say that the file of a photo has been sent. What cannot be a photo is refused at once, see its status; the
-    rest is made within seconds. Said again, it tells what has become of the photo."""
+    rest is ready within seconds. Repeated, it answers what has become of the photo."""
 
     @operation(
         GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE, ListingRefusal.NOT_UPLOADED, HttpRefusal.BUSY

@@ -31,7 +31,7 @@ class SellerQuestionsQuery(PageQuery, frozen=True, kw_only=True):
 
 
 class QuestionsHandler(ApiHandler):
-    """GET: what was asked about an auction, newest first. POST: ask."""
+    """GET: the questions about an auction, newest first. POST: ask one."""
 
     @classmethod
     def is_public(cls, method: str) -> bool:
@@ -72,7 +72,7 @@ class AnswerHandler(ApiHandler):
 
 
 class SellerQuestionsHandler(ApiHandler):
-    """GET: what was asked about your own auctions, newest first."""
+    """GET: the questions about your own auctions, newest first."""
 
     @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, query: SellerQuestionsQuery) -> Page[SellerQuestion]:

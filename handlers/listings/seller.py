@@ -185,7 +185,7 @@ class RelistHandler(ApiHandler):
 
 
 class SalesHandler(ApiHandler):
-    """GET: what the user has sold, month by month."""
+    """GET: what you have sold, month by month."""
 
     @operation()
     async def get(self, query: SalesQuery) -> Sales:
@@ -193,7 +193,7 @@ class SalesHandler(ApiHandler):
 
 
 class PublishHandler(ApiHandler):
-    """POST: make a draft public, for good."""
+    """POST: publish a draft, for good."""
 
     @operation(
         PlatformRefusal.SWITCHED_OFF,
@@ -210,13 +210,13 @@ class PublishHandler(ApiHandler):
 
 
 class Reason(Body, frozen=True, kw_only=True):
-    """Why, for everybody to read."""
+    """The reason, which is public."""
 
     reason: Annotated[str, msgspec.Meta(max_length=cancelling.MAX_REASON, pattern=PROSE)] | None = None
 
 
 class CancelHandler(ApiHandler):
-    """POST: end an auction that nobody has bid on. Asked again, it answers the same."""
+    """POST: cancel your own auction that nobody has bid on. Repeated, it answers the same."""
 
     @operation(
         GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE, ListingRefusal.CLOSED, BidRefusal.HAS_BIDS

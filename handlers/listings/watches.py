@@ -14,7 +14,7 @@ from market.listings.search import SearchPage
 
 
 class WatchesHandler(CardsHandler):
-    """GET: the auctions that the user watches, also those that are over, the last added first."""
+    """GET: the auctions that you watch, including those that are over, the last added first."""
 
     @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, query: PageQuery) -> SearchPage:
@@ -23,7 +23,7 @@ class WatchesHandler(CardsHandler):
 
 
 class WatchHandler(ApiHandler):
-    """PUT: watch an auction. DELETE: no longer."""
+    """PUT: watch an auction. DELETE: stop watching it."""
 
     @operation(ListingRefusal.TOO_MANY_WATCHES, statuses=(HTTPStatus.NO_CONTENT,))
     async def put(self, auction_id: UUID) -> None:

@@ -23,8 +23,8 @@ Time = Annotated[int, Meta(ge=0, le=10**13)]
 
 
 class OutageOrder(Body, frozen=True, kw_only=True):
-    """From when until when (ms) what ran was touched, and by how much it is to be extended. `action` names this order:
-    asked again under the same, nothing is extended twice."""
+    """From when until when (ms) the outage lasted, and by how much to extend what it touched. `action` names this
+    order: repeated under the same name, it extends nothing twice."""
 
     action: UUID
     began_at: Time
@@ -34,7 +34,7 @@ class OutageOrder(Body, frozen=True, kw_only=True):
 
 
 class AdminCancelHandler(AdminHandler):
-    """POST: cancel an auction that is not settled yet, whatever was bid; every hold goes back."""
+    """POST: cancel an auction that is not settled yet, despite its bids; every hold is released."""
 
     @operation(
         GeneralRefusal.WRONG_STATE,

@@ -27,7 +27,7 @@ class AuditQuery(PageQuery, frozen=True, kw_only=True):
 
 
 class AuditHandler(AdminHandler):
-    """GET: what those with a role have done, the newest first."""
+    """GET: what moderators, admins and operators have done, newest first."""
 
     @operation(GeneralRefusal.INVALID_CURSOR, role=Role.ADMIN)
     async def get(self, query: AuditQuery) -> Page[AuditView]:

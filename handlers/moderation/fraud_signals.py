@@ -22,7 +22,7 @@ class SignalsQuery(PageQuery, frozen=True, kw_only=True):
 
 
 class SignalsHandler(AdminHandler):
-    """GET: what looks like fraud and nobody has looked at, or what was reviewed; the last found first."""
+    """GET: the open or the reviewed signs of fraud, newest first."""
 
     @operation(GeneralRefusal.INVALID_CURSOR, role=Role.MODERATOR)
     async def get(self, query: SignalsQuery) -> Page[SignalView]:
@@ -31,7 +31,7 @@ class SignalsHandler(AdminHandler):
 
 
 class SignalReviewHandler(AdminHandler):
-    """POST: note that somebody has looked at it, and what came of it."""
+    """POST: mark a sign as reviewed, with what came of it."""
 
     @operation(GeneralRefusal.WRONG_STATE, role=Role.MODERATOR)
     async def post(self, signal_id: UUID, body: Reasoned) -> SignalView:

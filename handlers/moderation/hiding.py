@@ -20,7 +20,7 @@ class Hiding(Body, frozen=True, kw_only=True):
 
 
 class AuctionHiddenHandler(AdminHandler):
-    """PUT: hide an auction from all but those who take part, or show it again."""
+    """PUT: hide an auction from everyone but its participants, or show it again."""
 
     @operation(role=Role.MODERATOR)
     async def put(self, auction_id: UUID, body: Hiding) -> Visibility:

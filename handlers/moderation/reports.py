@@ -35,7 +35,7 @@ class ReportResolution(Body, frozen=True, kw_only=True):
 
 
 class ReportsHandler(ApiHandler):
-    """POST: have a moderator look at an auction, a message, a question, a review or a user."""
+    """POST: report an auction, a message, a question, a review or a user to the moderators."""
 
     @operation(GeneralRefusal.NOT_FOUND, GeneralRefusal.FORBIDDEN, statuses=(HTTPStatus.CREATED,))
     async def post(self, body: NewReport) -> ReportView:

@@ -36,7 +36,7 @@ class Suspension(Body, frozen=True, kw_only=True):
 
 
 class NewRole(Body, frozen=True, kw_only=True):
-    """What the user shall be."""
+    """The user's new role."""
 
     role: Role
     reason: Reason
@@ -67,7 +67,7 @@ class WarnHandler(AdminHandler):
 
 
 class SuspendHandler(AdminHandler):
-    """POST: let a user look, but neither bid nor sell, for a time."""
+    """POST: suspend a user, who can browse meanwhile, but not bid or sell."""
 
     @operation(GeneralRefusal.INVALID_TIME, statuses=DONE, role=Role.MODERATOR)
     async def post(self, user_id: UUID, body: Suspension) -> None:
@@ -75,7 +75,7 @@ class SuspendHandler(AdminHandler):
 
 
 class BanHandler(AdminHandler):
-    """POST: end all sessions and sockets of a user, and let nobody log in."""
+    """POST: ban a user: all sessions and sockets end, and log-ins are refused."""
 
     @operation(statuses=DONE, role=Role.MODERATOR)
     async def post(self, user_id: UUID, body: Reasoned) -> None:
@@ -99,7 +99,7 @@ class RevokeSessionsHandler(AdminHandler):
 
 
 class RoleHandler(AdminHandler):
-    """PUT: give a user a role, or take it."""
+    """PUT: change a user's role."""
 
     @operation(AccountRefusal.LAST_ADMIN, statuses=DONE, role=Role.ADMIN)
     async def put(self, user_id: UUID, body: NewRole) -> None:

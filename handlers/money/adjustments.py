@@ -32,7 +32,7 @@ class NewAdjustment(Body, frozen=True, kw_only=True):
 
 
 class AdjustmentsHandler(AdminHandler):
-    """GET: what was proposed, the last first. POST: propose to move money into a wallet, or out of it."""
+    """GET: the adjustments, newest first. POST: propose to move money into a wallet, or out of it."""
 
     @operation(GeneralRefusal.INVALID_CURSOR, role=Role.ADMIN)
     async def get(self, query: AdjustmentsQuery) -> Page[AdjustmentView]:
@@ -51,7 +51,7 @@ class AdjustmentsHandler(AdminHandler):
 
 
 class ConfirmAdjustmentHandler(AdminHandler):
-    """POST: let the money move that another admin has proposed to move."""
+    """POST: confirm another admin's proposal, which moves the money."""
 
     @operation(
         GeneralRefusal.OWN_PROPOSAL,
@@ -66,7 +66,7 @@ class ConfirmAdjustmentHandler(AdminHandler):
 
 
 class RejectAdjustmentHandler(AdminHandler):
-    """POST: end a proposal."""
+    """POST: reject or withdraw a proposal."""
 
     @operation(GeneralRefusal.WRONG_STATE, role=Role.ADMIN)
     async def post(self, adjustment_id: UUID, body: Reasoned) -> AdjustmentView:

@@ -16,14 +16,14 @@ from market.platform.refusals import PlatformRefusal
 
 
 class TopUp(Body, frozen=True, kw_only=True):
-    """Money from nowhere. The client makes `id`, so that sending the same again is harmless."""
+    """Money without a payment. The client makes `id`, so that sending it again is harmless."""
 
     id: UUID
     amount: Amount
 
 
 class WalletHandler(ApiHandler):
-    """GET: what is available and what is held."""
+    """GET: the money in your wallet, available and held."""
 
     @operation()
     async def get(self) -> Wallet:
@@ -31,7 +31,7 @@ class WalletHandler(ApiHandler):
 
 
 class TopUpsHandler(ApiHandler):
-    """POST: put money in without paying, which only a development system offers."""
+    """POST: put money in without paying, on development systems only."""
 
     @operation(
         HttpRefusal.NOT_AVAILABLE,

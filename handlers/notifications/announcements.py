@@ -32,7 +32,7 @@ class NewAnnouncement(Body, frozen=True, kw_only=True):
 
 
 class AnnouncementsHandler(AdminHandler):
-    """GET: all announcements, the last made first. POST: make one."""
+    """GET: all announcements, newest first. POST: make one."""
 
     @operation(GeneralRefusal.INVALID_CURSOR, role=Role.ADMIN)
     async def get(self, query: PageQuery) -> Page[AnnouncementView]:
@@ -52,7 +52,7 @@ class AnnouncementsHandler(AdminHandler):
 
 
 class AnnouncementEndHandler(AdminHandler):
-    """POST: stop announcing it."""
+    """POST: end an announcement."""
 
     @operation(GeneralRefusal.WRONG_STATE, role=Role.ADMIN)
     async def post(self, announcement_id: UUID, body: Reasoned) -> AnnouncementView:

@@ -11,7 +11,7 @@ from store.models import Role
 
 
 class DeadDeliveriesHandler(AdminHandler):
-    """GET: what could not be sent and is not tried any more, the newest first."""
+    """GET: the notifications that could not be delivered and are not tried again, newest first."""
 
     @operation(GeneralRefusal.INVALID_CURSOR, role=Role.ADMIN)
     async def get(self, query: PageQuery) -> Page[DeadDelivery]:

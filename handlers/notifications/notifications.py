@@ -31,13 +31,13 @@ class ListQuery(PageQuery, frozen=True, kw_only=True):
 
 
 class ReadUpTo(Body, frozen=True, kw_only=True):
-    """The newest of those that the user has read."""
+    """The newest notification that you have read."""
 
     up_to: UUID
 
 
 class NewPreferences(Body, frozen=True, kw_only=True):
-    """All preferences anew. Events that `channels` does not name are as by default."""
+    """All preferences. Events that `channels` does not name are as by default."""
 
     quiet_from: MinuteOfDay | None
     quiet_until: MinuteOfDay | None

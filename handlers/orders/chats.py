@@ -19,7 +19,7 @@ from market.rules import MAX_AMOUNT
 
 
 class NewMessage(Body, frozen=True, kw_only=True):
-    """What to write to the other side."""
+    """A message to the other party."""
 
     text: Annotated[str, Meta(min_length=1, max_length=chats.MAX_TEXT, pattern=PROSE)]
 
@@ -31,7 +31,7 @@ class Read(Body, frozen=True, kw_only=True):
 
 
 class MessagesHandler(ApiHandler):
-    """POST: write to the other side. GET: what the two have written, newest first."""
+    """POST: write to the other party. GET: the messages of both, newest first."""
 
     @operation(AccountRefusal.BLOCKED, statuses=(HTTPStatus.CREATED,), idempotent=True)
     async def post(self, order_id: UUID, body: NewMessage) -> MessageView:
@@ -43,7 +43,7 @@ class MessagesHandler(ApiHandler):
 
 
 class ReadHandler(ApiHandler):
-    """POST: note up to where the user has read."""
+    """POST: mark messages as read, up to one."""
 
     @operation()
     async def post(self, order_id: UUID, body: Read) -> ReadMarker:

@@ -1,4 +1,4 @@
-"""Orders whose two sides do not agree."""
+"""Orders whose two parties do not agree."""
 
 from uuid import UUID
 
@@ -31,8 +31,8 @@ class CasesHandler(AdminHandler):
 
 
 class CaseHandler(AdminHandler):
-    """GET: one such order, or one that was decided, with its steps and its chat. Each reading stands in
-    the audit log."""
+    """GET: one such order, or a decided one, with its steps and its chat. Each reading is noted in the
+    audit log."""
 
     @operation(role=Role.MODERATOR)
     async def get(self, order_id: UUID) -> CaseFile:
@@ -40,7 +40,7 @@ class CaseHandler(AdminHandler):
 
 
 class ResolveHandler(AdminHandler):
-    """POST: decide about an order whose sides do not agree, which moves its escrow."""
+    """POST: decide an order whose parties disagree, which moves its escrow."""
 
     @operation(
         GeneralRefusal.WRONG_STATE, MoneyRefusal.BALANCE_TOO_LARGE, idempotent=True, role=Role.MODERATOR

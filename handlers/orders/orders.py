@@ -1,4 +1,4 @@
-"""Orders: the lists of both sides, and every step from payment to the end."""
+"""Orders: the lists of both parties, and every step from payment to the end."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -44,14 +44,14 @@ class EnteredCode(Body, frozen=True, kw_only=True):
 
 
 class Shipment(Body, frozen=True, kw_only=True):
-    """Who carries the goods, and under which number."""
+    """The carrier of the goods, and the tracking number."""
 
     carrier: Line
     tracking_number: Line
 
 
 class ReportedProblem(Body, frozen=True, kw_only=True):
-    """What is wrong with what came, or that nothing came."""
+    """What is wrong with the goods, or that they did not arrive."""
 
     text: Annotated[str, Meta(min_length=1, max_length=2_000, pattern=PROSE)]
 
@@ -69,7 +69,7 @@ class OrderHandlerBase(ApiHandler):
 
 
 class SellerOrdersHandler(ApiHandler):
-    """GET: what the user has sold, newest first."""
+    """GET: the orders in which you are the seller, newest first."""
 
     @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, query: PageQuery) -> Page[OrderView]:
@@ -77,7 +77,7 @@ class SellerOrdersHandler(ApiHandler):
 
 
 class BuyerOrdersHandler(ApiHandler):
-    """GET: what the user has bought, newest first."""
+    """GET: the orders in which you are the buyer, newest first."""
 
     @operation(GeneralRefusal.INVALID_CURSOR)
     async def get(self, query: PageQuery) -> Page[OrderView]:
@@ -106,7 +106,7 @@ class ProposalsHandler(OrderHandlerBase):
 
 
 class AcceptHandler(OrderHandlerBase):
-    """POST: agree to the other side's proposal."""
+    """POST: accept the other party's proposal."""
 
     @operation(GeneralRefusal.WRONG_STATE, OrderRefusal.STALE_PROPOSAL, GeneralRefusal.OWN_PROPOSAL)
     async def post(self, order_id: UUID, body: Acceptance) -> OrderView:
@@ -145,7 +145,7 @@ class CompleteHandoverHandler(OrderHandlerBase):
 
 
 class NoShowHandler(OrderHandlerBase):
-    """POST: say that the other side did not come."""
+    """POST: report that the other party did not come."""
 
     @operation(GeneralRefusal.WRONG_STATE, OrderRefusal.TOO_EARLY)
     async def post(self, order_id: UUID) -> OrderView:
@@ -153,7 +153,7 @@ class NoShowHandler(OrderHandlerBase):
 
 
 class ContestHandler(OrderHandlerBase):
-    """POST: deny not to have come."""
+    """POST: contest the report that you did not come."""
 
     @operation(GeneralRefusal.WRONG_STATE, GeneralRefusal.FORBIDDEN)
     async def post(self, order_id: UUID) -> OrderView:
@@ -161,7 +161,7 @@ class ContestHandler(OrderHandlerBase):
 
 
 class ShipHandler(OrderHandlerBase):
-    """POST: say that the goods were sent."""
+    """POST: say that you have shipped the goods."""
 
     @operation(GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE, OrderRefusal.DELIVERY_NOT_OFFERED)
     async def post(self, order_id: UUID, body: Shipment) -> OrderView:
@@ -171,7 +171,7 @@ class ShipHandler(OrderHandlerBase):
 
 
 class ConfirmHandler(OrderHandlerBase):
-    """POST: say that the goods came and are right, which pays the seller."""
+    """POST: confirm that the goods arrived and are right, which pays the seller."""
 
     @operation(
         GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE, MoneyRefusal.BALANCE_TOO_LARGE, idempotent=True
@@ -181,7 +181,7 @@ class ConfirmHandler(OrderHandlerBase):
 
 
 class ProblemHandler(OrderHandlerBase):
-    """POST: say what is wrong with the goods, which keeps the money where it is."""
+    """POST: report a problem with the goods, which keeps the money in escrow."""
 
     @operation(GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE)
     async def post(self, order_id: UUID, body: ReportedProblem) -> OrderView:
@@ -189,7 +189,7 @@ class ProblemHandler(OrderHandlerBase):
 
 
 class RefundHandler(OrderHandlerBase):
-    """POST: give the buyer all the money back."""
+    """POST: refund the buyer in full."""
 
     @operation(
         GeneralRefusal.FORBIDDEN, GeneralRefusal.WRONG_STATE, MoneyRefusal.BALANCE_TOO_LARGE, idempotent=True

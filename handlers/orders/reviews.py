@@ -18,14 +18,14 @@ from market.pages import Page
 
 
 class NewReview(Body, frozen=True, kw_only=True):
-    """How it was with the other side."""
+    """A review of the other party."""
 
     stars: Annotated[int, Meta(ge=1, le=5)]
     text: Annotated[str, Meta(max_length=reviews.MAX_TEXT, pattern=PROSE)] = ""
 
 
 class ReviewHandler(ApiHandler):
-    """POST: review the other side of a completed order."""
+    """POST: review the other party of a completed order."""
 
     @operation(
         GeneralRefusal.WRONG_STATE,
@@ -38,7 +38,7 @@ class ReviewHandler(ApiHandler):
 
 
 class UserHandler(ApiHandler):
-    """GET: what everybody may know of a user."""
+    """GET: the public profile of a user."""
 
     public = True
 
@@ -48,7 +48,7 @@ class UserHandler(ApiHandler):
 
 
 class UserReviewsHandler(ApiHandler):
-    """GET: what others say of a user, newest first."""
+    """GET: the reviews of a user, newest first."""
 
     public = True
 

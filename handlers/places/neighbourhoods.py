@@ -23,7 +23,8 @@ class ShownPosition(Body, frozen=True, kw_only=True):
 
 
 class NeighbourhoodsHandler(ApiHandler):
-    """GET: the neighbourhoods, also expired ones. POST: make the place where one is a neighbourhood, or renew it."""
+    """GET: your neighbourhoods, including expired ones. POST: verify the place where you are as a neighbourhood, or
+    renew it."""
 
     @operation()
     async def get(self) -> Neighbourhoods:
@@ -43,7 +44,7 @@ class NeighbourhoodsHandler(ApiHandler):
 
 
 class NeighbourhoodHandler(ApiHandler):
-    """DELETE: forget a neighbourhood."""
+    """DELETE: give up a neighbourhood."""
 
     @operation(statuses=(HTTPStatus.NO_CONTENT,))
     async def delete(self, neighbourhood_id: UUID) -> None:

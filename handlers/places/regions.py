@@ -30,7 +30,7 @@ class RegionsQuery(PageQuery, frozen=True, kw_only=True):
 
 
 class RegionChange(Body, frozen=True, kw_only=True):
-    """What a region is called, and whether it is retired."""
+    """The names of a region, and whether it is retired."""
 
     name: DisplayName
     name_en: DisplayName
@@ -49,7 +49,7 @@ class RegionsHandler(ApiHandler):
 
 
 class RegionHandler(ApiHandler):
-    """GET: one region and those that it lies in."""
+    """GET: one region and those that contain it."""
 
     public = True
 
@@ -59,7 +59,7 @@ class RegionHandler(ApiHandler):
 
 
 class AdminRegionHandler(AdminHandler):
-    """PUT: rename a region; retire it with all that lies in it, or bring it back."""
+    """PUT: rename a region; retire it with all regions in it, or restore it."""
 
     @operation(role=Role.ADMIN)
     async def put(self, code: AnyCode, body: RegionChange) -> RegionRow:

@@ -61,13 +61,13 @@ class NewIncrementTable(Body, frozen=True, kw_only=True):
 
 
 class NewIncrementTables(Body, frozen=True, kw_only=True):
-    """All tables that sellers are to be offered."""
+    """All tables to offer to sellers."""
 
     items: Annotated[list[NewIncrementTable], Meta(max_length=MAX_TABLES)]
 
 
 class IncrementTablesChange(Body, frozen=True, kw_only=True):
-    """New tables instead of all that there are."""
+    """New tables that replace all present ones."""
 
     value: NewIncrementTables
     reason: Reason
@@ -87,7 +87,7 @@ class SellerFeeHandler(AdminHandler):
 
 
 class SwitchesHandler(AdminHandler):
-    """GET: what is switched on. PUT: switch functions on and off."""
+    """GET: which functions are on. PUT: switch functions on and off."""
 
     @operation(role=Role.ADMIN)
     async def get(self) -> Setting[Switches]:
@@ -100,7 +100,7 @@ class SwitchesHandler(AdminHandler):
 
 
 class IncrementTablesHandler(AdminHandler):
-    """GET: the tables of increments that sellers are offered. PUT: replace them."""
+    """GET: the increment tables offered to sellers. PUT: replace them."""
 
     @operation(role=Role.ADMIN)
     async def get(self) -> Setting[IncrementTables]:

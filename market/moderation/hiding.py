@@ -52,7 +52,7 @@ def hide_review(session: Session, actor: Actor, review_id: UUID, hidden: bool, r
 
 
 def hide_message(session: Session, actor: Actor, message_id: UUID, hidden: bool, reason: str) -> Visibility:
-    """Hide what somebody wrote to the other side of an order, or show it again. Refuses with `not_found`."""
+    """Hide what somebody wrote to the other party to an order, or show it again. Refuses with `not_found`."""
     message = session.get(
         ChatMessage, message_id, populate_existing=True, with_for_update={"key_share": True}
     )

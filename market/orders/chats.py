@@ -1,4 +1,4 @@
-"""What the two sides of an order write to each other. Only they can read it."""
+"""What the two parties of an order write to each other. Only they can read it."""
 
 from functools import partial
 from uuid import UUID
@@ -43,7 +43,7 @@ class ReadMarker(msgspec.Struct, frozen=True):
 
 
 def send(session: Session, user_id: UUID, order_id: UUID, text: str) -> MessageView:
-    """Write to the other side, who is notified of the first message after those that were read. Refuses with
+    """Write to the other party, who is notified of the first message after those that were read. Refuses with
     `not_found` or `blocked`."""
     # A deletion notes all messages of its user.
     accounts.keep(session, user_id)

@@ -1,4 +1,4 @@
-"""Orders whose two sides do not agree, as moderators see and decide them."""
+"""Orders whose two parties do not agree, as moderators see and decide them."""
 
 from typing import Literal
 from uuid import UUID

@@ -38,7 +38,7 @@ MAX_TRIES = 20
 
 def propose(session: Session, user_id: UUID, order_id: UUID, place: str, meet_at: int) -> OrderView:
     """Propose to meet at `place` at `meet_at` (ms), instead of whatever was proposed before. What is agreed holds until
-    the other side accepts.
+    the other party accepts.
 
     Refuses with `not_found`, `wrong_state`, `delivery_not_offered` or `invalid_time` (not within `MEET_WITHIN` from
     now).
@@ -71,7 +71,7 @@ def propose(session: Session, user_id: UUID, order_id: UUID, place: str, meet_at
 
 
 def accept(session: Session, user_id: UUID, order_id: UUID, number: int) -> OrderView:
-    """Agree to the other side's proposal of this `number`.
+    """Agree to the other party's proposal of this `number`.
 
     Refuses with `not_found`, `wrong_state`, `stale_proposal` (another stands now, or its time has passed) or
     `own_proposal`.
@@ -135,7 +135,7 @@ def complete(session: Session, user_id: UUID, order_id: UUID, code: str, keys: S
 
 
 def report_no_show(session: Session, user_id: UUID, order_id: UUID) -> OrderView:
-    """Say that the other side did not come.
+    """Say that the other party did not come.
 
     Refuses with `not_found`, `wrong_state` or `too_early` (before `REPORT_AFTER` from the agreed time).
     """
@@ -155,7 +155,7 @@ def contest(session: Session, user_id: UUID, order_id: UUID) -> OrderView:
     order = orders.locked(session, user_id, order_id)
     orders.require(order, Action.CONTEST)
     if order.absent_id != user_id:
-        raise Refusal(GeneralRefusal.FORBIDDEN, "Only the other side of the order can do this.")
+        raise Refusal(GeneralRefusal.FORBIDDEN, "Only the other party to the order can do this.")
     orders.move(session, order, Action.CONTEST, user_id)
     return orders.get(session, user_id, order_id)
 

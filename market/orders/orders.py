@@ -213,7 +213,7 @@ def locked_for_moderator(session: Session, order_id: UUID) -> Order:
 
 
 def other_of(order: Order, user_id: UUID) -> UUID:
-    """The other side."""
+    """The other party."""
     return order.seller_id if user_id == order.buyer_id else order.buyer_id
 
 
@@ -287,7 +287,7 @@ def _actor(order: Order, user_id: UUID | None) -> OrderParty:
 
 
 def notify_parties(session: Session, order: Order, action: str, actor_id: UUID | None, cause: str) -> None:
-    """Push to both sides that this was done by one of them, by a moderator or (None) by the clock, and notify those
+    """Push to both parties that this was done by one of them, by a moderator or (None) by the clock, and notify those
     who have not done it. `cause` names it among all that has happened."""
     sides = order.buyer_id, order.seller_id
     push = OrderPush(order=order.id, action=action, state=order.state)

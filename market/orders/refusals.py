@@ -32,7 +32,7 @@ class OrderRefusal(RefusalCode):
     TOO_EARLY = (
         "too_early",
         HTTPStatus.CONFLICT,
-        "The other side may still come. Wait a little longer before you report it.",
+        "The other party may still come. Wait a little longer before you report it.",
     )
     ALREADY_REVIEWED = "already_reviewed", HTTPStatus.CONFLICT, "You have already reviewed this order."
     REVIEW_CLOSED = "review_closed", HTTPStatus.CONFLICT, "The time to review this order is over."

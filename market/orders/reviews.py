@@ -1,6 +1,6 @@
-"""What the two sides of a completed order say about each other, and what everybody may know of a user.
+"""What the two parties of a completed order say about each other, and what everybody may know of a user.
 
-Neither side sees the other's review before both are written or the time for it is over, so none is an answer to the
+Neither party sees the other's review before both are written or the time for it is over, so none is an answer to the
 other. Until then it does not count either.
 """
 
@@ -68,7 +68,7 @@ class PublicProfile(msgspec.Struct, frozen=True):
 
 
 def write(session: Session, user_id: UUID, order_id: UUID, stars: int, text: str) -> OwnReview:
-    """Say how it was with the other side, once.
+    """Review the other party, once.
 
     Refuses with `not_found`, `wrong_state`, `review_closed` or `already_reviewed`.
     """

@@ -1,7 +1,7 @@
 """Two neighbours trade a desk: photo, auction, order, meeting, reviews, and then the proof from the database.
 
 All three people are ordinary clients. They show where they are to become neighbours, bid over REST, and hear over
-their live sockets that they were outbid, that the other side wrote, and how the order goes on.
+their live sockets that they were outbid, that the other party wrote, and how the order goes on.
 """
 
 import asyncio
@@ -202,7 +202,7 @@ async def _review(order: str, seller: Neighbour, buyer: Neighbour, report: Repor
     before = [(await buyer.api.get(f"/users/{person.id}"))["trust"] for person in (seller, buyer)]
     await buyer.api.post(f"/orders/{order}/review", {"stars": 5, "text": "As described."})
     unseen = (await buyer.api.get(f"/users/{seller.id}/reviews"))["items"]
-    report.claim("a review stays hidden until the other side has written one", unseen == [])
+    report.claim("a review stays hidden until the other party has written one", unseen == [])
     await seller.api.post(f"/orders/{order}/review", {"stars": 4, "text": "Came on time."})
     for person, stars, trust in zip((seller, buyer), (5, 4), before, strict=True):
         profile = await buyer.api.get(f"/users/{person.id}")

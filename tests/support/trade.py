@@ -28,7 +28,7 @@ PRICE = 1_500
 
 @dataclass
 class Trade:
-    """A paid order, and what both sides can do."""
+    """A paid order, and what both parties can do."""
 
     database: SyncDatabase
     order_id: UUID

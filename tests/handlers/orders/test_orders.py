@@ -21,7 +21,7 @@ HOUR_MS = 3_600_000
 
 @dataclass
 class Trade:
-    """A paid order and its two sides."""
+    """A paid order and its two parties."""
 
     id: UUID
     seller: Client

@@ -1,4 +1,4 @@
-"""Orders: what both sides see, every step and its money, and that no other step is possible."""
+"""Orders: what both parties see, every step and its money, and that no other step is possible."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""Reviews of both sides, what they count, and what everybody sees."""
+"""Reviews of both parties, what they count, and what everybody sees."""
 
 from fractions import Fraction
 from functools import partial

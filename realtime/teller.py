@@ -28,7 +28,7 @@ class Teller:
             self._task = asyncio.create_task(self._publish())
 
     async def stop(self) -> None:
-        """Tell nobody any more."""
+        """Stop notifying."""
         if self._task is not None:
             await stop_all([self._task])
 

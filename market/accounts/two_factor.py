@@ -159,7 +159,7 @@ def admits(session: Session, vault: Vault, user_id: UUID, code: str | None) -> b
 
 
 def _tell(session: Session, user_id: UUID, *, on: bool) -> None:
-    """Tell that the second factor is on or off now, or has new recovery codes."""
+    """Notify the user that the second factor is on or off now, or has new recovery codes."""
     notifications.notify(
         session, [NewNotification(user_id, Event.SECOND_FACTOR_CHANGED, str(new_id()), {"on": on})]
     )

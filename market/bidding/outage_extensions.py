@@ -117,7 +117,7 @@ def unfinished(session: Session) -> list[Moved]:
 
 
 def notify_bidders(session: Session, moved: Moved) -> bool:
-    """Tell the next who had bid before the extension. Whether there are more; when not, it is noted as told."""
+    """Notify the next of those who had bid before the extension. Whether there are more; when not, this is noted."""
     auction_id = moved.auction_id
     extension = session.get_one(Extension, (auction_id, moved.action_id))
     had_bid = select(Bid.bidder_id).where(Bid.auction_id == auction_id, Bid.seq < extension.seq)

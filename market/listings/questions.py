@@ -163,7 +163,7 @@ def _locked(session: Session, question_id: UUID) -> Question:
 
 
 def _tell(session: Session, question: Question, user_id: UUID, event: Event, title: str) -> None:
-    """Tell a user of a question, or its first answer, without the text: that may be hidden or forgotten later."""
+    """Notify a user of a question, or its first answer, without the text: that may be hidden or forgotten later."""
     cause = str(question.id)
     data = {"title": title, "question": cause}
     notifications.notify(session, [NewNotification(user_id, event, cause, data, question.auction_id)])

@@ -29,7 +29,7 @@ MAX_SUSPENSION = timedelta(days=365)
 
 
 def warn(session: Session, actor: Actor, user_id: UUID, reason: str) -> None:
-    """Tell a user off; the `reason` says what was wrong, and stands among what was done to the user. Refuses with
+    """Warn a user; the `reason` says what was wrong, and is listed among the actions on the user. Refuses with
     `not_found` or `forbidden`."""
     _locked(session, actor, user_id)
     notifications.notify(

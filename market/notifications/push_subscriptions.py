@@ -127,7 +127,7 @@ def _is_endpoint(endpoint: str, private_allowed: bool) -> bool:
 
 
 def remove(session: Session, user_id: UUID, subscription_id: UUID) -> None:
-    """Tell a browser nothing any more. Refuses with `not_found`."""
+    """Unsubscribe a browser. Refuses with `not_found`."""
     own = (PushSubscription.id == subscription_id) & (PushSubscription.user_id == user_id)
     if session.scalar(delete(PushSubscription).where(own).returning(PushSubscription.id)) is None:
         raise Refusal(GeneralRefusal.NOT_FOUND)

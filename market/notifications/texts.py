@@ -270,9 +270,9 @@ TEXTS: dict[Event, dict[Language, Text]] = {
     },
     Event.SECOND_FACTOR_CHANGED: {
         EN: Text(
-            "Your two-factor log-in was changed",
-            "Two-factor log-in was switched on or off for your account, or has new recovery codes. If it was not you,"
-            " change your password now.",
+            "Your two-factor authentication was changed",
+            "Two-factor authentication was turned on or off for your account, or has new recovery codes. If it was not"
+            " you, change your password now.",
         ),
         KO: Text(
             "2단계 인증이 변경되었습니다",

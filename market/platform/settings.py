@@ -173,7 +173,8 @@ def view(session: Session) -> Platform:
 def create_announcement(
     session: Session, actor: Actor, text_ko: str, text_en: str, starts_at: int, ends_at: int, reason: str
 ) -> AnnouncementView:
-    """Tell everybody something from `starts_at` until `ends_at` (ms). Refuses with `invalid_time` if that is never."""
+    """Announce something to all users from `starts_at` until `ends_at` (ms). Refuses with `invalid_time` if that is
+    never."""
     if ends_at <= max(starts_at, to_ms(clock(session))):
         raise Refusal(GeneralRefusal.INVALID_TIME, "An announcement must end after it starts, and after now.")
     new = Announcement(

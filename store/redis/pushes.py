@@ -113,7 +113,7 @@ def outbid_in(text: bytes) -> OutbidPush | None:
 
 
 def publish(told: Sequence[Told]) -> Batch[None]:
-    """Tell users, after the commit of what it is about."""
+    """Push to users, after the commit of what it is about."""
 
     def ask(pipe: Pipeline) -> None:
         for user, push in told:

@@ -19,7 +19,7 @@ KEEP_S = 24 * 3600
 
 
 def publish(session_ids: Sequence[UUID]) -> Batch[None]:
-    """Tell every realtime process that these sessions are over. Doing it again is harmless."""
+    """Notify every realtime process that these sessions are over. Doing it again is harmless."""
 
     def ask(pipe: Pipeline) -> None:
         for session_id in session_ids:

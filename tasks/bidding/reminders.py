@@ -61,8 +61,8 @@ def _tell(
     due: Callable[[Session], Sequence[T]],
     tell_next: Callable[[Session, T], bool],
 ) -> None:
-    """Tell what is due, one after the other, each in as many transactions as it takes; the next run goes on where this
-    one had to stop."""
+    """Notify of what is due, one after the other, each in as many transactions as it takes; the next run goes on where
+    this one had to stop."""
     with alone(resources.hot, f"reminders:{event}") as is_alone:
         if not is_alone:
             return

@@ -163,7 +163,7 @@ def test_the_words_in_a_chat_are_forgotten_when_they_are_no_evidence_any_more(ov
     assert over.do(account_deletion.forget_messages) == 0
 
 
-def test_the_words_of_whoever_stays_are_kept(trade: Trade) -> None:
+def test_the_words_of_the_user_who_stays_are_kept(trade: Trade) -> None:
     trade.do(chats.send, trade.seller, trade.order_id, "Hello.")
     trade.do(chats.send, trade.buyer, trade.order_id, "Hello.")
     trade.ship()
@@ -193,7 +193,7 @@ def test_the_words_in_a_chat_are_kept_while_a_report_is_open(over: Trade, about:
     assert words(over) == ["Meet me at home.", ""]
 
 
-def test_whoever_does_not_know_the_password_of_this_moment_deletes_nothing(db_session: Session) -> None:
+def test_without_the_current_password_nothing_is_deleted(db_session: Session) -> None:
     user = make_user(db_session)
     accounts.change_password(db_session, user, NO_PASSWORD, "another", keep=new_id())
     with pytest.raises(Refusal, match="invalid_credentials"):
@@ -374,7 +374,7 @@ async def test_no_message_is_forgotten_to_be_forgotten(trade: Trade, written_fir
     assert [message.text for message in left] == [""] * written_first
 
 
-def test_whoever_takes_a_paddle_at_the_same_moment_keeps_the_account(sync_database: SyncDatabase) -> None:
+def test_a_user_who_takes_a_paddle_at_the_same_moment_keeps_the_account(sync_database: SyncDatabase) -> None:
     for _ in range(5):
         with sync_database.transaction() as session:
             user, auction = make_funded_user(session, 1_000), make_published_auction(session).id

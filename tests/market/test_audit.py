@@ -20,7 +20,9 @@ def change_fee(session: Session, actor: Actor) -> None:
     settings.put(session, actor, SellerFee(basis_points=5_000), version, WHY)
 
 
-def test_whoever_has_lost_the_role_since_the_request_was_let_in_changes_nothing(db_session: Session) -> None:
+def test_an_actor_who_has_lost_the_role_since_the_request_was_let_in_changes_nothing(
+    db_session: Session,
+) -> None:
     demoted, banned = (Actor(make_user(db_session, role=Role.ADMIN), Role.ADMIN) for _ in range(2))
     assert demoted.user_id is not None
     assert banned.user_id is not None

@@ -550,7 +550,7 @@ async def test_a_process_that_never_knew_the_switches_takes_no_bids(
 
     await until(accepted)
     assert process.realtime.status()["ready"]
-    # Whoever knew them bids on.
+    # A process that knew them takes bids on.
     await hot.client.delete(switches.KEY)
     await process.realtime._read_switches()
     assert (await bidder.request("bid", auction=str(auction), maximum=3_000))["type"] == "accepted"

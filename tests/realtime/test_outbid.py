@@ -1,4 +1,4 @@
-"""Who is outbid hears of it at once on every socket, whatever that watches and whatever process decided the bid."""
+"""An outbid bidder is notified at once on every socket, whatever that watches and whatever process decided the bid."""
 
 import time
 

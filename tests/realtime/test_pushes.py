@@ -91,7 +91,7 @@ async def test_a_socket_hears_its_present_user_only(url: str, connect: Connect, 
     assert await heard(client) == [1, 3]
 
 
-async def test_nobody_listens_for_whoever_has_left(url: str, connect: Connect, hot: Hot) -> None:
+async def test_nobody_listens_for_a_user_who_has_left(url: str, connect: Connect, hot: Hot) -> None:
     ann = new_id()
     stays, goes = await connect(url, ann), await connect(url, ann)
     await listening(hot, ann)

@@ -31,7 +31,7 @@ command=env -i sh -c 'trap "" INT; while :; do sleep 1; done'
 
 
 def alive(pid: int) -> bool:
-    """Whether it runs; whoever is dead may wait to be reaped."""
+    """Whether it runs; a dead one may wait to be reaped."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

@@ -68,7 +68,7 @@ AUCTION = {
     "version",
     "hidden",
 }
-"""The fields of an auction, whoever looks at it."""
+"""The fields of an auction, for every viewer."""
 
 CARD = {
     "id",

@@ -26,7 +26,7 @@ def unclosed(session: Session) -> list[UUID]:
 
 
 def mirrored(session: Session) -> list[MirrorAuction]:
-    """What Redis will be told of neighbourhood auctions, the last named last."""
+    """The mirrors that Redis will get, the last named last."""
     return [effect for effect in effects.named(session) if isinstance(effect, MirrorAuction)]
 
 

@@ -99,7 +99,7 @@ def make_order(
 
 
 def make_notification(session: Session, user_id: UUID, event: Event = Event.REVIEW) -> UUID:
-    """Something that a user is told; its id."""
+    """A notification of a user; its id."""
     cause = str(new_id())
     notifications.notify(session, [NewNotification(user_id, event, cause, {"title": "A bicycle"})])
     return session.scalars(select(Notification.id).where(Notification.key == f"{event}:{cause}")).one()

@@ -19,7 +19,7 @@ def registration(**changes: object) -> dict[str, object]:
     return {"email": email, "password": PASSWORD, "display_name": "Ann"} | changes
 
 
-async def test_whoever_registers_can_log_in_and_out(guest: Client, sync_database: SyncDatabase) -> None:
+async def test_a_registered_user_can_log_in_and_out(guest: Client, sync_database: SyncDatabase) -> None:
     email = f"Ann.{uuid4().hex}@Example.org"
     answer = await guest.call("POST", "/auth/register", registration(email=email))
     assert answer.status == 202

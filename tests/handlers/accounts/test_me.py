@@ -116,7 +116,7 @@ async def test_a_deleted_account_is_out_at_once_and_its_address_free(
         guest.token = tokens["access_token"]
         assert await guest.refused("GET", "/me") == "unauthenticated"
         assert (await refresh(guest, tokens["refresh_token"])).body["code"] == "invalid_refresh_token"
-    # What is told of their sessions closes the sockets and refuses the ticket: tests/realtime/test_revocations.py
+    # That sessions are over closes their sockets and refuses the ticket: tests/realtime/test_revocations.py
     taken = await hot.run(take_ticket(ticket))
     assert taken is not None
     assert await hot.run(revocations.revoked([taken.session])) == [taken.session]

@@ -238,7 +238,7 @@ async def test_no_token_lies_in_a_table(ann: Ann, sync_database: SyncDatabase) -
     }
 
 
-async def test_whoever_has_not_verified_the_address_only_looks_on(
+async def test_a_user_who_has_not_verified_the_address_only_looks_on(
     person: People, sync_database: SyncDatabase
 ) -> None:
     newcomer = person(9_000, verified=False)

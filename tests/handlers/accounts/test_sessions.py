@@ -317,7 +317,7 @@ async def test_a_right_password_ends_the_counting(account: Account) -> None:
         assert (await account.attempt()).status == 201
 
 
-async def test_whoever_was_told_busy_has_not_guessed(
+async def test_a_log_in_refused_as_busy_is_no_guess(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -402,7 +402,7 @@ async def test_a_log_out_counts_when_postgresql_goes_away_after_the_commit(
 async def test_logging_out_twice_at_once_succeeds_twice(guest: Client, account: Account) -> None:
     guest.token = (await account.log_in())["access_token"]
     answers = await asyncio.gather(*(guest.call("POST", "/auth/logout") for _ in range(6)))
-    # Whoever is too late to be authenticated is told so.
+    # One that is too late is refused.
     assert {answer.status for answer in answers} <= {204, 401}
     assert await guest.refused("GET", "/me") == "unauthenticated"
 

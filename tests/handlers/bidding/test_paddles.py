@@ -177,7 +177,7 @@ async def test_a_paddle_given_back_bids_no_more_and_frees_its_money(
     assert stored(sync_database, auction, buyer) == ("active", 3, 3)
 
 
-async def test_whoever_leads_keeps_the_paddle_until_outbid(
+async def test_the_leader_keeps_the_paddle_until_outbid(
     person: People, auction: UUID, hot: Hot, sync_database: SyncDatabase
 ) -> None:
     leader, rival, path = person(funds=10_000), person(funds=10_000), f"/auctions/{auction}/paddle"

@@ -143,7 +143,7 @@ MATRIX: dict[str, Row] = {
         "photo": ("not_uploaded", "not_found", "not_found", "unauthenticated"),
         "avatar": ("not_uploaded", "not_found", "not_found", "unauthenticated"),
     },
-    # Its address is the permission, whoever sends it.
+    # Its address is the permission, no matter who sends it.
     "POST /api/v1/uploads/{photo_id}": {"photo": ("invalid_query",) * 4},
     "GET /api/v1/regions/{code}": {"region": (OK, OK, OK, OK)},
     "DELETE /api/v1/notifications/push-subscriptions/{subscription_id}": {
@@ -230,7 +230,7 @@ MATRIX: dict[str, Row] = {
     },
 }
 LISTS = {
-    # Whose things each list shows: everybody's public ones, or only those of whoever asks; MATRIX says who sees those
+    # Whose things each list shows: everybody's public ones, or only the caller's own; MATRIX says who sees those
     # of an object, and tests.handlers.moderation.test_admin who sees those for admins.
     "GET /api/v1/auctions": "public",
     "GET /api/v1/auctions/{auction_id}/bids": "public",

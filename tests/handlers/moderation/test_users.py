@@ -110,7 +110,7 @@ async def test_a_ban_closes_all_sockets_within_a_second_under_fire_of_bids(
             await stop(process)
 
 
-async def test_whoever_is_suspended_may_look_but_not_bid_on_a_live_auction(
+async def test_a_suspended_user_may_look_but_not_bid_on_a_live_auction(
     moderator: Client,
     person: People,
     hot: Hot,

@@ -1,4 +1,4 @@
-"""What a user was told, and how the user wants to be told, over REST."""
+"""A user's notifications, and the preferences about them, over REST."""
 
 from collections.abc import Callable
 from typing import Any

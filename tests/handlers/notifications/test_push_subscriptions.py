@@ -60,7 +60,7 @@ async def test_subscribed_again_it_is_the_same_with_its_new_keys(
     assert stored.auth == b"\xff" * 16
 
 
-async def test_a_browser_tells_only_whoever_subscribed_it_last(
+async def test_a_browser_notifies_only_the_user_who_subscribed_it_last(
     person: People, sync_database: SyncDatabase
 ) -> None:
     ann, ben = person(), person()

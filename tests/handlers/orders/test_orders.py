@@ -250,7 +250,7 @@ async def test_without_redis_a_message_is_written_all_the_same(
     assert len(await trade.seller.items(f"{trade.path}/messages", 10)) == 1
 
 
-async def test_whoever_is_blocked_writes_and_bids_no_more(
+async def test_a_blocked_user_writes_and_bids_no_more(
     trade: Trade, person: People, sync_database: SyncDatabase
 ) -> None:
     rich = person(9_000)

@@ -22,7 +22,7 @@ from tests.support.factories import (
 from tests.support.trade import Trade
 
 
-def test_whoever_is_blocked_takes_no_paddle(trade: Trade) -> None:
+def test_a_blocked_user_takes_no_paddle(trade: Trade) -> None:
     with trade.database.transaction() as session:
         buyer = make_funded_user(session)
         auction = make_published_auction(session, trade.seller)
@@ -33,7 +33,7 @@ def test_whoever_is_blocked_takes_no_paddle(trade: Trade) -> None:
 
 
 @pytest.mark.usefixtures("some_regions")
-def test_whoever_is_blocked_does_not_bid_among_neighbours(trade: Trade) -> None:
+def test_a_blocked_user_does_not_bid_among_neighbours(trade: Trade) -> None:
     with trade.database.transaction() as session:
         auction = make_neighbourhood_auction(session)
         buyer, _ = make_neighbour(session, 10_000)

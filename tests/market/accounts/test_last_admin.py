@@ -1,4 +1,4 @@
-"""There is always an admin who can log in, whoever leaves or loses the role, also at the same moment."""
+"""There is always an admin who can log in, no matter who leaves or loses the role, also at the same moment."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -72,7 +72,7 @@ def test_of_two_admins_at_the_same_moment_one_is_left(
             return "done"
 
         results = at_once([partial(run, first, one, other), partial(run, second, other, one)])
-        # Demoted, one may still leave; whoever is banned at the same moment may, too.
+        # Demoted, one may still leave; so may one who is banned at the same moment.
         assert results.count("done") >= 1
         assert set(results) <= {"done", "last_admin", "forbidden", "not_found"}
         with own_database.transaction() as session:
@@ -91,7 +91,7 @@ def test_the_last_admin_stays_and_a_banned_one_does_not_count(db_session: Sessio
     act(db_session, one, other)
 
 
-def test_whoever_is_no_admin_leaves_as_ever(db_session: Session) -> None:
+def test_a_user_who_is_no_admin_leaves_as_ever(db_session: Session) -> None:
     one, other = two_admins(db_session)
     leave(db_session, one, other)
     for role in (Role.USER, Role.MODERATOR):

@@ -46,7 +46,7 @@ def _the_ledger_balances(sync_database: SyncDatabase) -> Iterator[None]:
 
 
 def cancelled(session: Session, auction_id: UUID) -> SealRecord:
-    """The record of a cancelled neighbourhood auction, the last that its viewers are to be told."""
+    """The record of a cancelled neighbourhood auction, the last that its viewers get."""
     row = session.get_one(Auction, auction_id)
     row.mirrored_seq = -1
     neighbourhood.mirror(session, [row])

@@ -370,7 +370,7 @@ def test_what_was_not_sold_is_listed_again_and_both_say_so(db_session: Session) 
     copy = listings.relist(db_session, seller, original.id, None, None)
     assert same_offer(copy, original)
     assert copy.relisted_from == original.id
-    assert auction_views.get(db_session, original.id, seller).relisted_as is None, "nobody is told of a draft"
+    assert auction_views.get(db_session, original.id, seller).relisted_as is None, "nobody sees a draft"
     listings.publish(db_session, seller, copy.id)
     assert auction_views.get(db_session, original.id).relisted_as == copy.id
     assert auction_views.get(db_session, copy.id).relisted_from == original.id

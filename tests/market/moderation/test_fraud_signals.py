@@ -118,7 +118,7 @@ def test_a_bidder_with_a_second_seller_is_an_honest_one(db_session: Session) -> 
     assert found(db_session, FraudSignalKind.ONE_SELLER, bidder) == []
 
 
-def test_whoever_gives_all_paddles_back_and_buys_nothing(db_session: Session) -> None:
+def test_a_user_who_gives_all_paddles_back_and_buys_nothing_is_noticed(db_session: Session) -> None:
     bidder, kind = make_funded_user(db_session), FraudSignalKind.HOLD_HOARDING
     for _ in range(fraud_signals.MIN_RETURNED):
         take_paddle(db_session, bidder)

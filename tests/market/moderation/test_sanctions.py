@@ -149,7 +149,7 @@ def test_nobody_acts_on_the_own_account_or_on_one_that_is_gone(staff: Staff, nam
 
 
 @every_action
-def test_whoever_has_lost_the_role_since_the_request_came_cannot_act(
+def test_an_actor_who_has_lost_the_role_since_the_request_came_cannot_act(
     staff: Staff, name: str, action: Any
 ) -> None:
     assert staff.admin.user_id is not None
@@ -172,7 +172,7 @@ def test_a_ban_ends_all_sessions_and_refuses_log_ins_until_it_is_lifted(staff: S
     assert (lifted.before, lifted.after) == ({"banned": True}, {"banned": False})
 
 
-def test_whoever_is_suspended_neither_publishes_nor_takes_a_paddle_until_it_is_over(staff: Staff) -> None:
+def test_a_suspended_user_neither_publishes_nor_takes_a_paddle_until_it_is_over(staff: Staff) -> None:
     draft = staff.do(listings.create, staff.user, a_draft()).id
     with staff.database.transaction() as session:
         auction, other = make_published_auction(session).id, make_published_auction(session).id
@@ -195,7 +195,7 @@ def test_whoever_is_suspended_neither_publishes_nor_takes_a_paddle_until_it_is_o
     staff.do(paddles.take, staff.user, other, 2_000)
 
 
-def test_whoever_is_suspended_reads_until_when_and_why(staff: Staff) -> None:
+def test_a_suspended_user_reads_until_when_and_why(staff: Staff) -> None:
     staff.suspend()
     staff.do(sanctions.suspend, staff.moderator, staff.user, None, WHY)
     until = staff.noted()[1].after
@@ -208,7 +208,7 @@ def test_whoever_is_suspended_reads_until_when_and_why(staff: Staff) -> None:
 
 
 @pytest.mark.usefixtures("some_regions")
-def test_whoever_is_suspended_does_not_bid_among_neighbours_but_leads_on(staff: Staff) -> None:
+def test_a_suspended_user_does_not_bid_among_neighbours_but_leads_on(staff: Staff) -> None:
     with staff.database.transaction() as session:
         staff.user, _ = make_neighbour(session, 10_000)
         auction = make_neighbourhood_auction(session).id

@@ -117,7 +117,7 @@ def test_a_user_is_shown_with_standing_money_sessions_and_what_happened(db_sessi
     # The order's auction runs in this test, too.
     assert (seen.auctions, seen.running, seen.bid_in) == (2, 2, 1)
     assert (seen.bought, seen.sold, seen.open_orders) == (0, 1, 1)
-    # What is held alone would tell the maximum of whoever leads.
+    # What is held alone would reveal the leader's maximum.
     assert seen.money == 9_000
     assert wallet.view(db_session, user).held == 2_000
     assert [session.id for session in seen.sessions] == [opened]

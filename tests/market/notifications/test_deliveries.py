@@ -395,7 +395,7 @@ def test_the_list_of_the_dead_has_pages(db_session: Session) -> None:
 @pytest.mark.parametrize(
     "gone", [{"email_verified_at": None}, {"deleted_at": NOON, "email_verified_at": None}]
 )
-def test_nothing_leaves_for_whoever_cannot_be_reached_any_more(
+def test_nothing_is_sent_to_users_who_cannot_be_reached_any_more(
     db_session: Session, gone: dict[str, Any]
 ) -> None:
     ann = make_user(db_session)

@@ -1,4 +1,4 @@
-"""What users are told: once for each cause, and when it leaves the house by which channel."""
+"""Notifications: one for each cause, and when they are sent by which channel."""
 
 from datetime import UTC, datetime, timedelta
 from functools import partial

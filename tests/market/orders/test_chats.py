@@ -81,7 +81,7 @@ def test_the_other_side_is_notified_of_the_first_message_that_is_not_read(trade:
     assert told(trade.buyer) == [True, False]
 
 
-def test_whoever_is_blocked_cannot_write(trade: Trade) -> None:
+def test_a_blocked_user_cannot_write(trade: Trade) -> None:
     trade.do(blocks.put, trade.seller, trade.buyer)
     assert trade.refused(chats.send, trade.buyer, trade.order_id, "Hello.") == "blocked"
     assert trade.do(chats.send, trade.seller, trade.order_id, "Goodbye.").number == 1

@@ -328,7 +328,7 @@ async def crowded_auction(
 ) -> tuple[rules.BiddingState, Sequence[BidRecord], Sequence[SealRecord]]:
     """Everybody bids as fast as possible, often the same amount, while some try to seal, until it is closed.
 
-    Returns the auction before, what was acknowledged and what the sealers were told.
+    Returns the auction before, what was acknowledged and what the sealers were answered.
     """
     acks: list[BidRecord] = []
     seals: list[SealRecord] = []

@@ -75,7 +75,7 @@ def test_an_extension_among_bids_comes_to_postgresql_and_the_auction_is_sold(sta
     stage.check_ledger()
 
 
-def test_whoever_had_bid_is_told_once_for_each_extension(
+def test_each_bidder_is_notified_once_for_each_extension(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outage_extensions, "BATCH", 1)
@@ -130,7 +130,7 @@ def tell_until_done(stage: Stage) -> None:
 
 
 def extensions_told(stage: Stage, auction: UUID) -> dict[UUID, list[Any]]:
-    """What each user was told of extensions of the auction."""
+    """How each user was notified of extensions of the auction."""
     told = defaultdict(list)
     with stage.resources.database.transaction() as session:
         for row in session.scalars(

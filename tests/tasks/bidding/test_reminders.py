@@ -295,7 +295,7 @@ def test_what_is_ended_is_announced_to_no_more_and_what_fails_keeps_no_other_fro
 
 
 def announced(resources: Resources, user: UUID) -> list[str]:
-    """What the user was told of this test's announcements."""
+    """The user's notifications of this test's announcements."""
     own = Notification.data["title"].astext.regexp_match("^(now|later|over)")
     with resources.database.transaction() as session:
         return list(

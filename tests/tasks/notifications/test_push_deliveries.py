@@ -69,7 +69,7 @@ def by_both(by_smtp: Resources, push_service: PushService) -> Resources:
 
 
 def a_reader(resources: Resources, language: Language = Language.ENGLISH) -> UUID:
-    """A user whose address is verified, and who wants to hear of everything."""
+    """A user whose address is verified, and who wants every notification."""
     with resources.database.transaction() as session:
         user_id = make_user(session)
         session.get_one(User, user_id).language = language
@@ -586,7 +586,7 @@ def test_in_production_a_browser_inside_is_never_asked(
 
 
 @pytest.mark.usefixtures("some_regions")
-def test_whoever_is_outbid_among_neighbours_and_how_it_ended_is_told(
+def test_an_outbid_neighbour_is_notified_of_that_and_of_how_it_ended(
     by_smtp: Resources, mailbox: Mailbox
 ) -> None:
     with by_smtp.database.transaction() as session:
@@ -615,7 +615,7 @@ def test_whoever_is_outbid_among_neighbours_and_how_it_ended_is_told(
     }
 
 
-def test_whoever_is_outbid_in_a_live_auction_is_told_by_the_browser(
+def test_a_bidder_outbid_in_a_live_auction_is_notified_by_the_browser(
     resources: Resources, stage: Stage, push_service: PushService
 ) -> None:
     auction = stage.auction()

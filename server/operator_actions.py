@@ -34,7 +34,7 @@ from market.moderation import (
     reports,
     sanctions,
 )
-from market.moderation.fraud_signals import SignalView
+from market.moderation.fraud_signals import FraudSignalView
 from market.moderation.reports import OpenReports
 from market.notifications import deliveries
 from market.notifications.deliveries import DeadDelivery
@@ -203,7 +203,7 @@ def open_reports(settings: Settings, limit: int) -> list[OpenReports]:
     return _use(settings, reports.queue, None, limit).items
 
 
-def open_signals(settings: Settings, limit: int) -> list[SignalView]:
+def open_signals(settings: Settings, limit: int) -> list[FraudSignalView]:
     """Open fraud signals, newest first."""
     return _use(settings, fraud_signals.page, False, None, None, limit).items
 

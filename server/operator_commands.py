@@ -7,7 +7,7 @@ import msgspec
 
 from market.audit import AuditView
 from market.bidding.outage_extensions import Outage
-from market.moderation.fraud_signals import SignalView
+from market.moderation.fraud_signals import FraudSignalView
 from market.moderation.reports import OpenReports
 from market.notifications.deliveries import DeadDelivery
 from market.times import from_ms, to_ms
@@ -106,7 +106,7 @@ def _report(found: OpenReports) -> str:
     )
 
 
-def _signal(found: SignalView) -> str:
+def _signal(found: FraudSignalView) -> str:
     seller = "" if found.other_id is None else f", seller {found.other_name} ({found.other_id})"
     auction = "" if found.auction_id is None else f", auction {found.auction_id}"
     why = ", ".join(f"{name} {value}" for name, value in found.why.items())

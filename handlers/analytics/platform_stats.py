@@ -9,8 +9,8 @@ from handlers.http.operations import operation
 from handlers.http.parsing import Body
 from market.analytics import platform_stats
 from market.analytics.platform_stats import (
-    Figures,
     Name,
+    PlatformStats,
     Series,
     SeriesStep,
 )
@@ -28,11 +28,11 @@ class SeriesQuery(Body, frozen=True, kw_only=True):
     step: SeriesStep = SeriesStep.HOUR
 
 
-class FiguresHandler(AdminHandler):
-    """GET: the figures of this moment and of the last 24 hours."""
+class PlatformStatsHandler(AdminHandler):
+    """GET: the stats of this moment and of the last 24 hours."""
 
     @operation(role=Role.MODERATOR)
-    async def get(self) -> Figures:
+    async def get(self) -> PlatformStats:
         return await self.use(platform_stats.now)
 
 
@@ -45,6 +45,6 @@ class SeriesHandler(AdminHandler):
 
 
 routes = [
-    (r"/api/v1/admin/figures", FiguresHandler),
-    (r"/api/v1/admin/figures/series", SeriesHandler),
+    (r"/api/v1/admin/platform-stats", PlatformStatsHandler),
+    (r"/api/v1/admin/platform-stats/series", SeriesHandler),
 ]

@@ -13,7 +13,7 @@ from handlers.http.parsing import Body, Edit, PageQuery
 from market import increments
 from market.accounts.refusals import AccountRefusal
 from market.analytics import seller_report
-from market.analytics.seller_report import Sales
+from market.analytics.seller_report import SellerReport
 from market.bidding import cancelling, publishing
 from market.bidding.cancelling import Cancelled
 from market.bidding.refusals import BidRefusal
@@ -107,7 +107,7 @@ class NewTimes(Body, frozen=True, kw_only=True):
     ends_at: int | None = None
 
 
-class SalesQuery(Body, frozen=True, kw_only=True):
+class SellerReportQuery(Body, frozen=True, kw_only=True):
     """The months `from` and `to`, both included."""
 
     first: Month | None = msgspec.field(default=None, name="from")
@@ -184,11 +184,11 @@ class RelistHandler(ApiHandler):
         )
 
 
-class SalesHandler(ApiHandler):
+class SellerReportHandler(ApiHandler):
     """GET: what you have sold, month by month."""
 
     @operation()
-    async def get(self, query: SalesQuery) -> Sales:
+    async def get(self, query: SellerReportQuery) -> SellerReport:
         return await self.use(seller_report.of_seller, self.principal.user_id, query.first, query.last)
 
 
@@ -232,5 +232,5 @@ routes = [
     (rf"/api/v1/seller/auctions/{UUID_PATTERN}/cancel", CancelHandler),
     (rf"/api/v1/seller/auctions/{UUID_PATTERN}/duplicate", DuplicateHandler),
     (rf"/api/v1/seller/auctions/{UUID_PATTERN}/relist", RelistHandler),
-    (r"/api/v1/seller/figures", SalesHandler),
+    (r"/api/v1/seller/report", SellerReportHandler),
 ]

@@ -14,7 +14,7 @@ from market.accounts.refusals import AccountRefusal
 from market.errors import GeneralRefusal
 from market.fields import ONE_LINE, Reason
 from market.moderation import sanctions, users
-from market.moderation.users import Member, MemberCard
+from market.moderation.users import UserCard, UserRecord
 from market.pages import Page
 from market.rules import MAX_AMOUNT
 from store.models import Role
@@ -42,19 +42,19 @@ class NewRole(Body, frozen=True, kw_only=True):
     reason: Reason
 
 
-class MembersHandler(AdminHandler):
+class AdminUsersHandler(AdminHandler):
     """GET: users, the last registered first."""
 
     @operation(GeneralRefusal.INVALID_CURSOR, role=Role.MODERATOR)
-    async def get(self, query: UsersQuery) -> Page[MemberCard]:
+    async def get(self, query: UsersQuery) -> Page[UserCard]:
         return await self.use(users.page, query.query, query.cursor, query.limit)
 
 
-class MemberHandler(AdminHandler):
+class AdminUserHandler(AdminHandler):
     """GET: all that may be known of one user."""
 
     @operation(role=Role.MODERATOR)
-    async def get(self, user_id: UUID) -> Member:
+    async def get(self, user_id: UUID) -> UserRecord:
         return await self.use(users.get, user_id)
 
 
@@ -109,8 +109,8 @@ class RoleHandler(AdminHandler):
 _USER = rf"/api/v1/admin/users/{UUID_PATTERN}"
 
 routes = [
-    (r"/api/v1/admin/users", MembersHandler),
-    (_USER, MemberHandler),
+    (r"/api/v1/admin/users", AdminUsersHandler),
+    (_USER, AdminUserHandler),
     (rf"{_USER}/warn", WarnHandler),
     (rf"{_USER}/suspend", SuspendHandler),
     (rf"{_USER}/ban", BanHandler),

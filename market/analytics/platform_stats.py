@@ -1,7 +1,7 @@
 """How the platform does, in numbers: those of now, and series of them for charts.
 
 What the tables know is counted from them whenever it is asked. What only Redis or a moment knows is sampled each minute
-into `figures`.
+into `platform_samples`.
 """
 
 from collections.abc import Mapping
@@ -95,8 +95,8 @@ _SAMPLED: Mapping[Name, Function[Any]] = {
 """What is sampled, and what the samples of a step make together."""
 
 
-class Figures(msgspec.Struct, frozen=True):
-    """The figures at `at` (ms), as in `Name`: of the last 24 hours; `bids_per_minute` of the last minute; `viewers`,
+class PlatformStats(msgspec.Struct, frozen=True):
+    """The stats at `at` (ms), as in `Name`: of the last 24 hours; `bids_per_minute` of the last minute; `viewers`,
     `write_back_lag` and `notification_backlog` of the last sample, None unless that is `FRESH`. `conversion` is None
     when nothing has ended, `lateness` too; auctions that are `OVERDUE` count for that as if they ended now."""
 
@@ -128,8 +128,8 @@ class Series(msgspec.Struct, frozen=True):
     items: list[Point]
 
 
-def now(session: Session) -> Figures:
-    """The figures of this moment."""
+def now(session: Session) -> PlatformStats:
+    """The stats of this moment."""
     at = clock(session)
     # Not the bids: those of a day are too many to count whenever somebody looks.
     of_a_day = (Name.SALES, Name.SALES_AMOUNT, Name.CONVERSION, Name.LATENESS)
@@ -152,7 +152,7 @@ def now(session: Session) -> Figures:
     late = select(_whole(_SAMPLED[Name.LATE_REJECTIONS])).where(
         PlatformSample.name == Name.LATE_REJECTIONS, PlatformSample.at > at - DAY
     )
-    return Figures(
+    return PlatformStats(
         at=to_ms(at),
         sales=day[Name.SALES] or 0,
         sales_amount=day[Name.SALES_AMOUNT] or 0,

@@ -20,7 +20,7 @@ MAX_MONTHS = 36
 USUAL_MONTHS = 12
 
 
-class MonthSales(msgspec.Struct, frozen=True):
+class SellerMonth(msgspec.Struct, frozen=True):
     """One month (`2026-03`) of a seller. Amounts in minor units.
 
     `published` counts listings by when they were published, `sold` and `unsold` by when they ended; `conversion` is the
@@ -39,13 +39,13 @@ class MonthSales(msgspec.Struct, frozen=True):
     refunded: int
 
 
-class Sales(msgspec.Struct, frozen=True):
+class SellerReport(msgspec.Struct, frozen=True):
     """Every month of a time, the oldest first."""
 
-    items: list[MonthSales]
+    items: list[SellerMonth]
 
 
-def of_seller(session: Session, seller_id: UUID, first: str | None, last: str | None) -> Sales:
+def of_seller(session: Session, seller_id: UUID, first: str | None, last: str | None) -> SellerReport:
     """The months from `first` to `last`; without `last` to the present one, without `first` twelve in all.
 
     Refuses with `invalid_query`, naming the parameter, if they are in the wrong order or more than `MAX_MONTHS`.
@@ -58,7 +58,7 @@ def of_seller(session: Session, seller_id: UUID, first: str | None, last: str | 
             GeneralRefusal.INVALID_QUERY, f"from: {detail}", errors=[{"field": "from", "detail": detail}]
         )
     counts, sums = _counted(session, seller_id, _start(begin), _start(end + 1))
-    return Sales([_month(_name(month), counts, sums) for month in range(begin, end + 1)])
+    return SellerReport([_month(_name(month), counts, sums) for month in range(begin, end + 1)])
 
 
 def _counted(
@@ -96,9 +96,9 @@ def _counted(
     return counts, sums
 
 
-def _month(name: str, counts: Counter[tuple[str, str]], sums: Counter[tuple[str, str]]) -> MonthSales:
+def _month(name: str, counts: Counter[tuple[str, str]], sums: Counter[tuple[str, str]]) -> SellerMonth:
     sold, unsold = counts[name, "sold"], counts[name, "unsold"]
-    return MonthSales(
+    return SellerMonth(
         month=name,
         published=counts[name, "published"],
         sold=sold,

@@ -56,7 +56,7 @@ BATCH = 1_000
 _SUBJECTS = ("user_id", "other_id", "auction_id")
 
 
-class SignalView(msgspec.Struct, frozen=True):
+class FraudSignalView(msgspec.Struct, frozen=True):
     """A signal as moderators see it, open until `reviewed_at`; times in ms. `other_id` is the seller."""
 
     id: UUID
@@ -110,7 +110,7 @@ def find(session: Session, kind: FraudSignalKind) -> int:
 
 def page(
     session: Session, reviewed: bool, kind: FraudSignalKind | None, cursor: str | None, limit: int
-) -> Page[SignalView]:
+) -> Page[FraudSignalView]:
     """The open signals, or those that were reviewed, the last found first. Refuses with `invalid_cursor`."""
     state = FraudSignal.reviewed_at.is_not(None) if reviewed else FraudSignal.reviewed_at.is_(None)
     query = _signals().where(state)
@@ -119,7 +119,7 @@ def page(
     return list_page(session, query, _view, FraudSignal.id, cursor, limit)
 
 
-def review(session: Session, actor: Actor, signal_id: UUID, reason: str) -> SignalView:
+def review(session: Session, actor: Actor, signal_id: UUID, reason: str) -> FraudSignalView:
     """Note that somebody has looked at it, and what came of it. Refuses with `not_found`, with `forbidden` a moderator
     whom it is about, or with `wrong_state` if somebody has before."""
     signal = session.get(FraudSignal, signal_id, populate_existing=True, with_for_update={"key_share": True})
@@ -277,8 +277,8 @@ def _signals() -> Select[FraudSignal, str, str | None]:
     )
 
 
-def _view(signal: FraudSignal, user_name: str, other_name: str | None) -> SignalView:
-    return SignalView(
+def _view(signal: FraudSignal, user_name: str, other_name: str | None) -> FraudSignalView:
+    return FraudSignalView(
         id=signal.id,
         kind=signal.kind,
         user_id=signal.user_id,

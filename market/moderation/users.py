@@ -38,7 +38,7 @@ LATEST = 20
 Standing = Literal["active", "suspended", "banned", "deleted"]
 
 
-class MemberCard(msgspec.Struct, frozen=True):
+class UserCard(msgspec.Struct, frozen=True):
     """A user in a list. `created_at` in ms."""
 
     id: UUID
@@ -50,7 +50,7 @@ class MemberCard(msgspec.Struct, frozen=True):
     created_at: int
 
 
-class Member(msgspec.Struct, frozen=True):
+class UserRecord(msgspec.Struct, frozen=True):
     """All that those with a role may know of a user. Times in ms.
 
     `auctions` are those published, `running` the ones of them that are not over, `bid_in` those with a paddle of the
@@ -89,7 +89,7 @@ class Member(msgspec.Struct, frozen=True):
     actions: list[AuditView]
 
 
-def page(session: Session, query: str | None, cursor: str | None, limit: int) -> Page[MemberCard]:
+def page(session: Session, query: str | None, cursor: str | None, limit: int) -> Page[UserCard]:
     """Users, the last registered first: all, or those whose id is `query`, or whose e-mail address or name begins with
     it, whatever its case. Refuses with `invalid_cursor`."""
     found = select(User)
@@ -109,8 +109,8 @@ def _matches(query: str) -> ColumnElement[bool]:
         )
 
 
-def _card(now: datetime, user: User) -> MemberCard:
-    return MemberCard(
+def _card(now: datetime, user: User) -> UserCard:
+    return UserCard(
         user.id,
         user.email,
         user.display_name,
@@ -131,7 +131,7 @@ def _standing(user: User, now: datetime) -> Standing:
     return "active"
 
 
-def get(session: Session, user_id: UUID) -> Member:
+def get(session: Session, user_id: UUID) -> UserRecord:
     """One user. Refuses with `not_found`."""
     user = session.get(User, user_id, populate_existing=True)
     if user is None:
@@ -149,7 +149,7 @@ def get(session: Session, user_id: UUID) -> Member:
         "open_orders": _count(session, Order.id, and_(party, Order.state.not_in(orders.FINAL))),
         "reported": _count(session, Report.id, reports.concerning(user_id)),
     }
-    return Member(
+    return UserRecord(
         id=user.id,
         email=user.email,
         email_verified=user.email_verified_at is not None,

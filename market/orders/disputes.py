@@ -28,7 +28,7 @@ MESSAGES = 200
 """How many messages of the chat a case shows."""
 
 
-class Case(msgspec.Struct, frozen=True):
+class Dispute(msgspec.Struct, frozen=True):
     """An order that waits for a moderator, or got one's decision. `hammer_price` in minor units, times in ms."""
 
     id: UUID
@@ -49,7 +49,7 @@ class Case(msgspec.Struct, frozen=True):
     finished_at: int | None
 
 
-class CaseEvent(msgspec.Struct, frozen=True):
+class DisputeEvent(msgspec.Struct, frozen=True):
     """A step of the order, `at` (ms). Without an `actor_id` it was the clock."""
 
     actor_id: UUID | None
@@ -59,7 +59,7 @@ class CaseEvent(msgspec.Struct, frozen=True):
     at: int
 
 
-class CaseMessage(msgspec.Struct, frozen=True):
+class DisputeMessage(msgspec.Struct, frozen=True):
     """What one side wrote to the other, `created_at` in ms."""
 
     id: UUID
@@ -68,21 +68,21 @@ class CaseMessage(msgspec.Struct, frozen=True):
     created_at: int
 
 
-class CaseFile(msgspec.Struct, frozen=True):
+class DisputeFile(msgspec.Struct, frozen=True):
     """What a decision is made by: all steps, and the latest messages, both in their order."""
 
-    case: Case
-    events: list[CaseEvent]
-    messages: list[CaseMessage]
+    dispute: Dispute
+    events: list[DisputeEvent]
+    messages: list[DisputeMessage]
 
 
-def page(session: Session, cursor: str | None, limit: int) -> Page[Case]:
+def page(session: Session, cursor: str | None, limit: int) -> Page[Dispute]:
     """The orders that wait for a decision, the oldest first. Refuses with `invalid_cursor`."""
-    query = _cases().where(Order.state == OrderState.PROBLEM)
+    query = _disputes().where(Order.state == OrderState.PROBLEM)
     return list_page(session, query, _view, Order.id, cursor, limit, ascending=True)
 
 
-def read(session: Session, actor: Actor, order_id: UUID) -> CaseFile:
+def read(session: Session, actor: Actor, order_id: UUID) -> DisputeFile:
     """An order that is or was a case, with its chat. That the actor has read it is noted, each time.
 
     Refuses with `not_found`, also for all other orders, whose chats are nobody's business.
@@ -99,20 +99,20 @@ def read(session: Session, actor: Actor, order_id: UUID) -> CaseFile:
         .limit(MESSAGES)
     )
     audit.record(session, actor, "read_chat", Subject("order", order_id), reason="")
-    return CaseFile(
-        _view(*session.execute(_cases().where(Order.id == order_id)).one()),
+    return DisputeFile(
+        _view(*session.execute(_disputes().where(Order.id == order_id)).one()),
         [
-            CaseEvent(event.actor_id, event.action, event.from_state, event.to_state, to_ms(event.at))
+            DisputeEvent(event.actor_id, event.action, event.from_state, event.to_state, to_ms(event.at))
             for event in events
         ],
         [
-            CaseMessage(message.id, message.sender_id, message.text, to_ms(message.created_at))
+            DisputeMessage(message.id, message.sender_id, message.text, to_ms(message.created_at))
             for message in reversed(session.scalars(latest).all())
         ],
     )
 
 
-def resolve(session: Session, actor: Actor, order_id: UUID, outcome: Outcome, reason: str) -> Case:
+def resolve(session: Session, actor: Actor, order_id: UUID, outcome: Outcome, reason: str) -> Dispute:
     """Give the escrow to the seller (`complete`) or back to the buyer (`refund`).
 
     Refuses with `not_found`, `forbidden` (the moderator is a side of the order), `wrong_state` or `balance_too_large`.
@@ -122,10 +122,10 @@ def resolve(session: Session, actor: Actor, order_id: UUID, outcome: Outcome, re
     orders.move(session, order, ACTIONS[outcome], actor.user_id)
     after = {"state": order.state}
     audit.record(session, actor, "resolve", Subject("order", order_id), reason, before, after)
-    return _view(*session.execute(_cases().where(Order.id == order_id)).one())
+    return _view(*session.execute(_disputes().where(Order.id == order_id)).one())
 
 
-def _cases() -> Select[Order, str, str, str]:
+def _disputes() -> Select[Order, str, str, str]:
     buyer, seller = aliased(User), aliased(User)
     return (
         select(Order, Auction.title, buyer.display_name, seller.display_name)
@@ -136,8 +136,8 @@ def _cases() -> Select[Order, str, str, str]:
     )
 
 
-def _view(order: Order, title: str, buyer_name: str, seller_name: str) -> Case:
-    return Case(
+def _view(order: Order, title: str, buyer_name: str, seller_name: str) -> Dispute:
+    return Dispute(
         id=order.id,
         auction_id=order.auction_id,
         title=title,

@@ -6,7 +6,7 @@ from tasks.app import Resources, periodic
 
 
 @periodic("tasks.figures.sample_figures", every_s=60)
-def sample_figures(resources: Resources) -> None:
+def sample_stats(resources: Resources) -> None:
     """Keep what the processes measure now."""
     measured = resources.hot.run(measurements.take())
     with resources.database.transaction() as session:
@@ -19,7 +19,7 @@ def sample_figures(resources: Resources) -> None:
 
 
 @periodic("tasks.figures.forget_figures", every_s=3600)
-def forget_figures(resources: Resources) -> None:
+def forget_samples(resources: Resources) -> None:
     """Delete old samples."""
     with resources.database.transaction() as session:
         kept.forget_old(session)

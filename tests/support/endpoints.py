@@ -81,7 +81,7 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     f"POST /admin/adjustments/{NOWHERE}/confirm": {"reason": "A reason"},
     f"POST /admin/adjustments/{NOWHERE}/reject": {"reason": "A reason"},
-    f"POST /admin/orders/{NOWHERE}/resolve": {"outcome": "refund", "reason": "A reason"},
+    f"POST /admin/disputes/{NOWHERE}/resolve": {"outcome": "refund", "reason": "A reason"},
     "POST /notifications/push-subscriptions": {
         "endpoint": "https://push.example/1",
         "p256dh": "B" * 87,
@@ -103,7 +103,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "reason": "A test",
     },
     f"POST /admin/reports/{NOWHERE}/resolve": {"outcome": "upheld", "reason": "A test"},
-    f"POST /admin/signals/{NOWHERE}/review": {"reason": "A test"},
+    f"POST /admin/fraud-signals/{NOWHERE}/review": {"reason": "A test"},
     f"POST /admin/auctions/{NOWHERE}/cancel": {"reason": "A test"},
     "POST /admin/outages": {
         "action": NOWHERE,

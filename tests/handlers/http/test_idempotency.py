@@ -29,7 +29,7 @@ MOVE_MONEY = {
     "POST /api/v1/orders/{order_id}/refund",
     "POST /api/v1/orders/{order_id}/messages",
     "POST /api/v1/auctions/{auction_id}/questions",
-    "POST /api/v1/admin/orders/{order_id}/resolve",
+    "POST /api/v1/admin/disputes/{order_id}/resolve",
     "POST /api/v1/admin/adjustments",
     "POST /api/v1/admin/adjustments/{adjustment_id}/confirm",
 }

@@ -345,12 +345,12 @@ async def test_a_listing_is_copied_once_under_a_key(person: People, sync_databas
 async def test_the_own_figures_come_by_month(person: People) -> None:
     seller = person()
     await seller.post(f"/seller/auctions/{await created(seller)}/publish")
-    assert [month["published"] for month in (await seller.get("/seller/figures"))["items"]] == [0] * 11 + [1]
-    old = await seller.get("/seller/figures?from=2025-12&to=2026-01")
+    assert [month["published"] for month in (await seller.get("/seller/report"))["items"]] == [0] * 11 + [1]
+    old = await seller.get("/seller/report?from=2025-12&to=2026-01")
     nothing = dict.fromkeys(("published", "sold", "unsold", "completed", "gross", "refunds", "refunded"), 0)
     empty = {"conversion": None, **nothing}
     assert old == {"items": [{"month": "2025-12", **empty}, {"month": "2026-01", **empty}]}
-    assert (await person().get("/seller/figures"))["items"][-1]["published"] == 0
+    assert (await person().get("/seller/report"))["items"][-1]["published"] == 0
 
 
 @pytest.mark.parametrize(
@@ -365,6 +365,6 @@ async def test_the_own_figures_come_by_month(person: People) -> None:
     ],
 )
 async def test_wrong_months_are_named(person: People, query: str, field: str) -> None:
-    answer = await person().call("GET", f"/seller/figures?{query}")
+    answer = await person().call("GET", f"/seller/report?{query}")
     assert answer.body["code"] == "invalid_query"
     assert [error["field"] for error in answer.body["errors"]] == [field]

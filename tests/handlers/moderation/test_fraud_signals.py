@@ -22,15 +22,17 @@ async def test_a_moderator_reviews_a_signal(person: People, sync_database: SyncD
         for _ in range(fraud_signals.MIN_AUCTIONS):
             take_paddle(session, bidder, seller)
         fraud_signals.find(session, FraudSignalKind.ONE_SELLER)
-    listed = await moderator.items("/admin/signals?kind=one_seller", 50)
+    listed = await moderator.items("/admin/fraud-signals?kind=one_seller", 50)
     [signal] = [item for item in listed if item["user_id"] == str(bidder)]
     assert signal["why"] == {"auctions": fraud_signals.MIN_AUCTIONS, "won": 0}
     body = {"reason": "A fan"}
-    reviewed = await moderator.post(f"/admin/signals/{signal['id']}/review", body)
+    reviewed = await moderator.post(f"/admin/fraud-signals/{signal['id']}/review", body)
     assert reviewed["reviewer_id"] == str(moderator.user_id)
-    assert await moderator.refused("POST", f"/admin/signals/{signal['id']}/review", body) == "wrong_state"
-    assert reviewed in await moderator.items("/admin/signals?state=reviewed", 50)
-    assert await moderator.refused("GET", "/admin/signals?state=closed") == "invalid_query"
+    assert (
+        await moderator.refused("POST", f"/admin/fraud-signals/{signal['id']}/review", body) == "wrong_state"
+    )
+    assert reviewed in await moderator.items("/admin/fraud-signals?state=reviewed", 50)
+    assert await moderator.refused("GET", "/admin/fraud-signals?state=closed") == "invalid_query"
 
 
 async def test_a_log_in_leaves_hashes_only(guest: Client, sync_database: SyncDatabase) -> None:

@@ -38,24 +38,24 @@ async def test_a_moderator_decides_an_order(
     person: People, seller: Client, buyer: Client, order: UUID
 ) -> None:
     moderator = person(role=Role.MODERATOR)
-    case = next(case for case in await moderator.items("/admin/orders", 100) if case["id"] == str(order))
+    case = next(case for case in await moderator.items("/admin/disputes", 100) if case["id"] == str(order))
     assert (case["problem"], case["buyer_id"]) == ("It is broken.", str(buyer.user_id))
-    file = await moderator.get(f"/admin/orders/{order}")
-    assert file["case"] == case
+    file = await moderator.get(f"/admin/disputes/{order}")
+    assert file["dispute"] == case
     assert [event["action"] for event in file["events"]] == ["ship", "report_problem"]
     [reading] = await person(role=Role.ADMIN).items(f"/admin/audit?subject={order}", 5)
     assert (reading["action"], reading["actor_id"]) == ("read_chat", str(moderator.user_id))
-    assert await moderator.refused("GET", f"/admin/orders/{new_id()}") == "not_found"
-    path, key = f"/admin/orders/{order}/resolve", {"Idempotency-Key": str(uuid4())}
+    assert await moderator.refused("GET", f"/admin/disputes/{new_id()}") == "not_found"
+    path, key = f"/admin/disputes/{order}/resolve", {"Idempotency-Key": str(uuid4())}
     for _ in range(2):
         answer = await moderator.call("POST", path, REFUND, headers=key)
         assert (answer.status, answer.body["state"]) == (200, "refunded")
     assert (await buyer.get("/wallet"))["available"] == 1_500
     assert (await seller.get(f"/orders/{order}"))["state"] == "refunded"
     assert await moderator.refused("POST", path, REFUND) == "wrong_state"
-    assert await moderator.refused("POST", f"/admin/orders/{new_id()}/resolve", REFUND) == "not_found"
+    assert await moderator.refused("POST", f"/admin/disputes/{new_id()}/resolve", REFUND) == "not_found"
     assert await moderator.refused("POST", path, REFUND | {"outcome": "keep"}) == "invalid_body"
-    assert await moderator.refused("GET", "/admin/orders?cursor=x") == "invalid_cursor"
+    assert await moderator.refused("GET", "/admin/disputes?cursor=x") == "invalid_cursor"
 
 
 async def test_a_moderator_does_not_decide_the_own_order(
@@ -66,4 +66,4 @@ async def test_a_moderator_does_not_decide_the_own_order(
         order = make_order(session, seller.user_id, moderator.user_id).id
         orders.ship(session, seller.user_id, order, "A carrier", "1")
         orders.report_problem(session, moderator.user_id, order, "It is broken.")
-    assert await moderator.refused("POST", f"/admin/orders/{order}/resolve", REFUND) == "forbidden"
+    assert await moderator.refused("POST", f"/admin/disputes/{order}/resolve", REFUND) == "forbidden"

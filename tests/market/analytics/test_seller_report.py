@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from market.analytics import seller_report
-from market.analytics.seller_report import MonthSales
+from market.analytics.seller_report import SellerMonth
 from market.errors import Refusal
 from store.models import Auction, AuctionStatus, OrderState
 from tests.support.database import statements
@@ -33,9 +33,9 @@ def ordered(session: Session, seller: UUID, price: int, state: OrderState, at: d
     session.flush()
 
 
-def a_month(month: str, **fields: Any) -> MonthSales:
+def a_month(month: str, **fields: Any) -> SellerMonth:
     nothing = dict.fromkeys(("published", "sold", "unsold", "completed", "gross", "refunds", "refunded"), 0)
-    return MonthSales(**{"month": month, "conversion": None, **nothing, **fields})
+    return SellerMonth(**{"month": month, "conversion": None, **nothing, **fields})
 
 
 def in_march(day: int, hour: int = 12) -> datetime:

@@ -10,7 +10,7 @@ import pytest
 from market import audit
 from market.audit import Actor
 from market.orders import chats, disputes, orders
-from market.orders.disputes import ACTIONS, Case, Outcome
+from market.orders.disputes import ACTIONS, Dispute, Outcome
 from market.orders.orders import OrderView
 from store.ids import new_id
 from store.models import OrderState, Role
@@ -81,7 +81,7 @@ def test_nobody_decides_about_the_own_order(trade: Trade) -> None:
 
 def test_the_sides_and_moderators_at_once_move_the_escrow_once(trade: Trade, moderator: Actor) -> None:
     disagree(trade)
-    calls: list[Callable[[], Case | OrderView]] = [
+    calls: list[Callable[[], Dispute | OrderView]] = [
         *[partial(trade.do, disputes.resolve, moderator, trade.order_id, outcome, WHY) for outcome in ACTIONS]
         * 2,
         partial(trade.do, orders.confirm, trade.buyer, trade.order_id),
@@ -103,7 +103,7 @@ def test_a_case_has_its_steps_and_its_chat_and_other_orders_are_none(trade: Trad
     assert trade.refused(disputes.read, moderator, new_id()) == "not_found"
     trade.do(orders.report_problem, trade.buyer, trade.order_id, "It is broken.")
     file = trade.do(disputes.read, moderator, trade.order_id)
-    assert file.case.problem == "It is broken."
+    assert file.dispute.problem == "It is broken."
     assert [(event.action, event.actor_id) for event in file.events] == [
         ("ship", trade.seller),
         ("report_problem", trade.buyer),

@@ -6,7 +6,7 @@ from store.models import PlatformSample
 from store.redis import measurements
 from store.redis.clients import Hot
 from store.redis.keys import WRITE_BACK_AT
-from tasks.analytics.platform_stats import forget_figures, sample_figures
+from tasks.analytics.platform_stats import forget_samples, sample_stats
 from tasks.app import Resources
 
 
@@ -28,20 +28,20 @@ async def test_processes_are_added_up_and_late_bids_counted_once(resources: Reso
     await hot.run(measurements.share("one", 5, 2, now))
     await hot.run(measurements.share("gone", 100, 0, now - 60_000))
     resources.hot.client.set(WRITE_BACK_AT, now - 5_000)
-    sample_figures(resources)
-    sample_figures(resources)
+    sample_stats(resources)
+    sample_stats(resources)
     found = samples(resources)
     assert found["viewers"][-2:] == [9, 9]
     assert found["late_rejections"][-2:] == [3, 0]
     assert found["write_back_lag"][-1] >= 5_000
     assert found["ledger_sum"][-1] == 0
-    forget_figures(resources)
+    forget_samples(resources)
     assert samples(resources) == found
 
 
 def test_before_anything_was_measured_nobody_watches_and_no_write_back_is_known(resources: Resources) -> None:
     known = len(samples(resources).get("write_back_lag", []))
-    sample_figures(resources)
+    sample_stats(resources)
     found = samples(resources)
     assert [found[name][-1] for name in ("viewers", "late_rejections")] == [0, 0]
     assert len(found.get("write_back_lag", [])) == known

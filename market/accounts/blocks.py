@@ -24,7 +24,7 @@ class BlockView(msgspec.Struct, frozen=True):
 
 
 def put(session: Session, user_id: UUID, blocked_id: UUID) -> None:
-    """Block somebody; again changes nothing. Refuses with `not_found` or `forbidden` (oneself)."""
+    """Block somebody; again changes nothing. Refuses with `not_found` or `forbidden` (yourself)."""
     if user_id == blocked_id:
         raise Refusal(GeneralRefusal.FORBIDDEN, "You cannot block yourself.")
     if session.get(User, blocked_id) is None:

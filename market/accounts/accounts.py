@@ -24,7 +24,7 @@ DELETED_NAME = "Deleted user"
 
 
 class NewUser(msgspec.Struct, frozen=True, kw_only=True):
-    """Who registers. Upper and lower case are the same in an e-mail address."""
+    """A user to register. Upper and lower case are the same in an e-mail address."""
 
     email: str
     password_hash: str

@@ -16,7 +16,7 @@ from store.models import Block, User
 
 
 class BlockView(msgspec.Struct, frozen=True):
-    """Somebody whom the user has blocked, since `created_at` (ms)."""
+    """A user whom you have blocked, since `created_at` (ms)."""
 
     user_id: UUID
     display_name: str

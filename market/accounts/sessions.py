@@ -100,7 +100,7 @@ class SessionView(msgspec.Struct, frozen=True):
 
 
 class SessionList(msgspec.Struct, frozen=True):
-    """All log-ins of a user that are not over, the last made first."""
+    """All log-ins of a user that are not over, newest first."""
 
     items: list[SessionView]
 

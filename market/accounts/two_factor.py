@@ -50,7 +50,7 @@ LONGEST_DELAY_MS = 15 * 60 * 1000
 
 
 class Status(msgspec.Struct, frozen=True):
-    """Whether log-ins take a code. `pending`: not yet, its first code is awaited."""
+    """Whether log-ins require a code. `pending`: not yet, the first code is awaited."""
 
     state: Literal["off", "pending", "on"]
     recovery_codes_left: int

@@ -43,8 +43,8 @@ def of_bid(accepted: BidInContext) -> Iterator[NewNotification]:
 
 
 def leading_again(session: Session, taken: Sequence[BidInContext]) -> list[NewNotification]:
-    """The notifications of bidders who have taken the lead from somebody else, and not with their first bid: one for each
-    auction. The bids are stored."""
+    """The notifications of bidders who have taken the lead from somebody else, and not with their first bid: one for
+    each auction. The bids are stored."""
     firsts = (
         func.unnest(
             cast([accepted.bid.auction for accepted in taken], ARRAY(Uuid)),

@@ -48,7 +48,7 @@ StateFilter = Literal["scheduled", "live", "closed"]
 
 
 class Addendum(msgspec.Struct, frozen=True):
-    """What the seller has added to the description, and when (ms)."""
+    """A text that the seller has added to the description, and when (ms)."""
 
     at: int
     text: str

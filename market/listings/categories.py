@@ -40,7 +40,7 @@ class CategoryView(msgspec.Struct, frozen=True):
 
 
 class Categories(msgspec.Struct, frozen=True):
-    """The whole tree: its branches, in their order."""
+    """The whole tree of categories: its branches, in their order."""
 
     items: list[CategoryView]
 
@@ -57,7 +57,7 @@ class CategoryRow(msgspec.Struct, frozen=True):
 
 
 class CategoryRows(msgspec.Struct, frozen=True):
-    """Every category, the retired ones too, the branches first."""
+    """Every category, including retired ones, the branches first."""
 
     items: list[CategoryRow]
 

@@ -18,7 +18,7 @@ clock is another one, and those who wait for the opening shall have seen what th
 
 
 class Stage(StrEnum):
-    """How far a listing is, as its seller is concerned."""
+    """How far a listing is, from its seller's view."""
 
     DRAFT = "draft"
     OFFERED = "offered"

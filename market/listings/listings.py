@@ -79,7 +79,7 @@ class SoftCloseTerms(msgspec.Struct, frozen=True):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Among which neighbours an auction is held: a neighbourhood of the seller, and how far around it."""
+    """The neighbours among whom an auction is held: a neighbourhood of the seller, and how far around it."""
 
     neighbourhood_id: UUID
     radius: Radius

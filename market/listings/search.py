@@ -69,7 +69,7 @@ _LATEST_MS = 10**13
 
 
 class Sort(StrEnum):
-    """The order of what is found. Among equals, the last made is first, or last where the order rises."""
+    """The order of the results. Among equals the newest is first, or last where the order rises."""
 
     NEWEST = "newest"
     ENDING_SOON = "ending_soon"
@@ -80,7 +80,7 @@ class Sort(StrEnum):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What is searched; what is None does not matter.
+    """The terms of a search; one that is None does not matter.
 
     `category` and `region` stand for all that lies in them. `delivery` is one of the ways in which the goods may change
     hands. `neighbourhood_id`, one of the searcher's, and `radius` go together. Prices are the current ones, or the
@@ -103,7 +103,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 class AuctionCard(msgspec.Struct, frozen=True):
     """What a list shows of an auction. Amounts in minor units, times in ms. `price` is None before the first bid,
-    `buy_now` when that is not on offer, or not any more. `region_name` is the full one. `distance` is there for
+    `buy_now` when it is not on offer, or no longer. `region_name` is the full one. `distance` is there for
     neighbours, for others None; `viewers` while it runs and they are known. `photo` is an address."""
 
     id: UUID
@@ -131,14 +131,14 @@ class AuctionCard(msgspec.Struct, frozen=True):
 
 
 class Count(msgspec.Struct, frozen=True):
-    """How many of those found have this value."""
+    """How many results have this value."""
 
     value: str
     count: int
 
 
 class Facets(msgspec.Struct, frozen=True):
-    """What is found, counted by its values, the frequent ones first. `region` has the codes of 시/도; what offers
+    """The results counted by their values, the most frequent first. `region` has the codes of 시/도; what offers
     both kinds of `delivery` counts for each. Only the newest `MAX_COUNTED` are counted unless it is `complete`."""
 
     complete: bool

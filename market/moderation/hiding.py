@@ -19,7 +19,7 @@ from store.models import Auction, AuctionStatus, ChatMessage, Order, Question, R
 
 
 class Visibility(msgspec.Struct, frozen=True):
-    """Since when something is hidden (ms); None: it is not."""
+    """Since when something is hidden (ms); None if it is not."""
 
     id: UUID
     hidden_at: int | None

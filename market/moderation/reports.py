@@ -73,7 +73,7 @@ class Resolved(msgspec.Struct, frozen=True):
 
 
 class ReportView(msgspec.Struct, frozen=True):
-    """A report, which does not tell whose it is. `subject_id` is what it is about, `created_at` in ms."""
+    """A report, without its reporter. `subject_id` is what it is about, `created_at` in ms."""
 
     id: UUID
     kind: ReportKind

@@ -51,7 +51,7 @@ class UserCard(msgspec.Struct, frozen=True):
 
 
 class UserRecord(msgspec.Struct, frozen=True):
-    """All that those with a role may know of a user. Times in ms.
+    """What moderators and admins may know of a user. Times in ms.
 
     `auctions` are those published, `running` the ones of them that are not over, `bid_in` those with a paddle of the
     user. `money` is what is available and held together, in minor units: what is held alone would reveal the maximum of

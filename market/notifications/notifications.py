@@ -120,7 +120,7 @@ class NotificationView(msgspec.Struct, frozen=True):
 
 
 class Unread(msgspec.Struct, frozen=True):
-    """How many notifications a user has not read; more than `MAX_UNREAD` are not counted."""
+    """How many notifications a user has not read, counted up to `MAX_UNREAD`."""
 
     unread: int
 

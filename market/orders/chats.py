@@ -37,7 +37,7 @@ class MessageView(msgspec.Struct, frozen=True):
 
 
 class ReadMarker(msgspec.Struct, frozen=True):
-    """Up to which number of an order's messages a side has read."""
+    """The number up to which a party has read the messages of an order."""
 
     number: int
 

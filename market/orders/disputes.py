@@ -60,7 +60,7 @@ class DisputeEvent(msgspec.Struct, frozen=True):
 
 
 class DisputeMessage(msgspec.Struct, frozen=True):
-    """What one side wrote to the other, `created_at` in ms."""
+    """A message between the parties, `created_at` in ms."""
 
     id: UUID
     sender_id: UUID
@@ -69,7 +69,7 @@ class DisputeMessage(msgspec.Struct, frozen=True):
 
 
 class DisputeFile(msgspec.Struct, frozen=True):
-    """What a decision is made by: all steps, and the latest messages, both in their order."""
+    """The basis of a decision: all steps, and the latest messages, both in their order."""
 
     dispute: Dispute
     events: list[DisputeEvent]

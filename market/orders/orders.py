@@ -131,7 +131,7 @@ FINAL = frozenset({OrderState.COMPLETED, OrderState.REFUNDED, OrderState.CANCELL
 
 
 class Meeting(msgspec.Struct, frozen=True):
-    """A place and time to hand over, as one side has proposed it. `number` counts an order's, `meet_at` in ms."""
+    """A place and time to hand over, as one party has proposed it. `number` counts an order's, `meet_at` in ms."""
 
     number: int
     by: Side

@@ -43,7 +43,7 @@ class OwnReview(msgspec.Struct, frozen=True):
 
 
 class ReviewView(msgspec.Struct, frozen=True):
-    """A review as everybody sees it. `author_role` is the author's side in the sale, `created_at` in ms."""
+    """A review as everybody sees it. `author_role` is the author's part in the sale, `created_at` in ms."""
 
     id: UUID
     author_name: str
@@ -54,7 +54,7 @@ class ReviewView(msgspec.Struct, frozen=True):
 
 
 class PublicProfile(msgspec.Struct, frozen=True):
-    """What everybody may know of a user. `rating` is the mean of the reviews in hundredths of a star, null without any;
+    """The public profile of a user. `rating` is the mean of the reviews in hundredths of a star, null without any;
     `trust` is from 0 to 100; `member_since` in ms."""
 
     id: UUID

@@ -60,7 +60,7 @@ class Distance(StrEnum):
 
 
 class NeighbourhoodView(msgspec.Struct, frozen=True):
-    """A neighbourhood as its user sees it, times in ms. An `expired` one is good for nothing until it is renewed."""
+    """A neighbourhood as its user sees it, times in ms. An `expired` one does not count until it is renewed."""
 
     id: UUID
     region: RegionView

@@ -43,7 +43,7 @@ class InvalidRegions(Exception):
 
 
 class Level(StrEnum):
-    """How large a region is."""
+    """The size of a region."""
 
     SIDO = "sido"
     SIGUNGU = "sigungu"
@@ -83,7 +83,7 @@ class RegionRow(msgspec.Struct, frozen=True):
 
 
 class RegionPath(msgspec.Struct, frozen=True):
-    """A region and those that it lies in, the largest first."""
+    """A region and those that contain it, the largest first."""
 
     region: RegionView
     ancestors: list[RegionView]

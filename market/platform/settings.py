@@ -39,8 +39,8 @@ class IncrementTable(msgspec.Struct, frozen=True):
 
 
 class IncrementTables(msgspec.Struct, frozen=True):
-    """What sellers are offered, in this order: the first is used where a draft says nothing. Any other increments are
-    possible, too."""
+    """The tables offered to sellers, in this order: the first is the default. A draft may also have increments of its
+    own."""
 
     items: list[IncrementTable] = msgspec.field(
         default_factory=lambda: [IncrementTable("standard", [(0, 100), (10_000, 500), (100_000, 1_000)])]
@@ -73,7 +73,7 @@ class AnnouncementView(msgspec.Struct, frozen=True):
 
 
 class Platform(msgspec.Struct, frozen=True):
-    """What everybody may know of the settings, and what is announced now."""
+    """The public settings, and the current announcements."""
 
     seller_fee: SellerFee
     switches: Switches

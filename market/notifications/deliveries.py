@@ -4,7 +4,7 @@ What is due for one user by one channel goes together. Each notification leaves 
 while sending lets it leave again. Times are PostgreSQL's, unless the caller knows better (`now`).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -145,16 +145,14 @@ def _claim(
     user = session.get_one(User, user_id)
     browsers = _browsers(session, user_id) if channel == Channel.PUSH else ()
     reader = _reader(session.get(NotificationPreferences, user_id), user, has_browser=bool(browsers))
-    reached = reader.has_email if channel == Channel.EMAIL else reader.has_browser
-    notifications = [notification for _, notification in together]
-    pointless = _pointless(session, user_id, channel, reader, notifications, now)
+    newest = _newest(session, user_id, [notification for _, notification in together])
     kept = []
     for delivery, notification in together:
-        quiet_until = now if notification.event in SECURITY else after_quiet_hours(reader, now)
-        if not reached or notification.id in pointless:
+        send_at = when_to_send(notification, channel, reader, newest, now)
+        if send_at is None:
             session.delete(delivery)
-        elif quiet_until > now:
-            delivery.due_at = quiet_until
+        elif send_at > now:
+            delivery.due_at = send_at
         elif outbox.take(delivery, now):
             kept.append((delivery, notification))
     kept.sort(key=lambda pair: (pair[1].created_at, pair[1].id), reverse=True)
@@ -204,42 +202,46 @@ def _browsers(session: Session, user_id: UUID) -> tuple[Browser, ...]:
     return tuple(Browser(row.id, row.endpoint, row.p256dh, row.auth) for row in rows)
 
 
-def _pointless(
-    session: Session,
-    user_id: UUID,
-    channel: Channel,
-    reader: Reader,
-    notifications: Sequence[Notification],
-    now: datetime,
-) -> set[UUID]:
-    """What the user has read, does not want (any more), or has been overtaken by what happened since."""
+Newest = Mapping[tuple[UUID | None, Event], datetime]
+"""When something of each kind has last happened in an auction, as far as a user was notified of it."""
+
+
+def _newest(session: Session, user_id: UUID, notifications: Sequence[Notification]) -> Newest:
+    """What may have overtaken these notifications of a user."""
     auctions = {item.auction_id for item in notifications if item.event in SUPERSEDED_BY and item.auction_id}
-    newest: dict[tuple[UUID | None, str], datetime] = {}
-    if auctions:
-        rows = session.execute(
-            select(Notification.auction_id, Notification.event, func.max(Notification.created_at))
-            .where(
-                Notification.user_id == user_id,
-                Notification.auction_id == any_id(auctions),
-                Notification.created_at >= min(item.created_at for item in notifications),
-            )
-            .group_by(Notification.auction_id, Notification.event)
+    if not auctions:
+        return {}
+    rows = session.execute(
+        select(Notification.auction_id, Notification.event, func.max(Notification.created_at))
+        .where(
+            Notification.user_id == user_id,
+            Notification.auction_id == any_id(auctions),
+            Notification.created_at >= min(item.created_at for item in notifications),
         )
-        newest = {(auction_id, event): at for auction_id, event, at in rows}
+        .group_by(Notification.auction_id, Notification.event)
+    )
+    return {(auction_id, event): at for auction_id, event, at in rows}
 
-    def is_pointless(item: Notification) -> bool:
-        event = item.event
-        if event in SECURITY:
-            return False
-        overtaken = any(
-            newest.get((item.auction_id, later), item.created_at) > item.created_at
-            for later in SUPERSEDED_BY.get(event, ())
-        )
-        end = item.data.get("ends_at")
-        over = event in _UNTIL_END and isinstance(end, int) and end <= to_ms(now)
-        return item.read_at is not None or overtaken or over or not reader.wants(event, channel)
 
-    return {item.id for item in notifications if is_pointless(item)}
+def when_to_send(
+    item: Notification, channel: Channel, reader: Reader, newest: Newest, now: datetime
+) -> datetime | None:
+    """`now`, or the end of the quiet hours. None if the user cannot be reached, or it is pointless by now: the user has
+    read it, does not want it (any more), or it was overtaken by what has happened since. What is about the security of
+    the account is never pointless, and waits for nothing."""
+    if not (reader.has_email if channel == Channel.EMAIL else reader.has_browser):
+        return None
+    if item.event in SECURITY:
+        return now
+    overtaken = any(
+        newest.get((item.auction_id, later), item.created_at) > item.created_at
+        for later in SUPERSEDED_BY.get(item.event, ())
+    )
+    end = item.data.get("ends_at")
+    over = item.event in _UNTIL_END and isinstance(end, int) and end <= to_ms(now)
+    if item.read_at is not None or overtaken or over or not reader.wants(item.event, channel):
+        return None
+    return after_quiet_hours(reader, now)
 
 
 def sent(session: Session, claim: DeliveryClaim, now: datetime | None = None) -> None:

@@ -1,6 +1,7 @@
 """What leaves, when, together with what, and what need not leave any more. The clock is passed in."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,7 @@ from sqlalchemy.orm import Session
 from market.errors import Refusal
 from market.notifications import deliveries
 from market.notifications.deliveries import MAX_FAILURES, SUPERSEDED_BY, DeliveryClaim
-from market.notifications.notifications import GATHERED, delivery_time, readers
+from market.notifications.notifications import GATHERED, Reader, delivery_time, readers
 from market.times import to_ms
 from store.database import SyncDatabase
 from store.ids import new_id
@@ -21,6 +22,7 @@ from store.models import (
     Channel,
     Digest,
     Event,
+    Language,
     Notification,
     NotificationDelivery,
     NotificationPreferences,
@@ -449,3 +451,49 @@ def test_many_workers_claim_each_delivery_once(sync_database: SyncDatabase, many
 
     claimed = [id for ids in at_once([claim] * 6) for id in ids]
     assert len(claimed) == len(set(claimed)) == 60
+
+
+AUCTION = UUID("0199f000-0000-7000-8000-000000000001")
+OTHER = UUID("0199f000-0000-7000-8000-000000000002")
+LATER, EARLIER = NOON + SECOND, NOON - SECOND
+ENDS_LATER, ENDED = {"ends_at": to_ms(NOON) + 1}, {"ends_at": to_ms(NOON)}
+BY_EMAIL = {"deviations": {"ending_soon": {"email": True}, "extended": {"email": True}}}
+MORNING = datetime(2020, 1, 15, 22, 0, tzinfo=UTC)
+"""07:00 in Seoul."""
+
+
+@pytest.mark.parametrize(
+    ("event", "fields", "newest", "reading", "send_at"),
+    [
+        (Event.WON, {}, {}, {}, NOON),
+        (Event.WON, {}, {}, {"has_email": False}, None),
+        (Event.WON, {"read_at": NOON}, {}, {}, None),
+        (Event.WON, {}, {}, {"deviations": {"won": {"email": False}}}, None),
+        (Event.WON, {}, {}, {"deviations": {"won": {"push": False}}}, NOON),
+        (Event.WON, {}, {}, {"quiet_from": 0, "quiet_until": 420}, NOON),
+        (Event.WON, {}, {}, {"quiet_from": 600, "quiet_until": 420}, MORNING),
+        (Event.OUTBID, {}, {(AUCTION, Event.OUTBID): NOON}, {}, NOON),
+        (Event.OUTBID, {}, {(AUCTION, Event.OUTBID): LATER}, {}, None),
+        (Event.OUTBID, {}, {(AUCTION, Event.LEADING): LATER}, {}, None),
+        (Event.OUTBID, {}, {(AUCTION, Event.LOST): LATER}, {}, None),
+        (Event.OUTBID, {}, {(AUCTION, Event.LOST): EARLIER}, {}, NOON),
+        (Event.OUTBID, {}, {(OTHER, Event.LOST): LATER}, {}, NOON),
+        (Event.OUTBID, {}, {(AUCTION, Event.ENDING_SOON): LATER}, {}, NOON),
+        (Event.WON, {}, {(AUCTION, Event.LOST): LATER}, {}, NOON),
+        (Event.ENDING_SOON, {"data": ENDS_LATER}, {}, BY_EMAIL, NOON),
+        (Event.ENDING_SOON, {"data": ENDED}, {}, BY_EMAIL, None),
+        (Event.EXTENDED, {"data": ENDED}, {}, BY_EMAIL, NOON),
+        (Event.LOGIN, {"read_at": NOON}, {}, {"quiet_from": 600, "quiet_until": 420}, NOON),
+        (Event.LOGIN, {}, {}, {"has_email": False}, None),
+    ],
+)
+def test_when_a_notification_is_sent_and_when_it_is_pointless(
+    event: Event,
+    fields: dict[str, Any],
+    newest: dict[tuple[UUID | None, Event], datetime],
+    reading: dict[str, Any],
+    send_at: datetime | None,
+) -> None:
+    item = Notification(**{"event": event, "auction_id": AUCTION, "created_at": NOON, "data": {}} | fields)
+    reader = Reader(None, None, "Asia/Seoul", Digest.OFF, {}, Language.KOREAN, True, True)
+    assert deliveries.when_to_send(item, EMAIL, replace(reader, **reading), newest, NOON) == send_at

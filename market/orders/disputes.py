@@ -115,7 +115,7 @@ def read(session: Session, actor: Actor, order_id: UUID) -> DisputeFile:
 def resolve(session: Session, actor: Actor, order_id: UUID, outcome: Outcome, reason: str) -> Dispute:
     """Give the escrow to the seller (`complete`) or back to the buyer (`refund`).
 
-    Refuses with `not_found`, `forbidden` (the moderator is a side of the order), `wrong_state` or `balance_too_large`.
+    Refuses with `not_found`, `forbidden` (the moderator is a party to the order), `wrong_state` or `balance_too_large`.
     """
     order = orders.locked_for_moderator(session, order_id)
     before = {"state": order.state}

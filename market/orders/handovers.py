@@ -24,7 +24,7 @@ from store.models import DeliveryMethod, Handover, Order
 
 MEET_WITHIN = timedelta(days=30)
 REPORT_AFTER = timedelta(days=3)
-"""From the agreed time until a side may say that the other did not come."""
+"""From the agreed time until a party may say that the other did not come."""
 KEPT_FOR = timedelta(days=14)
 """From the agreed time until the order is cancelled, if nobody says anything."""
 CONTEST_WITHIN = timedelta(days=3)

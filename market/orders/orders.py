@@ -374,7 +374,7 @@ def _lock(session: Session, order_id: UUID) -> Order | None:
 
 
 def _payment(session: Session, order: Order, payee: OrderParty) -> list[Posting]:
-    """All of the escrow to one side, less the fee where that is the seller. The ids follow from the order, so that
+    """All of the escrow to one party, less the fee where that is the seller. The ids follow from the order, so that
     asking again is harmless."""
     escrow = ledger.account(session, AccountKind.ESCROW, order.id)
     parts: list[tuple[TransferKind, AccountKind, UUID | None, int]]

@@ -231,7 +231,7 @@ def prove(
     return [
         *claims,
         (
-            f"each of the {len(beaten)} outbid bidders was notified exactly once",
+            f"each of the {len(beaten)} times that a bidder was outbid is in the inbox exactly once",
             sorted(beaten) == sorted((user_id, key) for user_id, key in told),
         ),
         ("the ledger sums to zero", ledger.trial_balance(session) == 0),

@@ -28,6 +28,7 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 _NAMED = "effects"
+_FAILED = object()
 
 log = structlog.get_logger()
 
@@ -183,13 +184,18 @@ Step = Call[Any] | Batch[Any] | Confirmation | StartTask
 
 def steps(effects: Sequence[Effect], *, redis: bool) -> Generator[Step, Any, int]:
     """How effects are carried out: the caller, who has the connections, does each step and sends its answer back or
-    throws its error in. Returns how many effects were left to the sweeps: all, without `redis`. Nothing here fails what
-    is committed already."""
+    throws its error in. Returns how many effects were left to the sweeps: all, without `redis`.
+
+    Whatever goes wrong is logged and not raised: the transaction is committed, and must not look as if it were not.
+    """
     for each in effects:
         if isinstance(each, LogEvent):
             getattr(log, each.level)(each.event, **each.fields)
         elif isinstance(each, StartTask):
-            yield each
+            try:
+                yield each
+            except Exception as error:
+                log.warning("task_not_started", task=each.name, error=repr(error))
     in_redis = [each for each in effects if isinstance(each, InRedis)]
     if not redis:
         return len(in_redis)
@@ -197,7 +203,7 @@ def steps(effects: Sequence[Effect], *, redis: bool) -> Generator[Step, Any, int
     try:
         told = _told(effects)
         if told:
-            yield pushes.publish(told)
+            yield from _ask(pushes.publish(told), "ToUser")
         for effect in in_redis:
             carried_out += yield from _carry_out(effect)
     except RedisError as error:
@@ -205,18 +211,27 @@ def steps(effects: Sequence[Effect], *, redis: bool) -> Generator[Step, Any, int
     return len(in_redis) - carried_out
 
 
-def _carry_out(effect: InRedis[Any]) -> Generator[Step, Any, int]:
-    """1 if it was done. Raises `redis.RedisError` if Redis is away, so that no other effect waits for it."""
-    try:
-        answer = yield effect.call()
-    except ResponseError as error:
-        log.error("effect_refused", effect=type(effect).__name__, error=str(error))
-        return 0
+def _carry_out(effect: InRedis[Any]) -> Generator[Step, Any, bool]:
+    """Whether it was done."""
+    name = type(effect).__name__
+    answer = yield from _ask(effect.call(), name)
     confirm = effect.confirm
-    if confirm is not None:
+    if answer is not _FAILED and confirm is not None:
         try:
             yield Confirmation(lambda session: confirm(session, answer))
         except Exception:
             # It is done all the same: the sweep asks Redis again, and notes it then.
-            log.exception("effect_not_confirmed", effect=type(effect).__name__)
-    return 1
+            log.exception("effect_not_confirmed", effect=name)
+    return answer is not _FAILED
+
+
+def _ask(call: Call[Any] | Batch[Any], effect: str) -> Generator[Step, Any, Any]:
+    """Redis's answer, or `_FAILED`. Raises `redis.RedisError` if Redis is away: no other effect waits for it then."""
+    try:
+        answer = yield call
+    except Exception as error:
+        if isinstance(error, RedisError) and not isinstance(error, ResponseError):
+            raise
+        log.exception("effect_failed", effect=effect)
+        return _FAILED
+    return answer

@@ -149,9 +149,31 @@ def test_what_redis_refuses_and_what_cannot_be_confirmed_keep_nothing_else_from_
             CloseSockets([first], fail),
             CloseSockets([second], lambda _session, _answer: None),
         )
-    assert said(logs) == ["effect_refused", "effect_not_confirmed"]
+    assert said(logs) == ["effect_failed", "effect_not_confirmed"]
     assert is_closed(sync_hot, first)
     assert is_closed(sync_hot, second)
+
+
+def test_neither_a_broker_that_is_away_nor_an_answer_that_makes_no_sense_fails_what_is_committed(
+    database_url: str, sync_hot: SyncHot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_task: StartTask) -> None:
+        raise OSError("the broker is away")
+
+    database, gone = SyncDatabase(database_url, sync_hot, away), new_id()
+    monkeypatch.setattr(
+        switches, "put", lambda *_: Batch(lambda pipe: pipe.ping(), lambda replies: replies[7])
+    )
+    with capture_logs() as logs, database.transaction() as session:
+        effects.after_commit(
+            session,
+            StartTask("a.task", "x"),
+            PutSwitches(1, Switches()),
+            CloseSockets([gone], lambda _session, _answer: None),
+        )
+    assert said(logs) == ["task_not_started", "effect_failed"]
+    assert is_closed(sync_hot, gone)
+    database.dispose()
 
 
 def test_a_confirmation_may_have_effects_of_its_own(with_redis: SyncDatabase) -> None:

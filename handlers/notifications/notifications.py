@@ -10,13 +10,9 @@ from handlers.http.operations import operation
 from handlers.http.parsing import Body, PageQuery
 from market.errors import GeneralRefusal
 from market.fields import ONE_LINE
-from market.notifications import notifications
-from market.notifications.notifications import (
-    NotificationView,
-    Preferences,
-    Unread,
-    Wish,
-)
+from market.notifications import notifications, preferences
+from market.notifications.notifications import NotificationView, Unread
+from market.notifications.preferences import Preferences, Wish
 from market.notifications.refusals import NotificationRefusal
 from market.pages import Page
 from store.models import Digest
@@ -85,7 +81,7 @@ class PreferencesHandler(ApiHandler):
 
     @operation()
     async def get(self) -> Preferences:
-        return await self.use(notifications.preferences, self.principal.user_id)
+        return await self.use(preferences.get, self.principal.user_id)
 
     @operation(NotificationRefusal.INVALID_PREFERENCES, edits=True)
     async def put(self, body: NewPreferences, version: int) -> Preferences:
@@ -97,7 +93,7 @@ class PreferencesHandler(ApiHandler):
             channels=body.channels,
             version=version,
         )
-        return await self.use(notifications.prefer, self.principal.user_id, wanted)
+        return await self.use(preferences.put, self.principal.user_id, wanted)
 
 
 routes = [

@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from market.notifications.notifications import (
+from market.notifications.preferences import (
     DEFAULT_ZONE,
     GATHERED,
     Reader,

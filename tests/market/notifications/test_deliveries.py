@@ -13,7 +13,12 @@ from sqlalchemy.orm import Session
 from market.errors import Refusal
 from market.notifications import deliveries
 from market.notifications.deliveries import MAX_FAILURES, SUPERSEDED_BY, DeliveryClaim
-from market.notifications.notifications import GATHERED, Reader, delivery_time, readers
+from market.notifications.preferences import (
+    GATHERED,
+    Reader,
+    delivery_time,
+    readers,
+)
 from market.times import to_ms
 from store.database import SyncDatabase
 from store.ids import new_id

@@ -13,16 +13,15 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from market import account_deletion
-from market.notifications import notifications
-from market.notifications.notifications import (
+from market.notifications import notifications, preferences
+from market.notifications.notifications import NewNotification, notify
+from market.notifications.preferences import (
     GATHERED,
-    NewNotification,
     Preferences,
     Reader,
     Wish,
     after_quiet_hours,
     delivery_time,
-    notify,
 )
 from store.database import SyncDatabase
 from store.effects import pushes_to_users
@@ -291,7 +290,7 @@ def test_what_only_stands_in_the_list_is_neither_sent_nor_pushed(db_session: Ses
 def test_preferences_count_from_the_next_notification_on(db_session: Session) -> None:
     ann = make_user(db_session)
     wish = Wish(Event.WON, email=False, push=False)
-    notifications.prefer(db_session, ann, Preferences(channels=[wish]))
+    preferences.put(db_session, ann, Preferences(channels=[wish]))
     notify(db_session, [NewNotification(ann, Event.WON, "x", {}), NewNotification(ann, Event.SOLD, "x", {})])
     rows = db_session.scalars(
         select(Notification.event)
@@ -303,8 +302,8 @@ def test_preferences_count_from_the_next_notification_on(db_session: Session) ->
 
 def test_only_deviations_are_stored_so_new_defaults_reach_everybody(db_session: Session) -> None:
     ann = make_user(db_session)
-    view = notifications.preferences(db_session, ann)
-    notifications.prefer(db_session, ann, view)
+    view = preferences.get(db_session, ann)
+    preferences.put(db_session, ann, view)
     row = db_session.get_one(NotificationPreferences, ann)
     assert (row.channels, row.version) == ({}, 1)
 
@@ -313,7 +312,7 @@ def test_nobody_is_told_whose_account_is_deleted_and_the_rest_is_forgotten(db_se
     ann = make_user(db_session)
     subscribe(db_session, ann)
     notify(db_session, [NewNotification(ann, Event.WON, "x", {"title": "Ann's desk"})])
-    notifications.prefer(db_session, ann, Preferences(channels=[]))
+    preferences.put(db_session, ann, Preferences(channels=[]))
     account_deletion.delete(db_session, ann, NO_PASSWORD)
 
     notify(db_session, [NewNotification(ann, Event.WON, "y", {})])

@@ -44,7 +44,8 @@ def base_url(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPat
 
     async def serve() -> None:
         loops.append(asyncio.get_running_loop())
-        database, hot = Database(database_url), Hot.connect(redis_url)
+        hot = Hot.connect(redis_url)
+        database = Database(database_url, hot)
         services = Services(
             database,
             hot,

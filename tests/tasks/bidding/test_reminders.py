@@ -281,7 +281,7 @@ def test_what_is_ended_is_announced_to_no_more_and_what_fails_keeps_no_other_fro
             raise RuntimeError
         return announce(session, announcement_id)
 
-    monkeypatch.setattr(announcements, "announce", fail)
+    monkeypatch.setattr(announcements, "notify_everybody", fail)
     with capture_logs() as logs:
         tell_announced(resources)
     with resources.database.transaction() as session:

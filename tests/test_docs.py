@@ -49,6 +49,12 @@ def test_every_path_that_a_document_names_exists(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPO)))
+def test_what_a_document_says_is_in_a_module_is_there(document: Path) -> None:
+    said = re.findall(r"`(\w+)`\s+(?:in|of)\s+`([\w/]+\.py)`", prose(document))
+    assert [(name, path) for name, path in said if name not in (REPO / path).read_text()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPO)))
 def test_every_link_of_a_document_leads_somewhere(document: Path) -> None:
     broken = []
     for link in re.findall(r"\]\(([^()\s]+)\)", prose(document)):

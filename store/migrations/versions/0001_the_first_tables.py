@@ -20,9 +20,7 @@ DO $$ BEGIN
             NULL; -- roles belong to the whole server: another of its databases was migrated at this moment
         END;
     END IF;
-    -- From PostgreSQL 16 on, creating a role makes one its member without the right to SET ROLE, and that can be asked.
-    IF NOT pg_has_role(current_user, 'neighborbid_app',
-                       CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END) THEN
+    IF NOT pg_has_role(current_user, 'neighborbid_app', 'MEMBER') THEN
         EXECUTE format('GRANT neighborbid_app TO %I', current_user);
     END IF;
 END $$;

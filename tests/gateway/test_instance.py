@@ -45,7 +45,7 @@ async def handshake(instance: Settings, headers: Headers) -> bytes:
         ("bid.example", 403),
     ],
 )
-async def test_only_the_own_pages_open_sockets(instance: Settings, origin: str | None, status: int) -> None:
+async def test_only_our_own_pages_open_sockets(instance: Settings, origin: str | None, status: int) -> None:
     answer = await handshake(instance, {"Origin": origin} if origin is not None else {})
     assert int(answer.split(b" ")[1]) == status
 

@@ -130,7 +130,7 @@ def test_a_greater_maximum_never_pays_more_than_itself() -> None:
     assert (after.price, after.lead) == (1_901, Lead("ben", 7, 1_901))
 
 
-def test_the_leader_raising_the_own_maximum_changes_no_price() -> None:
+def test_raising_your_own_maximum_as_leader_changes_no_price() -> None:
     after, accepted = bid(led_by_ann(1_900), "ann", 8_000)
     assert (after.price, after.lead) == (1_000, Lead("ann", 5, 8_000))
     assert (accepted.seq, accepted.bids, accepted.outbid) == (2, 2, "")
@@ -195,7 +195,7 @@ def test_a_sealed_auction_takes_no_bid_whatever_its_end() -> None:
     assert refusal(state, "ann", 5_000) is Code.CLOSED
 
 
-def test_a_seller_may_not_bid_on_the_own_auction_even_with_a_paddle() -> None:
+def test_sellers_may_not_bid_on_their_own_auctions_even_with_a_paddle() -> None:
     assert refusal(AUCTION, "seller", 5_000) is Code.OWN_AUCTION
 
 
@@ -418,7 +418,7 @@ def test_the_contest_may_bring_the_price_above_the_reserve_at_once() -> None:
     assert after.price == 5_099
 
 
-def test_a_leader_who_raises_the_own_maximum_over_the_reserve_pays_the_reserve() -> None:
+def test_a_leader_who_raises_their_own_maximum_over_the_reserve_pays_the_reserve() -> None:
     state = led_by_ann(1_900, reserve=5_000)
     assert bid(state, "ann", 4_999)[0].price == 1_000
     after, accepted = bid(state, "ann", 5_000)

@@ -41,7 +41,7 @@ async def test_outbid_comes_within_100_ms_to_a_socket_of_another_process_that_wa
     assert not bidder.of_type("outbid")
 
 
-async def test_a_socket_that_watches_hears_once_with_the_own_maximum(
+async def test_a_socket_that_watches_hears_once_with_its_own_maximum(
     hot: Hot, processes: Processes, connect: Connect
 ) -> None:
     ann, bob = new_id(), new_id()

@@ -200,7 +200,7 @@ async def test_the_close_is_written_at_once_even_while_the_room_rests(room: Room
     assert viewer.types() == ["snapshot", "tick", "closed"]
 
 
-async def test_the_loser_of_the_lead_hears_the_own_maximum(
+async def test_who_loses_the_lead_hears_their_own_maximum(
     room: Room, outbids: list[tuple[UUID, OutbidPush]]
 ) -> None:
     room.receive(a_bid(1))

@@ -257,7 +257,7 @@ def buying_as_the_leader(auction: SideBySide) -> None:
     auction.load(replace(STATE, buy_now_price=6_000))
     auction.set_clock(BASE + 20_000)
     auction.bid(ANN, 9_000, "ahead")
-    auction.buy_now(ANN, "below_the_own_maximum")
+    auction.buy_now(ANN, "below_your_own_maximum")
 
 
 def buying_when_the_clock_stepped_back(auction: SideBySide) -> None:

@@ -1,15 +1,12 @@
 """An order to play with, in transactions that are committed."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Self
 from uuid import UUID
 
 from sqlalchemy import func, select, text, update
-from sqlalchemy.orm import Session
 
-from market.errors import Refusal
 from market.money import ledger
 from market.orders import handovers, orders
 from market.orders.orders import OrderView
@@ -17,9 +14,7 @@ from market.times import to_ms
 from store.database import SyncDatabase
 from store.models import AccountKind, Handover, LedgerAccount, Order, OrderEvent, Review, User
 from tests.support.factories import make_order
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from tests.support.use_cases import UseCases
 
 KEYS = [b"a key of the tests"]
 DAY = timedelta(days=1)
@@ -27,10 +22,9 @@ PRICE = 1_500
 
 
 @dataclass
-class Trade:
+class Trade(UseCases):
     """A paid order, and what both parties can do."""
 
-    database: SyncDatabase
     order_id: UUID
     seller: UUID
     buyer: UUID
@@ -40,21 +34,6 @@ class Trade:
         with database.transaction() as session:
             order = make_order(session, hammer_price=PRICE)
         return cls(database, order.id, order.seller_id, order.buyer_id)
-
-    def do(self, use_case: Callable[Concatenate[Session, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a use-case in a transaction of its own."""
-        with self.database.transaction() as session:
-            return use_case(session, *args, **kwargs)
-
-    def refused(
-        self, use_case: Callable[Concatenate[Session, P], Any], *args: P.args, **kwargs: P.kwargs
-    ) -> str:
-        """The code of the refusal that must come."""
-        try:
-            answer = self.do(use_case, *args, **kwargs)
-        except Refusal as refusal:
-            return refusal.code
-        raise AssertionError(f"not refused: {answer}")
 
     def view(self) -> OrderView:
         return self.do(orders.get, self.buyer, self.order_id)

@@ -185,7 +185,7 @@ async def test_csrf_another_site_cannot_use_the_cookie_or_set_it(
     assert (await refresh_by_cookie(guest, cookie, **OWN)).status == 201
 
 
-async def test_the_own_page_and_allowed_ones_may_use_the_cookie(
+async def test_our_own_page_and_allowed_ones_may_use_the_cookie(
     guest: Client, account: Account, http_server_client: AsyncHTTPClient, http_server_port: tuple[Any, int]
 ) -> None:
     for origin in ("https://friend.example", f"http://127.0.0.1:{http_server_port[1]}"):

@@ -543,7 +543,7 @@ async def test_api5_a_method_in_another_header_is_ignored(world: World) -> None:
         assert answer.body["status"] == "active"
 
 
-async def test_api6_nobody_bids_on_the_own_auction_or_with_money_that_is_not_there(world: World) -> None:
+async def test_api6_nobody_bids_on_their_own_auction_or_with_money_that_is_not_there(world: World) -> None:
     path = f"/auctions/{world.make('published')}/paddle"
     assert await world.users["seller"].refused("POST", path, {"limit": 1}) == "own_auction"
     assert await world.users["other"].refused("POST", path, {"limit": 9_001}) == "insufficient_funds"

@@ -136,7 +136,7 @@ async def test_without_hot_state_nothing_is_cancelled(person: People, sync_datab
     assert (answer.status, answer.body["code"]) == (503, "unavailable")
 
 
-async def test_only_a_published_auction_of_the_own_is_cancelled(
+async def test_only_your_own_published_auction_is_cancelled(
     person: People, sync_database: SyncDatabase
 ) -> None:
     seller = person()

@@ -342,7 +342,7 @@ async def test_a_listing_is_copied_once_under_a_key(person: People, sync_databas
     assert (await person().get(f"/auctions/{auction}"))["relisted_as"] == first.body["id"]
 
 
-async def test_the_own_figures_come_by_month(person: People) -> None:
+async def test_your_own_figures_come_by_month(person: People) -> None:
     seller = person()
     await seller.post(f"/seller/auctions/{await created(seller)}/publish")
     assert [month["published"] for month in (await seller.get("/seller/report"))["items"]] == [0] * 11 + [1]

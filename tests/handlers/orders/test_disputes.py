@@ -58,7 +58,7 @@ async def test_a_moderator_decides_an_order(
     assert await moderator.refused("GET", "/admin/disputes?cursor=x") == "invalid_cursor"
 
 
-async def test_a_moderator_does_not_decide_the_own_order(
+async def test_moderators_do_not_decide_their_own_orders(
     person: People, sync_database: SyncDatabase, seller: Client
 ) -> None:
     moderator = person(role=Role.MODERATOR)

@@ -26,7 +26,6 @@ from market.accounts.two_factor import (
     WrongCode,
     matching_step,
 )
-from market.errors import Refusal
 from store import models
 from store.database import SyncDatabase
 from store.ids import new_id
@@ -35,6 +34,7 @@ from store.redis import attempts
 from store.vault import Vault
 from tests.support.factories import NO_PASSWORD, make_user
 from tests.support.races import at_once
+from tests.support.use_cases import UseCases
 
 VAULT = Vault({"test": os.urandom(32)})
 LIFETIME = Lifetime(60, 120)
@@ -42,19 +42,13 @@ WRONG = "no code"
 
 
 @dataclass
-class User:
+class User(UseCases):
     """A user whose second factor is on, below the doors."""
 
-    database: SyncDatabase
     id: UUID
     secret: str
     recovery_codes: list[str]
     vault: Vault = VAULT
-
-    def do(self, use_case: Callable[..., Any], *args: Any) -> Any:
-        """Call it in a transaction of its own."""
-        with self.database.transaction() as session:
-            return use_case(session, *args)
 
     def log_in(self, code: str | None) -> LogIn | WrongCode:
         """Log in with the right password."""
@@ -62,12 +56,6 @@ class User:
         outcome = self.do(sessions.log_in, self.vault, self.id, NO_PASSWORD, code, token, LIFETIME)
         assert isinstance(outcome, LogIn | WrongCode)
         return outcome
-
-    def refused(self, use_case: Callable[..., Any], *args: Any) -> Refusal:
-        """The refusal that must come."""
-        with pytest.raises(Refusal) as refused:
-            self.do(use_case, *args)
-        return refused.value
 
     def change(self, **columns: Any) -> None:
         """Change the row of the factor: let time pass for it."""
@@ -105,6 +93,7 @@ def make(sync_database: SyncDatabase) -> Callable[..., User]:
         user.secret = user.do(two_factor.begin, VAULT, user_id, NO_PASSWORD).secret
         if confirmed:
             codes = user.do(two_factor.confirm, VAULT, user_id, app_code(user.secret))
+            assert isinstance(codes, RecoveryCodes)
             user.recovery_codes = codes.recovery_codes
             user.change(last_step=0)
         return user
@@ -161,7 +150,7 @@ def test_what_is_pending_is_not_on(make: Callable[..., User]) -> None:
     assert ann.do(two_factor.status, ann.id) == Status("pending", 0)
     assert isinstance(ann.log_in(None), LogIn)
     for use_case in (two_factor.disable, two_factor.renew_recovery_codes):
-        refusal = ann.refused(use_case, VAULT, ann.id, NO_PASSWORD, app_code(ann.secret))
+        refusal = ann.refusal(use_case, VAULT, ann.id, NO_PASSWORD, app_code(ann.secret))
         assert refusal.code == "second_factor_off"
 
 
@@ -172,7 +161,7 @@ def test_what_was_begun_must_be_confirmed_soon_and_by_its_own_app(make: Callable
     assert ann.do(two_factor.confirm, VAULT, ann.id, app_code(before)) == WrongCode()
     ann.change(created_at=func.now() - timedelta(seconds=PENDING_S))
     assert ann.do(two_factor.status, ann.id) == Status("off", 0)
-    assert ann.refused(two_factor.confirm, VAULT, ann.id, app_code(ann.secret)).code == "second_factor_off"
+    assert ann.refused(two_factor.confirm, VAULT, ann.id, app_code(ann.secret)) == "second_factor_off"
     ann.change(created_at=func.now() - timedelta(seconds=PENDING_S - 60))
     assert isinstance(ann.do(two_factor.confirm, VAULT, ann.id, app_code(ann.secret)), RecoveryCodes)
     assert ann.do(two_factor.status, ann.id) == Status("on", RECOVERY_CODES)
@@ -180,8 +169,8 @@ def test_what_was_begun_must_be_confirmed_soon_and_by_its_own_app(make: Callable
 
 def test_what_is_on_stays_as_it_is(make: Callable[..., User]) -> None:
     ann = make()
-    assert ann.refused(two_factor.begin, VAULT, ann.id, NO_PASSWORD).code == "second_factor_on"
-    assert ann.refused(two_factor.confirm, VAULT, ann.id, app_code(ann.secret)).code == "second_factor_on"
+    assert ann.refused(two_factor.begin, VAULT, ann.id, NO_PASSWORD) == "second_factor_on"
+    assert ann.refused(two_factor.confirm, VAULT, ann.id, app_code(ann.secret)) == "second_factor_on"
     assert isinstance(ann.log_in(app_code(ann.secret)), LogIn)
 
 
@@ -190,14 +179,14 @@ def test_confirming_guesses_are_counted(make: Callable[..., User]) -> None:
     ann = make(confirmed=False)
     for _ in range(attempts.FREE):
         assert ann.do(two_factor.confirm, VAULT, ann.id, WRONG) == WrongCode()
-    assert ann.refused(two_factor.confirm, VAULT, ann.id, app_code(ann.secret)).code == "too_many_attempts"
+    assert ann.refused(two_factor.confirm, VAULT, ann.id, app_code(ann.secret)) == "too_many_attempts"
 
 
 def test_a_log_in_takes_a_code_of_the_app_once(make: Callable[..., User]) -> None:
     ann = make()
-    assert ann.refused(
-        sessions.log_in, VAULT, ann.id, NO_PASSWORD, None, RefreshToken.new(), LIFETIME
-    ).code == ("second_factor_required")
+    assert ann.refused(sessions.log_in, VAULT, ann.id, NO_PASSWORD, None, RefreshToken.new(), LIFETIME) == (
+        "second_factor_required"
+    )
     code = app_code(ann.secret)
     assert isinstance(ann.log_in(f" {code[:3]} {code[3:]} "), LogIn)
     assert ann.log_in(code) == WrongCode()
@@ -224,6 +213,7 @@ def test_new_recovery_codes_void_those_before(make: Callable[..., User]) -> None
     ann = make()
     assert ann.do(two_factor.renew_recovery_codes, VAULT, ann.id, NO_PASSWORD, WRONG) == WrongCode()
     new = ann.do(two_factor.renew_recovery_codes, VAULT, ann.id, NO_PASSWORD, ann.recovery_codes[0])
+    assert isinstance(new, RecoveryCodes)
     assert not set(new.recovery_codes) & set(ann.recovery_codes)
     assert ann.log_in(ann.recovery_codes[1]) == WrongCode()
     assert isinstance(ann.log_in(new.recovery_codes[1]), LogIn)
@@ -251,9 +241,9 @@ def test_the_codes_of_one_user_open_nothing_for_another(make: Callable[..., User
 
 def test_a_password_that_was_changed_meanwhile_changes_no_factor(make: Callable[..., User]) -> None:
     ann, ben = make(), make(confirmed=False)
-    assert ben.refused(two_factor.begin, VAULT, ben.id, "old hash").code == "invalid_credentials"
+    assert ben.refused(two_factor.begin, VAULT, ben.id, "old hash") == "invalid_credentials"
     for use_case in (two_factor.disable, two_factor.renew_recovery_codes):
-        refusal = ann.refused(use_case, VAULT, ann.id, "old hash", ann.recovery_codes[0])
+        refusal = ann.refusal(use_case, VAULT, ann.id, "old hash", ann.recovery_codes[0])
         assert refusal.code == "invalid_credentials"
     assert ann.do(two_factor.status, ann.id) == Status("on", RECOVERY_CODES)
 
@@ -261,7 +251,7 @@ def test_a_password_that_was_changed_meanwhile_changes_no_factor(make: Callable[
 def test_a_new_password_does_not_switch_the_factor_off(make: Callable[..., User]) -> None:
     ann = make()
     ann.do(accounts.change_password, ann.id, NO_PASSWORD, "another", new_id())
-    refusal = ann.refused(sessions.log_in, VAULT, ann.id, "another", None, RefreshToken.new(), LIFETIME)
+    refusal = ann.refusal(sessions.log_in, VAULT, ann.id, "another", None, RefreshToken.new(), LIFETIME)
     assert refusal.code == "second_factor_required"
 
 
@@ -277,10 +267,10 @@ def test_guessing_codes_takes_longer_and_longer_but_never_for_good(make: Callabl
     assert delays[-1] == two_factor.LONGEST_DELAY_MS // 1000 == 900
 
     code = app_code(ann.secret)
-    refusal = ann.refused(sessions.log_in, VAULT, ann.id, NO_PASSWORD, code, RefreshToken.new(), LIFETIME)
+    refusal = ann.refusal(sessions.log_in, VAULT, ann.id, NO_PASSWORD, code, RefreshToken.new(), LIFETIME)
     assert refusal.code == "too_many_attempts"
     assert 890 < int(str(refusal.fields["retry_after_s"])) <= 900
-    recovery = ann.refused(two_factor.disable, VAULT, ann.id, NO_PASSWORD, ann.recovery_codes[0])
+    recovery = ann.refusal(two_factor.disable, VAULT, ann.id, NO_PASSWORD, ann.recovery_codes[0])
     assert recovery.code == "too_many_attempts"
     ann.change(blocked_until=func.now())
     assert isinstance(ann.log_in(code), LogIn)
@@ -291,7 +281,7 @@ def test_guessing_codes_takes_longer_and_longer_but_never_for_good(make: Callabl
 def test_without_the_password_nobody_slows_the_owner_down(make: Callable[..., User]) -> None:
     ann = make()
     for _ in range(attempts.FREE + 1):
-        refusal = ann.refused(
+        refusal = ann.refusal(
             sessions.log_in, VAULT, ann.id, "wrong hash", WRONG, RefreshToken.new(), LIFETIME
         )
         assert refusal.code == "invalid_credentials"

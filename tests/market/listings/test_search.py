@@ -194,7 +194,7 @@ def test_a_region_stands_for_all_that_lies_in_it(db_session: Session) -> None:
     assert (card.id, card.region_code, card.region_name) == (busan.id, "26350105", "부산광역시 해운대구 우동")
 
 
-def test_a_radius_is_around_the_own_neighbourhood(db_session: Session) -> None:
+def test_a_radius_is_around_your_own_neighbourhood(db_session: Session) -> None:
     buyer, home = make_neighbour(db_session, position=SEOCHO)
     seller, place = make_neighbour(db_session)
     auction = make_published_auction(db_session, seller, place=Place(place, Radius.WIDE))

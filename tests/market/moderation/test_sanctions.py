@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -34,9 +34,7 @@ from tests.support.factories import (
     make_user,
 )
 from tests.support.races import at_once
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from tests.support.use_cases import UseCases
 
 WHY = "A reason"
 HOUR_MS = 3_600_000
@@ -45,24 +43,12 @@ LIFETIME = Lifetime(3600, 3600)
 
 
 @dataclass
-class Staff:
+class Staff(UseCases):
     """A database with a moderator, an admin and a user."""
 
-    database: SyncDatabase
     moderator: Actor
     admin: Actor
     user: UUID
-
-    def do(self, use_case: Callable[Concatenate[Session, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
-        with self.database.transaction() as session:
-            return use_case(session, *args, **kwargs)
-
-    def refused(
-        self, use_case: Callable[Concatenate[Session, P], Any], *args: P.args, **kwargs: P.kwargs
-    ) -> str:
-        with pytest.raises(Refusal) as refused:
-            self.do(use_case, *args, **kwargs)
-        return refused.value.code
 
     def open_session(self) -> UUID:
         return self.do(sessions.open_session, self.user, RefreshToken.new(), LIFETIME)
@@ -139,7 +125,9 @@ def test_a_moderator_acts_on_users_only(staff: Staff, name: str, action: Any) ->
 
 
 @every_action
-def test_nobody_acts_on_the_own_account_or_on_one_that_is_gone(staff: Staff, name: str, action: Any) -> None:
+def test_nobody_acts_on_their_own_account_or_on_one_that_is_gone(
+    staff: Staff, name: str, action: Any
+) -> None:
     assert staff.moderator.user_id is not None
     assert staff.refused(action, staff.moderator, staff.moderator.user_id, WHY) == "forbidden"
     assert staff.refused(action, staff.admin, new_id(), WHY) == "not_found"

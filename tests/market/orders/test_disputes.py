@@ -70,7 +70,7 @@ def test_only_what_the_sides_do_not_agree_about_is_decided(trade: Trade, moderat
     assert trade.do(audit.page, None, str(trade.order_id), None, None, 100).items == []
 
 
-def test_nobody_decides_about_the_own_order(trade: Trade) -> None:
+def test_nobody_decides_about_their_own_order(trade: Trade) -> None:
     disagree(trade)
     for side in (trade.buyer, trade.seller):
         for outcome in ACTIONS:

@@ -234,7 +234,7 @@ def due_now(resources: Resources) -> list[UUID]:
         return list(reminders.auctions_to_remind(session, Event.OPENED))
 
 
-def test_everybody_hears_what_is_announced_once_in_the_own_language(
+def test_everybody_hears_what_is_announced_once_in_their_own_language(
     resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = resources.hot.now_ms()
